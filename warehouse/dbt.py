@@ -1,0 +1,174 @@
+"""Runs dbt as a subprocess: it keeps the database file open, so it must not live in our process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from warehouse.errors import ConfigError, RetriableError
+from warehouse.lock import child_environment, writer_lock
+from warehouse.settings import Settings
+
+
+@dataclass(frozen=True)
+class DbtResult:
+    """What one dbt invocation did."""
+
+    success: bool
+    n_models: int
+    n_tests: int
+    failures: tuple[tuple[str, str], ...] = ()
+    """(node name, first lines of its message) of each node that failed."""
+    run_results: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def explain(self, limit: int = 5) -> str:
+        """The failures as a short text for people."""
+        lines = [f"{node}: {message}" for node, message in self.failures[:limit]]
+        if len(self.failures) > limit:
+            lines.append(f"… and {len(self.failures) - limit} more")
+        return "\n".join(lines)
+
+
+def dbt_executable() -> str:
+    """The `dbt` of this Python environment, whether or not it is on PATH.
+
+    Raises:
+        ConfigError: it is not installed here.
+    """
+    path = Path(sys.executable).parent / "dbt"
+    if not path.exists():
+        raise ConfigError("dbt is not installed in this environment.", where=str(path.parent), todo="run `make setup`")
+    return str(path)
+
+
+def dbt_environment(settings: Settings) -> dict[str, str]:
+    """Environment variables that `dbt_project/profiles.yml` reads."""
+    return {
+        "MAILWRIGHT_HOME": str(settings.home),
+        "MAILWRIGHT_WAREHOUSE": str(settings.warehouse_path),
+        "MAILWRIGHT_SCHEMA": settings.schema,
+        "MAILWRIGHT_THREADS": str(settings.threads),
+        "MAILWRIGHT_MEMORY_LIMIT": settings.memory_limit,
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def dbt_arguments(settings: Settings, target: str | None = None) -> list[str]:
+    """Arguments that every invocation on this installation takes."""
+    project = str(settings.dbt_project_dir)
+    return [
+        "--project-dir", project,
+        "--profiles-dir", project,
+        "--target", target or settings.target,
+        "--target-path", str(settings.dbt_target_dir),
+        "--log-path", str(settings.dbt_target_dir / "logs"),
+    ]  # fmt: skip
+
+
+def run_dbt(
+    settings: Settings,
+    args: Sequence[str],
+    *,
+    on_line: Callable[[str], None] | None = None,
+    timeout_seconds: float = 3600,
+    target: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> DbtResult:
+    """Run `dbt ARGS` under the writer's lock; `on_line` gets dbt's messages as they come.
+
+    A failing model or test is not an exception but `DbtResult.success = False` with its message.
+
+    Raises:
+        RetriableError: it did not end within `timeout_seconds`, and was ended.
+    """
+    settings.dbt_target_dir.mkdir(parents=True, exist_ok=True)
+    results_path = settings.dbt_target_dir / "run_results.json"
+    results_path.unlink(missing_ok=True)
+    command = [dbt_executable(), "--log-format", "json", *args, *dbt_arguments(settings, target)]
+    errors: list[tuple[str, str]] = []
+    with writer_lock(settings, f"dbt {args[0]}"):
+        env = {
+            **os.environ,
+            **dbt_environment(settings),
+            **child_environment(settings),
+            **(environment or {}),
+        }
+        process = subprocess.Popen(  # our own arguments
+            command,
+            cwd=settings.dbt_project_dir,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+        timed_out = threading.Event()
+
+        def stop() -> None:
+            timed_out.set()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+        timer = threading.Timer(timeout_seconds, stop)
+        timer.start()
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                message, is_error = _read_log_line(line)
+                if is_error:
+                    errors.append(("dbt", message))
+                if on_line and message:
+                    on_line(message)
+            process.wait()
+        except BaseException:
+            stop()
+            raise
+        finally:
+            timer.cancel()
+    if timed_out.is_set():
+        raise RetriableError(
+            f"`dbt {args[0]}` did not end within {timeout_seconds:.0f} s and was stopped.",
+            where=str(settings.dbt_target_dir / "logs" / "dbt.log"),
+            todo="look at the log; raise the limit for a very large warehouse; then run this again",
+        )
+    return _result(process.returncode, results_path, errors)
+
+
+def _read_log_line(line: str) -> tuple[str, bool]:
+    try:
+        info = json.loads(line)["info"]
+    except (ValueError, KeyError, TypeError):
+        return line.rstrip(), False
+    return str(info.get("msg", "")).strip(), info.get("level") == "error"
+
+
+def _result(returncode: int, path: Path, errors: list[tuple[str, str]]) -> DbtResult:
+    if not path.exists():
+        return DbtResult(returncode == 0, 0, 0, tuple(errors) if returncode else ())
+    results = json.loads(path.read_text(encoding="utf-8"))
+    models = tests = 0
+    failures: list[tuple[str, str]] = []
+    for result in results["results"]:
+        kind, *_, name = result["unique_id"].split(".")
+        if kind in {"test", "unit_test"}:
+            tests += 1
+            name = ".".join(result["unique_id"].split(".")[2:3]) if kind == "test" else name
+        elif kind in {"model", "seed", "snapshot"}:
+            models += 1
+        if result["status"] in {"error", "fail", "runtime error"}:
+            failures.append((name, " ".join(str(result.get("message") or result["status"]).split())[:500]))
+    if returncode and not failures:
+        failures = errors
+    return DbtResult(returncode == 0, models, tests, tuple(failures), results)

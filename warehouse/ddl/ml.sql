@@ -1,0 +1,44 @@
+-- Model registry and predictions. Runs and calibration are history; the two prediction tables hold the newest scoring alone.
+create schema if not exists {ml_schema};
+
+create table if not exists {ml_schema}.model_runs (
+    model_version varchar(120) not null primary key,
+    job varchar(40) not null,
+    as_of timestamp not null,
+    trained_at timestamp not null,
+    params text not null,
+    metrics text not null,
+    artefact_sha256 varchar(64) not null,
+    n_train bigint not null,
+    n_test bigint not null
+);
+
+create table if not exists {ml_schema}.calibration (
+    model_version varchar(120) not null,
+    bin integer not null,
+    n bigint not null,
+    mean_predicted double precision not null,
+    observed_rate double precision not null,
+    primary key (model_version, bin)
+);
+
+-- the personal rung: at most the declared number of candidates per profile
+create table if not exists {ml_schema}.recommendation_candidates (
+    profile_id text not null,
+    product_id text not null,
+    rank integer not null,
+    score double precision not null,
+    reason text not null,
+    model_version varchar(120) not null,
+    trained_at timestamp not null,
+    as_of timestamp not null
+);
+
+create table if not exists {ml_schema}.churn_predictions (
+    profile_id text not null,
+    churn_probability double precision not null,
+    churn_band varchar(6) not null,
+    model_version varchar(120) not null,
+    trained_at timestamp not null,
+    as_of timestamp not null
+);
