@@ -133,7 +133,7 @@ def continue_build(settings: Settings) -> BuildReport:
         if not rows or rows[0][3] != "awaiting_ml":
             raise RefusedError(
                 f"The newest build of schema '{settings.schema}' does not wait for a second stage.",
-                todo="run the first stage (`mailwright build --stage before_ml`), or the whole graph (`mailwright build`)",
+                todo="run the whole graph (`mailwright build`), or first `mailwright build --stage before_ml`",
             )
         build_id, as_of, known_at, _, n_models, n_tests = rows[0]
         if read_clock(con, settings.schema).as_of != as_of:
