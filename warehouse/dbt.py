@@ -58,6 +58,8 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
         "MAILWRIGHT_SCHEMA": settings.schema,
         "MAILWRIGHT_THREADS": str(settings.threads),
         "MAILWRIGHT_MEMORY_LIMIT": settings.memory_limit,
+        "DBT_TARGET_PATH": str(settings.dbt_target_dir),
+        "DBT_LOG_PATH": str(settings.dbt_target_dir / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DO_NOT_TRACK": "1",
     }
@@ -70,8 +72,6 @@ def dbt_arguments(settings: Settings, target: str | None = None) -> list[str]:
         "--project-dir", project,
         "--profiles-dir", project,
         "--target", target or settings.target,
-        "--target-path", str(settings.dbt_target_dir),
-        "--log-path", str(settings.dbt_target_dir / "logs"),
     ]  # fmt: skip
 
 

@@ -1,0 +1,130 @@
+"""Every model builds on PostgreSQL from the same raw rows, and every relation equals DuckDB's row by row.
+
+Two engines with all their tests green have disagreed in silence before: this comparison is the proof, not a nicety.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.postgres.conftest import Server
+from warehouse.connection import connect
+from warehouse.dbt import run_dbt
+from warehouse.settings import Settings
+
+pytestmark = pytest.mark.postgres
+
+TYPES = {"VARCHAR": "text", "DOUBLE": "double precision", "TIMESTAMP": "timestamp", "HUGEINT": "numeric(38,0)"}
+
+
+def _copy(con: duckdb.DuckDBPyConnection, pg: psycopg.Connection, schema: str, table: str) -> int:
+    """Copy one table as it is: same columns, types and values."""
+    columns = con.execute(
+        "select column_name, data_type from duckdb_columns() where schema_name = ? and table_name = ? "
+        "and database_name = current_database() order by column_index",
+        [schema, table],
+    ).fetchall()
+    target = sql.Identifier(schema, table)
+    definitions = [
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(TYPES.get(kind, kind.lower()))) for name, kind in columns
+    ]
+    pg.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+    pg.execute(sql.SQL("create table {} ({})").format(target, sql.SQL(", ").join(definitions)))
+    rows = con.execute(f'select * from "{schema}"."{table}"').fetchall()
+    with pg.cursor() as cursor, cursor.copy(sql.SQL("copy {} from stdin").format(target)) as copy:
+        for row in rows:
+            copy.write_row(row)
+    return len(rows)
+
+
+def _canonical(value: Any) -> Any:
+    """Values of both engines in one form: numbers by value (doubles to 9 significant digits), instants as text."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, float):
+        return "nan" if math.isnan(value) else float(f"{value:.9g}")
+    if isinstance(value, int | Decimal):
+        return float(f"{float(value):.9g}") if value % 1 else int(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return str(value)
+
+
+def _rows(rows: list[tuple[Any, ...]]) -> Counter[tuple[Any, ...]]:
+    return Counter(tuple(_canonical(value) for value in row) for row in rows)
+
+
+@pytest.fixture(scope="module")
+def both(postgres: Server, built_settings: Settings):
+    """The small store, built on DuckDB, and its raw rows, clock and predictions built again on PostgreSQL."""
+    settings = built_settings
+    with connect(settings, read_only=True) as con, psycopg.connect(postgres.dsn, autocommit=True) as pg:
+        tables = con.execute(
+            "select schema_name, table_name from duckdb_tables() where schema_name in ('raw', 'ops', 'ml') "
+            "or (schema_name = 'analytics' and table_name = 'clock') order by 1, 2"
+        ).fetchall()
+        assert sum(_copy(con, pg, schema, table) for schema, table in tables) > 10_000
+    other = settings.model_copy(update={"home": settings.home / "postgres", "warehouse": settings.warehouse_path})
+    result = run_dbt(
+        other,
+        ["build", "--exclude-resource-type", "unit_test"],
+        target="postgres",
+        environment=postgres.environment,
+        timeout_seconds=1200,
+    )
+    assert result.success, result.explain(20)
+    manifest = json.loads((other.dbt_target_dir / "manifest.json").read_text(encoding="utf-8"))
+    relations = sorted(
+        (node["alias"], tuple(node["config"].get("meta", {}).get("audit_columns", [])))
+        for node in manifest["nodes"].values()
+        if node["resource_type"] in {"model", "seed"} and node["config"]["materialized"] != "ephemeral"
+    )
+    with connect(settings, read_only=True) as con, psycopg.connect(postgres.dsn) as pg:
+        yield con, pg, relations
+
+
+def test_every_relation_is_equal_row_by_row(both) -> None:
+    con, pg, relations = both
+    assert len(relations) > 40
+    different: list[str] = []
+    compared = 0
+    for name, audit in relations:
+        columns = [
+            row[0]
+            for row in con.execute(
+                "select column_name from duckdb_columns() where schema_name = 'analytics' and table_name = ? "
+                "and database_name = current_database() order by column_index",
+                [name],
+            ).fetchall()
+            if row[0] not in audit
+        ]
+        listed = ", ".join(f'"{column}"' for column in columns)
+        query = f'select {listed} from "analytics"."{name}"'
+        ours = _rows(con.execute(query).fetchall())
+        theirs = _rows(pg.execute(query).fetchall())  # pyright: ignore
+        compared += ours.total()
+        if ours != theirs:
+            examples = [*list((ours - theirs).items())[:2], "…", *list((theirs - ours).items())[:2]]
+            different.append(f"{name} ({ours.total()} / {theirs.total()} rows): {columns} {examples}")
+    assert not different, f"{len(different)} relation(s) differ:\n" + "\n".join(different)
+    assert compared > 20_000
+
+
+def test_the_comparison_can_fail(both) -> None:
+    """Negative control: one changed value is seen."""
+    con, pg, _ = both
+    query = "select product_id, price from analytics.dim_products"
+    ours, theirs = con.execute(query).fetchall(), pg.execute(query).fetchall()
+    assert _rows(ours) == _rows(theirs)
+    theirs[0] = (theirs[0][0], theirs[0][1] + Decimal("0.01"))
+    assert _rows(ours) != _rows(theirs)
