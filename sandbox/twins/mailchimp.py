@@ -1,0 +1,286 @@
+"""A local, **simulated** Mailchimp: the part of the Marketing API 3.0 that a sync needs, over real HTTP.
+
+    python -m sandbox.twins.mailchimp --port 0 --state FILE --api-key KEY
+
+prints one JSON line with its URL. It is not Mailchimp, sends no mail and answers on 127.0.0.1 only. Paths under
+`/__twin__/` are the twin's own (counters, faults): the vendor has nothing like them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from sandbox.twins import mailchimp_rules as rules
+from sandbox.twins.faults import App, Faults, Receive, Scope, Send, inject, is_authorized
+from sandbox.twins.mailchimp_members import MemberEndpoints, flag, page
+from sandbox.twins.mailchimp_store import DEFAULT_LIST, Store
+from sandbox.twins.mailchimp_view import answer, member_document, not_found, problem
+
+MAX_CONNECTIONS = 10  # vendor's page: 10 simultaneous connections per user, more get 429
+
+
+class Endpoints(MemberEndpoints):
+    """Merge fields and static segments; members are in `mailchimp_members`."""
+
+    async def list_info(self, request: Request, list_id: str) -> Response:
+        _, total = self.store.members(list_id, count=0)
+        _, subscribed = self.store.members(list_id, status="subscribed", count=0)
+        info = {"id": list_id, "name": "Simulated audience", "stats": {"member_count": subscribed}}
+        if flag(request, "include_total_contacts"):
+            info["stats"]["total_contacts"] = total
+        return answer(info, request.query_params.get("fields"))
+
+    async def merge_fields(self, request: Request, list_id: str) -> Response:
+        rows = self.store.merge_fields(list_id)
+        offset, count = page(request)
+        document = {"merge_fields": rows[offset : offset + count], "list_id": list_id, "total_items": len(rows)}
+        return answer(document, request.query_params.get("fields"))
+
+    async def add_merge_field(self, request: Request, list_id: str) -> Response:
+        body = await request.json()
+        rows = self.store.merge_fields(list_id)
+        tag = str(body.get("tag") or f"MMERGE{len(rows) + 1}").upper()
+        errors = []
+        if not body.get("name"):
+            errors.append({"field": "name", "message": "This value should not be blank."})
+        if body.get("type") not in rules.FIELD_TYPES:
+            errors.append({"field": "type", "message": "This value is not a valid choice."})
+        if len(tag) > rules.MAX_TAG_LENGTH or not tag.replace("_", "").isalnum():
+            errors.append({"field": "tag", "message": f"Merge tags have at most {rules.MAX_TAG_LENGTH} characters."})
+        if errors:
+            return problem(400, "Invalid Resource", "The resource submitted could not be validated.", errors)
+        if any(row["tag"] == tag for row in rows):
+            return problem(400, "Bad Request", f'A Merge Field with the tag "{tag}" already exists for this list.')
+        if len(rows) >= rules.MAX_MERGE_FIELDS:
+            return problem(400, "Bad Request", "This list has the maximum number of merge fields.")  # [unv] wording
+        allowed = ("name", "type", "required", "default_value", "public", "options", "help_text")
+        merge_id = self.store.add_merge_field(list_id, tag=tag, **{k: body[k] for k in allowed if k in body})
+        return JSONResponse(next(row for row in self.store.merge_fields(list_id) if row["merge_id"] == merge_id))
+
+    async def drop_merge_field(self, request: Request, list_id: str) -> Response:
+        dropped = self.store.drop_merge_field(list_id, int(request.path_params["merge_id"]))
+        return Response(status_code=204) if dropped else not_found()
+
+    async def segments(self, request: Request, list_id: str) -> Response:
+        wanted = request.query_params.get("type")
+        rows = [row for row in self.store.segments(list_id) if wanted in (None, row["type"])]
+        offset, count = page(request)
+        document = {"segments": rows[offset : offset + count], "list_id": list_id, "total_items": len(rows)}
+        return answer(document, request.query_params.get("fields"))
+
+    async def add_segment(self, request: Request, list_id: str) -> Response:
+        body = await request.json()
+        name = body.get("name")
+        if not name or "static_segment" not in body:
+            return problem(400, "Invalid Resource", "The twin knows static segments alone; name and emails are needed.")
+        if self.store.segment_named(list_id, name) is not None:
+            return problem(400, "Bad Request", "Sorry, that tag already exists.")  # [unv] wording
+        with self.store:
+            segment_id = self.store.add_segment(list_id, name)
+            self._add(list_id, segment_id, body["static_segment"])
+        return JSONResponse(self.store.segment(list_id, segment_id))
+
+    async def segment(self, request: Request, list_id: str) -> Response:
+        found = self.store.segment(list_id, int(request.path_params["segment_id"]))
+        return answer(found, request.query_params.get("fields")) if found else not_found()
+
+    async def drop_segment(self, request: Request, list_id: str) -> Response:
+        segment_id = int(request.path_params["segment_id"])
+        if self.store.segment(list_id, segment_id) is None:
+            return not_found()
+        self.store.drop_segment(segment_id)
+        return Response(status_code=204)
+
+    def _add(self, list_id: str, segment_id: int, emails: list[str]) -> tuple[list[Any], list[str]]:
+        """(members newly inside, addresses that are not on the list); who was inside already is neither [unv]."""
+        added, unknown = [], []
+        for email in emails:
+            member = self.store.member(list_id, rules.subscriber_hash(email))
+            if member is None or member.status in {"archived", "cleaned"}:
+                unknown.append(email)
+            elif self.store.set_in_segment(segment_id, member.id, True):
+                added.append(member)
+        return added, unknown
+
+    async def change_segment(self, request: Request, list_id: str) -> Response:
+        segment_id = int(request.path_params["segment_id"])
+        if self.store.segment(list_id, segment_id) is None:
+            return not_found()
+        body = await request.json()
+        to_add, to_remove = body.get("members_to_add") or [], body.get("members_to_remove") or []
+        if max(len(to_add), len(to_remove)) > rules.MAX_SEGMENT_CHANGE:
+            return problem(400, "Bad Request", f"At most {rules.MAX_SEGMENT_CHANGE} members can be sent.")
+        removed, gone = [], []
+        with self.store:
+            added, unknown = self._add(list_id, segment_id, to_add)
+            for email in to_remove:
+                member = self.store.member(list_id, rules.subscriber_hash(email))
+                if member is None:
+                    gone.append(email)
+                elif self.store.set_in_segment(segment_id, member.id, False):
+                    removed.append(member)
+        errors = [
+            {"email_addresses": some, "error": "Email addresses do not exist on the list"}  # [unv] wording
+            for some in (unknown, gone)
+            if some
+        ]
+        tags = [row["tag"] for row in self.store.merge_fields(list_id)]
+        return JSONResponse(
+            {
+                "members_added": [member_document(m, list_id, tags) for m in added],
+                "members_removed": [member_document(m, list_id, tags) for m in removed],
+                "errors": errors,
+                "total_added": len(added),
+                "total_removed": len(removed),
+                "error_count": len(errors),
+            }
+        )
+
+
+def _routes(ends: Endpoints) -> list[Route]:
+    def route(path: str, **methods: Callable[[Request, str], Awaitable[Response]]) -> Route:
+        async def endpoint(request: Request) -> Response:
+            method = methods.get("GET" if request.method == "HEAD" else request.method)
+            list_id = request.path_params["list_id"]
+            if method is None:
+                return problem(405, "Method Not Allowed", "The requested method and resource are not compatible.")
+            if not ends.store.has_list(list_id):
+                return not_found()
+            try:
+                return await method(request, list_id)
+            except (json.JSONDecodeError, UnicodeDecodeError):
+                return problem(400, "JSON Parse Error", "We encountered an unspecified JSON parsing error.")
+
+        return Route(f"/3.0/lists/{{list_id}}{path}", endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+
+    member = "/members/{subscriber_hash}"
+    return [
+        route("", GET=ends.list_info, POST=ends.batch),
+        route("/merge-fields", GET=ends.merge_fields, POST=ends.add_merge_field),
+        route("/merge-fields/{merge_id:int}", DELETE=ends.drop_merge_field),
+        route("/members", GET=ends.members),
+        route(member, GET=ends.member, PUT=ends.put_member, PATCH=ends.patch_member, DELETE=ends.archive),
+        route(member + "/tags", GET=ends.tags, POST=ends.change_tags),
+        route(member + "/actions/delete-permanent", POST=ends.forget),
+        route("/segments", GET=ends.segments, POST=ends.add_segment),
+        route("/segments/{segment_id:int}", GET=ends.segment, POST=ends.change_segment, DELETE=ends.drop_segment),
+        route("/segments/{segment_id:int}/members", GET=ends.segment_members),
+    ]
+
+
+class Door:
+    """Authorization, connection limit, counters and faults, before the vendor's endpoints."""
+
+    def __init__(self, app: App, store: Store, faults: Faults, api_key: str) -> None:
+        self.app, self.store, self.faults, self.api_key = app, store, faults, api_key
+        self.open = self.most_open = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = str(scope.get("path", ""))
+        if scope["type"] != "http" or path.startswith("/__twin__/"):
+            await self.app(scope, receive, send)
+            return
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        try:
+            await self._vendor(scope, receive, send, scope["method"], path)
+        finally:
+            self.open -= 1
+
+    async def _vendor(self, scope: Scope, receive: Receive, send: Send, method: str, path: str) -> None:
+        self.store.count("requests")
+        if not is_authorized(scope["headers"], self.api_key):
+            refusal = problem(
+                401,
+                "API Key Invalid",
+                "Your API key may be invalid, or you've attempted to access the wrong datacenter.",
+            )
+            await refusal(scope, receive, send)
+            return
+        fault = self.faults.next(method, path)
+        if self.open > MAX_CONNECTIONS or (fault and fault.kind == "429"):
+            self.store.count("throttled")
+            busy = problem(
+                429, "Too Many Requests", f"You have exceeded the limit of {MAX_CONNECTIONS} simultaneous connections."
+            )
+            await busy(scope, receive, send)
+            return
+        if fault and fault.kind == "500":
+            wrong = problem(500, "Internal Server Error", "An unexpected internal error has occurred.")
+            await wrong(scope, receive, send)
+            return
+        if fault and fault.kind == "403":
+            self.store.count("throttled")
+        elif method != "GET" and not (fault and fault.kind == "close_before"):
+            self.store.count("writes")
+        if fault:
+            await inject(fault, self.app, scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def create_app(state: Store, faults: Faults | None = None, api_key: str = "twin-us0") -> App:
+    """The twin as an ASGI application over `state`; `faults` may be shared with a test."""
+    faults = faults or Faults()
+
+    async def stats(_: Request) -> Response:
+        counted = {"requests": 0, "writes": 0, "throttled": 0, **state.counters()}
+        return JSONResponse({"simulated": True, **counted, "most_connections": door.most_open})
+
+    async def set_faults(request: Request) -> Response:
+        for fault in await request.json():
+            faults.add(**fault)
+        return JSONResponse({"simulated": True, "waiting": len(faults.waiting)})
+
+    async def clear_faults(_: Request) -> Response:
+        faults.clear()
+        return JSONResponse({"simulated": True, "waiting": 0})
+
+    async def unknown(_: Request, __: Exception) -> Response:
+        return not_found()
+
+    app = Starlette(
+        routes=[
+            *_routes(Endpoints(state)),
+            Route("/__twin__/stats", stats),
+            Route("/__twin__/faults", set_faults, methods=["POST"]),
+            Route("/__twin__/faults", clear_faults, methods=["DELETE"]),
+        ],
+        exception_handlers={404: unknown},
+    )
+    door = Door(app, state, faults, api_key)
+    return door
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="A local, simulated Mailchimp for trials and tests.")
+    parser.add_argument("--port", type=int, default=0, help="0: any free port")
+    parser.add_argument("--state", type=Path, required=True, help="SQLite file that it keeps its members in")
+    parser.add_argument("--api-key", default="twin-us0")
+    parser.add_argument("--list-id", default=DEFAULT_LIST)
+    options = parser.parse_args(arguments)
+    options.state.parent.mkdir(parents=True, exist_ok=True)
+    server = socket.create_server(("127.0.0.1", options.port))
+    port = server.getsockname()[1]
+    app = create_app(Store(options.state, options.list_id), api_key=options.api_key)
+    ready = {"url": f"http://127.0.0.1:{port}/3.0", "list_id": options.list_id, "simulated": True}
+    sys.stdout.write(json.dumps(ready) + "\n")
+    sys.stdout.flush()
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")  # pyright: ignore[reportArgumentType]
+    uvicorn.Server(config).run(sockets=[server])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+-- What was sent, what the vendor said, and what is therefore known to be there. Nothing here is ever dropped by a rebuild.
+create schema if not exists ledger;
+
+-- orders the events of sync_attempts
+create sequence if not exists ledger.attempt_numbers;
+
+-- one row per run of a sync
+create table if not exists ledger.sync_runs (
+    sync_run_id text primary key,
+    sync_name text not null,
+    destination text not null,
+    schema_name text not null,
+    as_of timestamp,
+    status text not null,
+    started_at timestamp not null,
+    finished_at timestamp,
+    message text,
+    report text
+);
+
+-- one row per sync and destination while a run holds it: two runners at once are impossible
+create table if not exists ledger.sync_leases (
+    sync_name text not null,
+    destination text not null,
+    sync_run_id text not null,
+    host text not null,
+    process_id bigint not null,
+    process_started text not null,
+    heartbeat_at timestamp not null,
+    primary key (sync_name, destination)
+);
+
+-- one row per plan; its counts are what a person was shown
+create table if not exists ledger.sync_plans (
+    plan_id text primary key,
+    sync_run_id text,
+    sync_name text not null,
+    destination text not null,
+    schema_name text not null,
+    as_of timestamp,
+    hash_version text not null,
+    counts text not null,
+    created_at timestamp not null
+);
+
+-- one row per record that the newest plan of a sync would send, or blocks (with the reason); older plans' items are deleted
+create table if not exists ledger.sync_plan_items (
+    plan_id text not null,
+    sync_name text not null,
+    destination text not null,
+    object text not null,
+    record_key text not null,
+    subscriber_hash text not null,
+    segment_name text,
+    operation text not null,
+    reason text,
+    desired_hash text,
+    batch_number integer
+);
+
+-- append-only: one row per event of a sent record ('sent', then how it ended)
+create table if not exists ledger.sync_attempts (
+    attempt_number bigint not null,
+    sync_run_id text not null,
+    sync_name text not null,
+    destination text not null,
+    object text not null,
+    record_key text not null,
+    subscriber_hash text not null,
+    segment_name text,
+    batch_id text not null,
+    operation text not null,
+    sent_hash text not null,
+    hash_version text not null,
+    outcome text not null,
+    rejected_class text,
+    message text,
+    outcome_at timestamp not null
+);
+
+-- the fold of sync_attempts: one row per sync, destination, object and record
+create table if not exists ledger.sync_state (
+    sync_name text not null,
+    destination text not null,
+    object text not null,
+    record_key text not null,
+    subscriber_hash text not null,
+    segment_name text,
+    state text not null,
+    confirmed_hash text,
+    confirmed_at timestamp,
+    confirmed_version text,
+    sent_hash text not null,
+    sent_version text not null,
+    rejected_class text,
+    message text,
+    is_doubtful boolean not null,
+    was_doubtful boolean not null,
+    updated_at timestamp not null,
+    primary key (sync_name, destination, object, record_key)
+);
+
+-- one row per member that the destination holds, as of the newest pull; pulled before each plan
+create table if not exists ledger.remote_members (
+    destination text not null,
+    subscriber_hash text not null,
+    email text not null,
+    status text not null,
+    fields text,
+    last_changed_at timestamp,
+    pulled_at timestamp not null,
+    primary key (destination, subscriber_hash)
+);
+
+-- one row per pull of a destination's members
+create table if not exists ledger.remote_pulls (
+    destination text not null,
+    pull_kind text not null,
+    newest_change_at timestamp,
+    n_members bigint not null,
+    fields text not null,
+    pulled_at timestamp not null
+);
+
+-- one row per segment of ours that the destination holds, as of the newest look
+create table if not exists ledger.remote_segments (
+    destination text not null,
+    segment_name text not null,
+    remote_id text not null,
+    seen_at timestamp not null,
+    primary key (destination, segment_name)
+);
+
+-- sync_state as it follows from the attempts alone: a test, and a repair, compare the two
+create or replace view ledger.sync_state_from_attempts as
+with
+
+last_confirmed as (
+    select
+        sync_name,
+        destination,
+        object,
+        record_key,
+        max(attempt_number) as attempt_number
+    from ledger.sync_attempts
+    where outcome = 'confirmed'
+    group by sync_name, destination, object, record_key
+),
+
+latest as (
+    select
+        sync_attempts.*,
+        row_number() over (
+            partition by sync_name, destination, object, record_key
+            order by attempt_number desc
+        ) as position_from_end
+    from ledger.sync_attempts
+),
+
+-- sent since the last confirmation, and not known to have failed
+doubtful as (
+    select distinct
+        sent.sync_name,
+        sent.destination,
+        sent.object,
+        sent.record_key
+    from ledger.sync_attempts as sent
+    left join last_confirmed
+        on
+            sent.sync_name = last_confirmed.sync_name
+            and sent.destination = last_confirmed.destination
+            and sent.object = last_confirmed.object
+            and sent.record_key = last_confirmed.record_key
+    left join ledger.sync_attempts as ended
+        on
+            sent.batch_id = ended.batch_id
+            and sent.object = ended.object
+            and sent.record_key = ended.record_key
+            and ended.outcome = 'rejected'
+    where
+        sent.outcome = 'sent'
+        and sent.attempt_number > coalesce(last_confirmed.attempt_number, 0)
+        and ended.batch_id is null
+)
+
+select
+    latest.sync_name,
+    latest.destination,
+    latest.object,
+    latest.record_key,
+    latest.subscriber_hash,
+    latest.segment_name,
+    latest.outcome as state,
+    confirmed.sent_hash as confirmed_hash,
+    confirmed.outcome_at as confirmed_at,
+    confirmed.hash_version as confirmed_version,
+    latest.sent_hash,
+    latest.hash_version as sent_version,
+    latest.rejected_class,
+    doubtful.record_key is not null as is_doubtful
+from latest
+left join last_confirmed
+    on
+        latest.sync_name = last_confirmed.sync_name
+        and latest.destination = last_confirmed.destination
+        and latest.object = last_confirmed.object
+        and latest.record_key = last_confirmed.record_key
+left join ledger.sync_attempts as confirmed
+    on last_confirmed.attempt_number = confirmed.attempt_number
+left join doubtful
+    on
+        latest.sync_name = doubtful.sync_name
+        and latest.destination = doubtful.destination
+        and latest.object = doubtful.object
+        and latest.record_key = doubtful.record_key
+where latest.position_from_end = 1;
