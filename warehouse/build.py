@@ -105,20 +105,41 @@ def open_build(settings: Settings, as_of: datetime | None = None, known_at: date
                 todo="look at the past with `mailwright build --as-of`, which builds into a schema of its own",
             )
         set_clock(con, settings.schema, clock)
-        build_id = new_id("build")
-        con.execute("begin")
-        con.execute(
-            "insert into ops.builds (build_id, schema_name, as_of, known_at, started_at, status) "
-            "values (?, ?, ?, ?, ?, 'running')",
-            [build_id, settings.schema, clock.as_of, clock.known_at, utcnow()],
-        )
-        con.execute("insert into ops.build_loads select ?, load_id from ops.loads", [build_id])
-        con.execute("commit")
+        return _record(con, settings, clock)
+
+
+def _record(con: Any, settings: Settings, clock: Clock) -> BuildReport:
+    build_id = new_id("build")
+    con.execute("begin")
+    con.execute(
+        "insert into ops.builds (build_id, schema_name, as_of, known_at, started_at, status) "
+        "values (?, ?, ?, ?, ?, 'running')",
+        [build_id, settings.schema, clock.as_of, clock.known_at, utcnow()],
+    )
+    con.execute("insert into ops.build_loads select ?, load_id from ops.loads", [build_id])
+    con.execute("commit")
     return BuildReport(build_id, settings.schema, clock.as_of, clock.known_at, "running", 0, 0, 0)
 
 
-def continue_build(settings: Settings) -> BuildReport:
+def reopen_build(settings: Settings) -> BuildReport:
+    """Record another build at the clock that stands: of a part of the graph, or of the second stage once more.
+
+    Every load counts as one that it could read, which is the careful answer for the gate.
+
+    Raises:
+        DataError: nothing was built there yet.
+    """
+    with connect(settings, purpose="build") as con:
+        ensure_state(con, settings)
+        clock = read_clock(con, settings.schema)
+        return _record(con, settings, clock)
+
+
+def continue_build(settings: Settings, *, again: bool = False) -> BuildReport:
     """The build that waits for its second stage.
+
+    With `again`, one that has had it may have it once more (newer predictions; another run got there first): that is
+    recorded as a build of its own.
 
     Raises:
         RefusedError: the newest build of this schema does not wait for one.
@@ -130,6 +151,8 @@ def continue_build(settings: Settings) -> BuildReport:
             "where schema_name = ? order by started_at desc, build_id desc limit 1",
             [settings.schema],
         ).fetchall()
+        if again and rows and rows[0][3] == "succeeded":
+            return _record(con, settings, read_clock(con, settings.schema))
         if not rows or rows[0][3] != "awaiting_ml":
             raise RefusedError(
                 f"The newest build of schema '{settings.schema}' does not wait for a second stage.",
@@ -142,9 +165,14 @@ def continue_build(settings: Settings) -> BuildReport:
     return BuildReport(build_id, settings.schema, as_of, known_at, "running", n_models or 0, n_tests or 0, 0)
 
 
-def close_build(settings: Settings, opened: BuildReport, result: DbtResult, *, stage: Stage = "all") -> BuildReport:
-    """Record how a stage ended; counts add up over the stages of one build."""
-    status = "failed" if not result.success else ("awaiting_ml" if stage == "before_ml" else "succeeded")
+def close_build(
+    settings: Settings, opened: BuildReport, result: DbtResult, *, stage: Stage | Literal["partial"] = "all"
+) -> BuildReport:
+    """Record how a stage ended; counts add up over the stages of one build.
+
+    A `partial` build leaves no whole: whoever asks for a succeeded build (the sync) waits for the next one.
+    """
+    status = {"before_ml": "awaiting_ml", "partial": "partial"}.get(stage, "succeeded") if result.success else "failed"
     report = BuildReport(
         opened.build_id,
         opened.schema_name,

@@ -143,7 +143,7 @@ def run_dbt(
             where=str(settings.dbt_target_dir / "logs" / "dbt.log"),
             todo="look at the log; raise the limit for a very large warehouse; then run this again",
         )
-    return _result(process.returncode, results_path, errors)
+    return read_result(process.returncode, results_path, errors)
 
 
 def _read_log_line(line: str) -> tuple[str, bool]:
@@ -154,7 +154,8 @@ def _read_log_line(line: str) -> tuple[str, bool]:
     return str(info.get("msg", "")).strip(), info.get("level") == "error"
 
 
-def _result(returncode: int, path: Path, errors: list[tuple[str, str]]) -> DbtResult:
+def read_result(returncode: int, path: Path, errors: Sequence[tuple[str, str]] = ()) -> DbtResult:
+    """Fold dbt's `run_results.json`; without one (dbt could not start), `errors` say why."""
     if not path.exists():
         return DbtResult(returncode == 0, 0, 0, tuple(errors) if returncode else ())
     results = json.loads(path.read_text(encoding="utf-8"))
@@ -170,5 +171,5 @@ def _result(returncode: int, path: Path, errors: list[tuple[str, str]]) -> DbtRe
         if result["status"] in {"error", "fail", "runtime error"}:
             failures.append((name, " ".join(str(result.get("message") or result["status"]).split())[:500]))
     if returncode and not failures:
-        failures = errors
+        failures = list(errors)
     return DbtResult(returncode == 0, models, tests, tuple(failures), results)

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     """Folder of all local state: the warehouse file, its lock and snapshot, artefacts, Data Docs, Dagster's storage."""
     warehouse: Path | None = None
     """The DuckDB file; default `home/warehouse.duckdb`."""
+    landing: Path | None = None
+    """Folder that new raw files arrive in, watched by the sensor; default `home/landing`."""
     target: Literal["dev", "prod"] = "dev"
     """dbt target: `dev` builds into a schema of one's own, `prod` into `analytics`. Only `prod` may be synced."""
     schema_override: str | None = None
@@ -45,7 +47,7 @@ class Settings(BaseSettings):
     lock_timeout_seconds: float = 900.0
     """How long a writer waits for another one before it gives up with a message."""
 
-    @field_validator("home", "warehouse")
+    @field_validator("home", "warehouse", "landing")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value else None
@@ -86,6 +88,10 @@ class Settings(BaseSettings):
     @property
     def warehouse_path(self) -> Path:
         return self.warehouse or self.home / "warehouse.duckdb"
+
+    @property
+    def landing_dir(self) -> Path:
+        return self.landing or self.home / "landing"
 
     @property
     def lock_path(self) -> Path:
