@@ -1,0 +1,1 @@
+"""Bring files into `raw.*`, and normalize the identifiers found there."""
