@@ -1,0 +1,29 @@
+{#- text: md5 hex of the parts joined by '|'; a null part differs from an empty one. Same on every engine (dbt.hash). -#}
+{%- macro hash_key(parts) -%}
+    {%- set pieces = [] -%}
+    {%- for part in parts -%}{%- do pieces.append("coalesce(cast(" ~ part ~ " as text), '<null>')") -%}{%- endfor -%}
+    {{ dbt.hash(pieces | join(" || '|' || ")) }}
+{%- endmacro -%}
+
+{#- text: md5 hex of type:value, the name of an identity node. -#}
+{%- macro node_hash(identifier_type, identifier_value) -%}
+    {{ dbt.hash(identifier_type ~ " || ':' || " ~ identifier_value) }}
+{%- endmacro -%}
+
+{#- boolean: the text contains a match of a POSIX-like pattern (classes, anchors, + * ? only: what RE2 and POSIX share). -#}
+{%- macro regex_matches(column, pattern) -%}{{ return(adapter.dispatch('regex_matches', 'mailwright')(column, pattern)) }}{%- endmacro -%}
+{%- macro default__regex_matches(column, pattern) -%}regexp_matches({{ column }}, '{{ pattern }}'){%- endmacro -%}
+{%- macro postgres__regex_matches(column, pattern) -%}({{ column }} ~ '{{ pattern }}'){%- endmacro -%}
+
+{#- rows of text: a delimited list, one row per item, in the select list. DuckDB and PostgreSQL return varchar/text. -#}
+{%- macro split_to_rows(column, delimiter=',') -%}{{ return(adapter.dispatch('split_to_rows', 'mailwright')(column, delimiter)) }}{%- endmacro -%}
+{%- macro default__split_to_rows(column, delimiter) -%}unnest(string_to_array({{ column }}, '{{ delimiter }}')){%- endmacro -%}
+
+{#- text: values of a group joined in a stated order. -#}
+{%- macro string_agg(expression, delimiter, order_by) -%}{{ return(adapter.dispatch('string_agg', 'mailwright')(expression, delimiter, order_by)) }}{%- endmacro -%}
+{%- macro default__string_agg(expression, delimiter, order_by) -%}string_agg({{ expression }}, '{{ delimiter }}' order by {{ order_by }}){%- endmacro -%}
+
+{#- text: outer whitespace (blanks, tabs, line ends, no-break spaces) removed; null if nothing is left. -#}
+{%- macro clean_text(column) -%}
+    nullif(trim(replace(replace(replace(replace({{ column }}, chr(160), ' '), chr(9), ' '), chr(10), ' '), chr(13), ' ')), '')
+{%- endmacro -%}

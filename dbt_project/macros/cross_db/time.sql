@@ -1,0 +1,43 @@
+{#- timestamp: n may be an integer or an integer expression. -#}
+{%- macro add_seconds(column, n) -%}{{ return(adapter.dispatch('add_unit', 'mailwright')(column, n, 'second')) }}{%- endmacro -%}
+{%- macro add_minutes(column, n) -%}{{ return(adapter.dispatch('add_unit', 'mailwright')(column, n, 'minute')) }}{%- endmacro -%}
+{%- macro add_hours(column, n) -%}{{ return(adapter.dispatch('add_unit', 'mailwright')(column, n, 'hour')) }}{%- endmacro -%}
+{%- macro add_microseconds(column, n) -%}{{ return(adapter.dispatch('add_unit', 'mailwright')(column, n, 'microsecond')) }}{%- endmacro -%}
+
+{#- DuckDB and PostgreSQL both return timestamp: an interval of one unit times an integer. -#}
+{%- macro default__add_unit(column, n, unit) -%}
+    ({{ column }} + ({{ n }}) * interval '1 {{ unit }}')
+{%- endmacro -%}
+
+{#- date: a whole number of days later (earlier if negative). DuckDB and PostgreSQL return date. -#}
+{%- macro add_days(column, n) -%}{{ return(adapter.dispatch('add_days', 'mailwright')(column, n)) }}{%- endmacro -%}
+{%- macro default__add_days(column, n) -%}
+    ({{ column }} + cast(({{ n }}) as integer))
+{%- endmacro -%}
+
+{#- integer: whole days from one date to another. -#}
+{%- macro days_between(from_date, to_date) -%}{{ return(adapter.dispatch('days_between', 'mailwright')(from_date, to_date)) }}{%- endmacro -%}
+{#- DuckDB: date - date is bigint; cast. PostgreSQL: date - date is integer. -#}
+{%- macro default__days_between(from_date, to_date) -%}
+    cast(({{ to_date }} - {{ from_date }}) as integer)
+{%- endmacro -%}
+
+{#- double precision: seconds from one timestamp to another, microsecond exact. -#}
+{%- macro seconds_between(from_at, to_at) -%}{{ return(adapter.dispatch('seconds_between', 'mailwright')(from_at, to_at)) }}{%- endmacro -%}
+{%- macro default__seconds_between(from_at, to_at) -%}
+    (cast(date_diff('microsecond', {{ from_at }}, {{ to_at }}) as double precision) / 1000000.0)
+{%- endmacro -%}
+{%- macro postgres__seconds_between(from_at, to_at) -%}
+    cast(extract(epoch from ({{ to_at }} - {{ from_at }})) as double precision)
+{%- endmacro -%}
+
+{#- date: the calendar day of a UTC instant in a declared zone (default var business_time_zone). -#}
+{%- macro local_date(column, time_zone=none) -%}{{ return(adapter.dispatch('local_date', 'mailwright')(column, time_zone or var('business_time_zone'))) }}{%- endmacro -%}
+{#- DuckDB (icu) and PostgreSQL: timestamp at UTC → timestamptz → timestamp in the zone → date. -#}
+{%- macro default__local_date(column, time_zone) -%}
+    {%- if time_zone == 'UTC' -%}
+    cast({{ column }} as date)
+    {%- else -%}
+    cast((({{ column }} at time zone 'UTC') at time zone '{{ time_zone }}') as date)
+    {%- endif -%}
+{%- endmacro -%}

@@ -1,0 +1,72 @@
+{{ config(materialized="table") }}
+
+with source as (
+    select * from {{ source('raw', 'web_events') }}
+),
+
+normalized as (
+    select * from {{ source('raw', 'identifier_normalized') }}
+),
+
+timed as (
+    select
+        source.*,
+        -- nothing is received before it happens: a device whose clock runs ahead is corrected to the arrival
+        case
+            when source."timestamp" > source.received_at then source.received_at
+            else source."timestamp"
+        end as occurred_at
+    from source
+),
+
+visible_events as (
+    select *
+    from timed as source
+    where {{ visible('web', 'source.occurred_at', 'source.received_at') }}
+),
+
+extracted as (
+    select
+        source.*,
+        case when source.type = 'identify' then
+            coalesce(
+                {{ json_text('source.properties', ['email']) }},
+                {{ json_text('source.properties', ['traits', 'email']) }},
+                {{ json_text('source.context', ['traits', 'email']) }}
+            )
+        end as raw_email
+    from visible_events as source
+),
+
+final as (
+    select
+        -- ids
+        source.message_id,
+        {{ clean_text('source.anonymous_id') }} as anonymous_id,
+        {{ clean_text('source.user_id') }} as user_id,
+        {{ json_text('source.properties', ['product_id']) }} as product_id,
+        {{ json_text('source.properties', ['order_id']) }} as order_id,
+
+        -- text
+        source.type as event_type,
+        case when source.type = 'page' then 'page' else coalesce(source.event, source.type) end as event_name,
+        case when normalized.is_valid then normalized.normalized_value end as email,
+        {{ json_text('source.properties', ['category']) }} as category,
+        {{ json_text('source.properties', ['url']) }} as page_url,
+        {{ json_text('source.properties', ['referrer']) }} as referrer,
+        {{ json_text('source.context', ['campaign', 'name']) }} as campaign_name,
+
+        -- timestamps
+        source.occurred_at,
+        source.received_at,
+
+        -- delivery
+        source._loaded_at as loaded_at,
+        source._load_id as load_id,
+        source._row_number as row_number
+    from extracted as source
+    left join normalized
+        on normalized.identifier_type = 'email' and source.raw_email = normalized.raw_value
+)
+
+select * from final

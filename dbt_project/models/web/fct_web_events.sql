@@ -1,0 +1,103 @@
+with events as (
+    select * from {{ ref('stg_web__events') }}
+),
+
+identifier_profiles as (
+    select * from {{ ref('int_identity__identifier_profiles') }}
+),
+
+-- the first delivery of a message counts
+ranked as (
+    select
+        events.*,
+        row_number() over (
+            partition by events.message_id
+            order by
+                events.received_at asc nulls last,
+                events.occurred_at asc nulls last,
+                events.load_id asc,
+                events.row_number asc
+        ) as position
+    from events
+    where events.event_type in ('page', 'track')
+),
+
+-- a session is of a device, so that logging in half-way does not split it
+placed as (
+    select
+        ranked.*,
+        case when ranked.user_id is not null then 'user_id' when ranked.anonymous_id is not null then 'anonymous_id' end
+            as identifier_type,
+        coalesce(ranked.user_id, ranked.anonymous_id) as identifier_value,
+        coalesce('a:' || ranked.anonymous_id, 'u:' || ranked.user_id, 'm:' || ranked.message_id) as device
+    from ranked
+    where ranked.position = 1
+),
+
+spaced as (
+    select
+        placed.*,
+        lag(placed.occurred_at) over (
+            partition by placed.device order by placed.occurred_at asc nulls last, placed.message_id asc
+        ) as previous_at
+    from placed
+),
+
+marked as (
+    select
+        spaced.*,
+        coalesce(
+            spaced.occurred_at
+            > {{ add_minutes('spaced.previous_at', var('session_inactivity_minutes')) }},
+            true
+        ) as is_session_start
+    from spaced
+),
+
+numbered as (
+    select
+        marked.*,
+        sum(case when marked.is_session_start then 1 else 0 end) over (
+            partition by marked.device
+            order by marked.occurred_at asc nulls last, marked.message_id asc
+            rows between unbounded preceding and current row
+        ) as session_number
+    from marked
+),
+
+sessions as (
+    select
+        numbered.device,
+        numbered.session_number,
+        {{ dbt.hash("numbered.message_id") }} as session_id
+    from numbered
+    where numbered.is_session_start
+),
+
+final as (
+    select
+        numbered.message_id as web_event_id,
+        identifier_profiles.profile_id,
+        numbered.identifier_type,
+        numbered.identifier_value,
+        sessions.session_id,
+        numbered.is_session_start,
+        numbered.event_name,
+        numbered.occurred_at,
+        {{ local_date('numbered.occurred_at') }} as occurred_on,
+        numbered.received_at,
+        numbered.product_id,
+        numbered.category,
+        numbered.order_id,
+        numbered.page_url,
+        numbered.campaign_name
+    from numbered
+    inner join sessions
+        on numbered.device = sessions.device and numbered.session_number = sessions.session_number
+    left join identifier_profiles
+        on
+            numbered.identifier_type = identifier_profiles.identifier_type
+            and numbered.identifier_value = identifier_profiles.identifier_value
+)
+
+select * from final
