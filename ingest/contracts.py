@@ -142,9 +142,7 @@ def existing_columns(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, st
     return {name: portable(data_type) for name, data_type in rows if name not in AUDIT_COLUMNS}
 
 
-def contract_of(
-    con: duckdb.DuckDBPyConnection, table: str, declared: dict[str, TableContract]
-) -> TableContract | None:
+def contract_of(con: duckdb.DuckDBPyConnection, table: str, declared: dict[str, TableContract]) -> TableContract | None:
     """The contract that the next file of `table` has to meet; None if nothing is known of the table yet."""
     there = existing_columns(con, table)
     contract = declared.get(table)
@@ -175,6 +173,4 @@ def create_table(con: duckdb.DuckDBPyConnection, contract: TableContract) -> Non
     there = existing_columns(con, contract.table)
     for column in contract.columns:
         if column.name not in there:
-            con.execute(
-                f"alter table raw.{quoted(contract.table)} add column {quoted(column.name)} {column.data_type}"
-            )
+            con.execute(f"alter table raw.{quoted(contract.table)} add column {quoted(column.name)} {column.data_type}")

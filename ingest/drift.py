@@ -34,9 +34,7 @@ def _match(contract: TableContract, file_columns: dict[str, str], where: str) ->
             todo="rename one of them",
         )
     sources = {
-        column.name: by_fold[column.name.lower()][0]
-        for column in contract.columns
-        if column.name.lower() in by_fold
+        column.name: by_fold[column.name.lower()][0] for column in contract.columns if column.name.lower() in by_fold
     }
     used = set(sources.values())
     unmatched = [name for name in file_columns if name not in used and name.lower() not in AUDIT_COLUMNS]
@@ -106,9 +104,7 @@ def fit(contract: TableContract, file_columns: dict[str, str], where: str, *, is
     if new and policy.new == "ignore":
         notes.append(f"left out new columns: {', '.join(new)}")
     if new and policy.new == "add":
-        added = tuple(
-            Column(name.strip().lower(), portable(file_columns[name]), is_declared=False) for name in new
-        )
+        added = tuple(Column(name.strip().lower(), portable(file_columns[name]), is_declared=False) for name in new)
         contract = replace(contract, columns=contract.columns + added)
         sources |= {column.name: name for column, name in zip(added, new, strict=True)}
         notes.append(f"added new columns: {', '.join(column.name for column in added)}")

@@ -12,8 +12,8 @@ ROLES = frozenset(
         "abuse", "accounts", "admin", "administrator", "billing", "compliance", "contact",
         "customerservice", "devnull", "enquiries", "enquiry", "feedback", "finance", "ftp", "help",
         "helpdesk", "hello", "hostmaster", "hr", "info", "inquiries", "invoices", "it", "jobs", "legal",
-        "list", "list-request", "mail", "mailer-daemon", "marketing", "media", "news", "newsletter", "no-
-        reply", "nobody", "noc", "noreply", "office", "orders", "postmaster", "press", "privacy",
+        "list", "list-request", "mail", "mailer-daemon", "marketing", "media", "news", "newsletter",
+        "no-reply", "nobody", "noc", "noreply", "office", "orders", "postmaster", "press", "privacy",
         "purchasing", "remove", "reception", "registrar", "root", "sales", "security", "service", "shop",
         "spam", "support", "sysadmin", "team", "tech", "undisclosed-recipients", "unsubscribe", "usenet",
         "uucp", "webmaster", "www",

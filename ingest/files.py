@@ -183,9 +183,7 @@ def _unix_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def as_utf8(
-    path: Path, scratch: Path, *, encoding: str | None, unix_lines: bool = False
-) -> Iterator[Path]:
+def as_utf8(path: Path, scratch: Path, *, encoding: str | None, unix_lines: bool = False) -> Iterator[Path]:
     """A plain UTF-8 text file with this file's content: itself, or a copy in `scratch` that is removed afterwards.
 
     Raises:

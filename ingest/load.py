@@ -45,9 +45,7 @@ from warehouse.state import ensure_state
 Progress = Callable[[LoadedFile | SkippedFile], None]
 
 
-def load(
-    settings: Settings, path: Path, table: str | None = None, on_progress: Progress | None = None
-) -> LoadReport:
+def load(settings: Settings, path: Path, table: str | None = None, on_progress: Progress | None = None) -> LoadReport:
     """Bring a file, a folder or a manifest's files into `raw.*`.
 
     Args:
@@ -85,9 +83,7 @@ def ensure_raw_tables(settings: Settings, declared: dict[str, TableContract] | N
             create_table(con, contract)
 
 
-def _load_file(
-    settings: Settings, file: FileToLoad, declared: dict[str, TableContract]
-) -> LoadedFile | SkippedFile:
+def _load_file(settings: Settings, file: FileToLoad, declared: dict[str, TableContract]) -> LoadedFile | SkippedFile:
     started = time.monotonic()
     before = fingerprint(file.path)
     scratch = settings.home / "scratch"
@@ -127,9 +123,7 @@ def _load_file(
     )
 
 
-def _loaded_before(
-    con: duckdb.DuckDBPyConnection, file: FileToLoad, content: Fingerprint
-) -> SkippedFile | None:
+def _loaded_before(con: duckdb.DuckDBPyConnection, file: FileToLoad, content: Fingerprint) -> SkippedFile | None:
     rows = con.execute(
         "select load_id, file_name, rows_loaded from ops.loads where table_name = ? and file_sha256 = ? "
         "order by loaded_at, load_id",
@@ -146,9 +140,7 @@ def _loaded_before(
 
 def _holds(con: duckdb.DuckDBPyConnection, table: str, load_id: str) -> bool:
     try:
-        return bool(
-            con.execute(f"select 1 from raw.{quoted(table)} where _load_id = ? limit 1", [load_id]).fetchall()
-        )
+        return bool(con.execute(f"select 1 from raw.{quoted(table)} where _load_id = ? limit 1", [load_id]).fetchall())
     except duckdb.CatalogException:
         return False
 
@@ -296,9 +288,7 @@ def _write(
     return _Written(load_id, inserted)
 
 
-def _quarantine(
-    con: duckdb.DuckDBPyConnection, load_id: str, file: FileToLoad, rejects: list[Reject]
-) -> None:
+def _quarantine(con: duckdb.DuckDBPyConnection, load_id: str, file: FileToLoad, rejects: list[Reject]) -> None:
     rows = pa.table(
         {
             "line_number": pa.array([reject.line_number for reject in rejects], pa.int64()),

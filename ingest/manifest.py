@@ -101,9 +101,7 @@ class Manifest(BaseModel):
 
     def entries(self) -> tuple[Entry, ...]:
         short = [
-            Entry.model_validate(
-                {"table": name, **spec} if isinstance(spec, dict) else {"table": name, "files": spec}
-            )
+            Entry.model_validate({"table": name, **spec} if isinstance(spec, dict) else {"table": name, "files": spec})
             for name, spec in self.tables.items()
         ]
         return (*self.loads, *short)
@@ -176,9 +174,7 @@ def read_manifest(path: Path) -> Manifest:
             todo="correct that key",
         ) from None
     if not entries:
-        raise ConfigError(
-            "The manifest names no file.", where=str(path), todo="list the files under `loads:`"
-        )
+        raise ConfigError("The manifest names no file.", where=str(path), todo="list the files under `loads:`")
     for entry in entries:
         if not entry.patterns:
             raise ConfigError(
@@ -263,9 +259,7 @@ def find_work(path: Path, table: str | None = None) -> Work:
     if not path.exists():
         near = get_close_matches(path.name, _names_in(path.parent), n=1, cutoff=0.7)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise DataError(
-            f"There is no such file or folder.{hint}", where=str(path), todo="check the path and run again"
-        )
+        raise DataError(f"There is no such file or folder.{hint}", where=str(path), todo="check the path and run again")
     if path.suffix.lower() in {".yml", ".yaml"}:
         return _from_manifest(path)
     format_of(path)

@@ -128,9 +128,7 @@ def text_cast(column: str, data_type: str, fmt: TextFormat) -> str:
         return column
     value = f"nullif(trim({column}), '')"
     if kind == "integer":
-        return (
-            f"case when regexp_full_match({value}, '[+-]?[0-9]+([.]0*)?') then try_cast({value} as bigint) end"
-        )
+        return f"case when regexp_full_match({value}, '[+-]?[0-9]+([.]0*)?') then try_cast({value} as bigint) end"
     if fmt.decimal_comma and kind in {"decimal", "double"}:
         value = f"replace(replace({value}, '.', ''), ',', '.')"
     if kind == "decimal":

@@ -33,9 +33,7 @@ _REASONS = {
     "INVALID ENCODING": "not UTF-8 text",
     "INVALID STATE": "quotes that do not follow the CSV rules",
 }
-_BROKEN = frozenset(
-    _REASONS[kind] for kind in ("UNQUOTED VALUE", "LINE SIZE OVER MAXIMUM", "INVALID STATE")
-)
+_BROKEN = frozenset(_REASONS[kind] for kind in ("UNQUOTED VALUE", "LINE SIZE OVER MAXIMUM", "INVALID STATE"))
 
 
 class _MixedLineEnds(Exception):
@@ -67,16 +65,12 @@ def _header(path: Path, options: FormatOptions, known: frozenset[str], where: st
                 best = (score, delimiter, names, start - 1)
             break
     if best is None:
-        raise DataError(
-            "The file holds nothing but blank lines.", where=where, todo="export it again, with its header"
-        )
+        raise DataError("The file holds nothing but blank lines.", where=where, todo="export it again, with its header")
     _, delimiter, names, blank = best
     folded = [name.lower() for name in names]
     twice = [name for name in names if folded.count(name.lower()) > 1]
     if twice:
-        raise DataError(
-            f"The header names column '{twice[0]}' more than once.", where=where, todo="rename one of them"
-        )
+        raise DataError(f"The header names column '{twice[0]}' more than once.", where=where, todo="rename one of them")
     return delimiter, names, blank
 
 

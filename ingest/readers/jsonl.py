@@ -104,9 +104,7 @@ def open_jsonl(con: duckdb.DuckDBPyConnection, file: FileToLoad, scratch: Path) 
         try:
             opened = _JsonLines(con, path)
             if not opened.columns and not opened.unreadable:
-                raise DataError(
-                    "The file holds no JSON object.", where=str(file.path), todo="export it again"
-                )
+                raise DataError("The file holds no JSON object.", where=str(file.path), todo="export it again")
             yield opened
         finally:
             for table in (_STAGED, _LINES):
