@@ -1,0 +1,237 @@
+"""What people wrote about themselves: CRM contacts, newsletter forms, shop customers. Dirty on purpose."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from sandbox import pools
+from sandbox.arrays import (
+    DAY,
+    MINUTE,
+    NEVER,
+    Bools,
+    Ints,
+    choose,
+    instants,
+    join,
+    keep,
+    merge,
+    numbered,
+    pc,
+    pick,
+    stream,
+)
+from sandbox.config import SandboxConfig
+from sandbox.people import People
+from sandbox.period import Period
+from sandbox.permission import NEWSLETTER, PROFILING, Permission
+
+Identifiers = list[tuple[Ints, str, pa.Array]]
+"""(person, identifier type, value): what goes to `truth.persons`."""
+
+
+def write_variants(
+    rng: np.random.Generator, config: SandboxConfig, address: pa.Array, *, force: bool = False
+) -> pa.Array:
+    """Addresses as people type them: capitals, blanks around, `+tags`; all of them if `force`."""
+    n = len(address)
+    draw = rng.random(n)
+    case = config.case_variant_rate
+    kind = np.select([draw < case / 2, draw < case, draw < case + config.plus_address_rate], [1, 2, 3], 0)
+    if force:
+        kind = 1 + choose(rng, [0.4, 0.3, 0.3], n)
+    tagged = pc.replace_substring(address, "@", "+shop@", max_replacements=1)
+    capital = pc.utf8_capitalize(address)
+    spaced = join(" ", pc.utf8_upper(address), pick(["", " "], rng.integers(0, 2, n)))
+    return pc.choose(pa.array(kind), address, capital, spaced, tagged)
+
+
+def crm_columns(config: SandboxConfig, period: Period, people: People) -> tuple[dict[str, pa.Array], Identifiers]:
+    """The rows of `crm_contacts` by instant, and whose they are."""
+    rng = stream(config.seed, "crm")
+    person = np.flatnonzero(people.has_crm)
+    again = person[rng.random(len(person)) < config.crm_duplicate_rate]
+    is_second = np.arange(len(person) + len(again)) >= len(person)
+    person = np.concatenate([person, again])
+    n = len(person)
+    created = people.signed_up_at[person] + np.where(is_second, rng.integers(DAY, 120 * DAY, n), 0)
+    created = np.minimum(created, period.end - rng.integers(MINUTE, DAY, n))
+    created = np.maximum(created, people.signed_up_at[person])
+    updated = created + (rng.exponential(60.0, n) * DAY * (rng.random(n) < 0.5)).astype(np.int64)
+    updated = np.where(updated < period.end, updated, created)
+
+    address = people.email.take(pa.array(person))
+    address = merge(is_second, write_variants(rng, config, address, force=True), write_variants(rng, config, address))
+    invalid = rng.random(n) < config.invalid_email_rate
+    missing = ~invalid & (rng.random(n) < config.missing_email_rate)
+    owned = address
+    address = merge(invalid, pick(pools.INVALID_EMAILS, rng.integers(0, len(pools.INVALID_EMAILS), n)), address)
+    address = keep(address, ~missing)
+
+    city, given = people.city[person], 1.0 - config.missing_attribute_rate
+    test = rng.random(n) < config.test_contact_rate
+    which = rng.integers(0, len(pools.TEST_NAMES), n)
+    first = keep(people.first_name.take(pa.array(person)), rng.random(n) >= config.missing_name_rate)
+    first = merge(test, pick([name[0] for name in pools.TEST_NAMES], which), first)
+    last = keep(people.last_name.take(pa.array(person)), rng.random(n) >= config.missing_name_rate)
+    last = merge(test, pick([name[1] for name in pools.TEST_NAMES], which), last)
+    in_account = (people.account_at[person] < NEVER) & (rng.random(n) < 0.7)
+    order = np.lexsort((person, created))
+    columns = {
+        "contact_id": numbered("K", np.arange(n) + 1, 7),
+        "email": address,
+        "phone": phones(rng, n, rng.random(n) < given),
+        "first_name": first,
+        "last_name": last,
+        "gender": pick(["female", "male", "other"], _gender(rng, person, given)),
+        "birth_year": pa.array(
+            (2008 - rng.gamma(4.0, 8.0, n)).clip(1925, 2008).astype(np.int64), mask=rng.random(n) >= given
+        ),
+        "city": _cities(rng, city, rng.random(n) < given),
+        "country": pick([c.country for c in pools.CITIES], np.where(rng.random(n) < 0.93, city, -1)),
+        "time_zone": pick([c.time_zone for c in pools.CITIES], np.where(rng.random(n) < 0.8, city, -1)),
+        "interests": _interests(rng, people, person, 0.45),
+        "user_id": pick(people.user_id, np.where(in_account, person, -1)),
+        "source": pick(pools.CRM_SOURCES, _source(rng, people, person)),
+        "referrer": pick([*pools.REFERRERS[1:], None], choose(rng, [3, 2, 1, 4], n)),
+        "created_at": instants(created),
+        "updated_at": instants(updated),
+    }
+    ids = columns["contact_id"]
+    # the number is given by instant
+    columns = {name: column.take(pa.array(order)) for name, column in columns.items() if name != "contact_id"}
+    columns = {"contact_id": ids, **columns}
+    rightful = ~(invalid | missing)[order]
+    mine = person[order]
+    written = owned.take(pa.array(order)).filter(pa.array(rightful))
+    return columns, [(mine, "contact_id", ids), (mine[rightful], "email", written)]
+
+
+def _source(rng: np.random.Generator, people: People, person: Ints) -> Ints:
+    """Hidden source field: account holders mostly came by the web, imported ones by a trade fair."""
+    source = choose(rng, [1, 2, 2, 2, 2, 1], len(person))
+    source = np.where((people.account_at[person] < NEVER) & (rng.random(len(person)) < 0.7), 0, source)
+    return np.where(people.is_imported[person], 1, source)
+
+
+def _gender(rng: np.random.Generator, person: Ints, given: float) -> Ints:
+    """The same answer whenever the same person is asked."""
+    answer = (person * 2_654_435_761 % 1_000) / 1_000
+    index = np.where(answer < 0.52, 0, np.where(answer < 0.98, 1, 2))
+    return np.where(rng.random(len(person)) < given, index, -1)
+
+
+def _cities(rng: np.random.Generator, city: Ints, present: Bools) -> pa.Array:
+    """City names, three in a hundred in lower case or with blanks."""
+    names = [c.name for c in pools.CITIES]
+    variants = [*names, *(name.lower() for name in names), *(f" {name} " for name in names)]
+    variant = choose(rng, [0.97, 0.02, 0.01], len(city))
+    return pick(variants, np.where(present, city + variant * len(names), -1))
+
+
+def _interests(rng: np.random.Generator, people: People, person: Ints, share: float) -> pa.Array:
+    """Comma list of one to three stated interests: the strongest tastes, now and then something else."""
+    n = len(person)
+    noisy = people.taste[person] * np.exp(0.8 * rng.standard_normal((n, people.taste.shape[1])))
+    top = np.argsort(-noisy, axis=1, kind="stable")[:, :3]
+    how_many = np.where(rng.random(n) < share, 1 + choose(rng, [0.5, 0.3, 0.2], n), 0)
+    first, second, third = (pick(pools.CATEGORIES, top[:, i]) for i in range(3))
+    nothing = pa.nulls(n, pa.string())
+    two = join(first, ",", second)
+    return pc.choose(pa.array(how_many), nothing, first, two, join(first, ", ", second, ", ", third))
+
+
+def phones(rng: np.random.Generator, n: int, present: Bools) -> pa.Array:
+    """Fictional numbers (555-01xx, 07700 900xxx) in several spellings."""
+    american = numbered("", rng.integers(0, 100, n), 2)
+    area = numbered("", choose(rng, [4, 2, 1], n) * 101 + 212)
+    british = numbered("", rng.integers(0, 1000, n), 3)
+    spellings = (
+        join("+1", area, "55501", american),
+        join("(", area, ") 555-01", american),
+        join("+447700900", british),
+        join("07700 900", british),
+    )
+    kind = choose(rng, [0.4, 0.2, 0.3, 0.1], n)
+    return keep(pc.choose(pa.array(kind), *spellings), present)
+
+
+def signup_columns(
+    config: SandboxConfig, period: Period, people: People, permission: Permission
+) -> tuple[dict[str, pa.Array], Identifiers]:
+    """The rows of `newsletter_signups` by instant, and whose they are."""
+    rng = stream(config.seed, "signups")
+    person = np.flatnonzero(people.has_form)
+    again = person[rng.random(len(person)) < config.repeated_form_rate]
+    is_second = np.arange(len(person) + len(again)) >= len(person)
+    person = np.concatenate([person, again])
+    n = len(person)
+    at = people.signed_up_at[person] + np.where(is_second, rng.integers(MINUTE, 200 * DAY, n), 0)
+    fits = at < period.end
+    person, at, is_second = person[fits], at[fits], is_second[fits]
+    n = len(person)
+    place = np.lexsort((person, at))
+    person, at, is_second = person[place], at[place], is_second[place]
+    address = write_variants(rng, config, permission.address.take(pa.array(person)))
+    # who ticked a box was mailed, so a mistyped address cannot be a ticked and confirmed one
+    asleep = permission.granted_at[:, person].min(axis=0) == NEVER
+    invalid = asleep & (rng.random(n) < config.invalid_email_rate * 2)
+    written = merge(invalid, pick(pools.INVALID_EMAILS, rng.integers(0, len(pools.INVALID_EMAILS), n)), address)
+    form = rng.integers(0, len(pools.FORM_SOURCES), n)
+    ids = numbered("S", np.arange(n) + 1, 7)
+    device = people.device_first[person] + (rng.random(n) ** 1.7 * people.device_count[person]).astype(np.int64)
+    columns = {
+        "signup_id": ids,
+        "email": written,
+        "first_name": keep(people.first_name.take(pa.array(person)), rng.random(n) >= 0.3),
+        "interests": _interests(rng, people, person, 0.3),
+        "form_id": pick([f"newsletter_{name}" for name in pools.FORM_SOURCES], form),
+        "hidden_source": pick(pools.FORM_SOURCES, np.where(rng.random(n) < 0.95, form, -1)),
+        "hidden_referrer": pick(pools.REFERRERS[1:], rng.integers(-1, 3, n)),
+        "page_url": pick([f"{pools.SHOP_URL}/newsletter", f"{pools.SHOP_URL}/"], choose(rng, [3, 1], n)),
+        "anonymous_id": pick(people.device_ids, np.where(rng.random(n) < 0.9, device, -1)),
+        "consent_newsletter": pa.array(permission.ticked[NEWSLETTER, person]),
+        "consent_profiling": pa.array(permission.ticked[PROFILING, person]),
+        "wording_version": pick(pools.WORDINGS, _wording(at)),
+        "submitted_at": instants(at),
+    }
+    return columns, [(person[~invalid], "email", written.filter(pa.array(~invalid)))]
+
+
+def _wording(at: Ints) -> Ints:
+    from datetime import datetime
+
+    from sandbox.arrays import micros
+
+    return (at >= micros(datetime(*pools.WORDING_CHANGED))).astype(np.int64)
+
+
+def customer_columns(config: SandboxConfig, period: Period, people: People) -> tuple[dict[str, pa.Array], Identifiers]:
+    """The rows of `shop_customers` by instant: accounts, and cards of the store without an address."""
+    rng = stream(config.seed, "customers")
+    person = np.flatnonzero(people.customer_at < period.end)
+    person = person[np.argsort(people.customer_at[person], kind="stable")]
+    n = len(person)
+    created = people.customer_at[person]
+    updated = created + (rng.exponential(90.0, n) * DAY * (rng.random(n) < 0.4)).astype(np.int64)
+    account = people.account_at[person] < NEVER
+    address = keep(write_variants(rng, config, people.email.take(pa.array(person))), account)
+    city = people.city[person]
+    columns = {
+        "customer_id": people.customer_id.take(pa.array(person)),
+        "user_id": people.user_id.take(pa.array(person)),
+        "email": address,
+        "phone": phones(rng, n, rng.random(n) < 0.6),
+        "first_name": keep(people.first_name.take(pa.array(person)), rng.random(n) < 0.95),
+        "last_name": keep(people.last_name.take(pa.array(person)), rng.random(n) < 0.95),
+        "city": _cities(rng, city, rng.random(n) < 0.9),
+        "country": pick([c.country for c in pools.CITIES], city),
+        "created_at": instants(created),
+        "updated_at": instants(np.where(updated < period.end, updated, created)),
+    }
+    return columns, [
+        (person, "customer_id", columns["customer_id"]),
+        (person[account], "user_id", columns["user_id"].filter(pa.array(account))),
+        (person[account], "email", address.filter(pa.array(account))),
+    ]

@@ -1,0 +1,63 @@
+"""What was planted: who is whom, tastes, machine or human, who fell silent. Read by tests only."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from sandbox.arrays import NEVER, instants
+from sandbox.catalogue import Catalogue
+from sandbox.contacts import Identifiers
+from sandbox.output import Writer
+from sandbox.people import People
+
+
+def write_truth(writer: Writer, people: People, catalogue: Catalogue, identifiers: Identifiers) -> None:
+    """Write `truth.persons` (identifiers as written in the raw tables), `truth.tastes` and `truth.activity`."""
+    n = people.n
+    everyone = np.arange(n)
+    device_owner = np.repeat(everyone, people.device_count)
+    rows = [*identifiers, (device_owner, "anonymous_id", people.device_ids)]
+    for address in (people.email, people.other_email):
+        given = np.asarray(address.is_valid())
+        rows.append((everyone[given], "email", address.filter(pa.array(given))))
+    table = pa.table(
+        {
+            "person": pa.array(np.concatenate([person for person, _, _ in rows])),
+            "identifier_type": pa.concat_arrays(
+                [pa.array([kind] * len(person), pa.string()) for person, kind, _ in rows]
+            ),
+            "identifier_value": pa.concat_arrays([value for _, _, value in rows]),
+        }
+    )
+    table = table.group_by(["person", "identifier_type", "identifier_value"], use_threads=False).aggregate([])
+    table = table.sort_by(
+        [("person", "ascending"), ("identifier_type", "ascending"), ("identifier_value", "ascending")]
+    )
+    writer.truth(
+        "persons",
+        {
+            "person_id": people.person_id.take(table["person"].combine_chunks()),
+            "identifier_type": table["identifier_type"],
+            "identifier_value": table["identifier_value"],
+        },
+    )
+    n_categories = len(catalogue.categories)
+    writer.truth(
+        "tastes",
+        {
+            "person_id": people.person_id.take(pa.array(np.repeat(everyone, n_categories))),
+            "category": pa.array(list(catalogue.categories)).take(pa.array(np.tile(np.arange(n_categories), n))),
+            "weight": pa.array(people.taste.ravel()),
+        },
+    )
+    writer.truth(
+        "activity",
+        {
+            "person_id": people.person_id,
+            "engagement": pa.array(people.engagement),
+            "is_buyer": pa.array(people.is_buyer),
+            "is_silent_at_end": pa.array(people.silent_since != NEVER),
+            "silent_since": instants(people.silent_since),
+        },
+    )
