@@ -1,0 +1,1 @@
+"""`mailwright`: the command line. `cli.main:run` is its entry point."""

@@ -1,0 +1,87 @@
+"""`mailwright check`: the expectations at both borders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli.output import count
+from cli.session import HomeOption, JsonOption, TargetOption, open_session
+from cli.teach import add_command
+
+FAILED = 3
+
+
+def check_command(
+    ctx: typer.Context,
+    home: HomeOption = None,
+    target: TargetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the expectations on what was loaded and on what would leave.
+
+    Results are stored per load and per build; `sync` refuses unless everything that it reads has passed. Data Docs as
+    HTML (personal keys hashed) lie under the home folder. A failure names table, column, expectation, count and keys of
+    sample rows.
+
+    [bold]Example[/bold]
+
+      mailwright --target prod check
+
+    [bold]Exit codes[/bold]: 0 all passed · 3 an expectation failed · 5 warehouse busy
+    """
+    session = open_session(ctx, home, target, as_json)
+    from cli import pipeline
+
+    out, settings = session.out, session.settings
+    reports: dict[str, Any] = {}
+    with out.step("Check the loads") as step:
+        reports["loads"] = pipeline.check_loads(settings)
+        step.note(_note(reports["loads"]))
+    if pipeline.was_built(settings):
+        with out.step("Check what would leave") as step:
+            reports["activation"] = pipeline.check_activation(settings)
+            step.note(_note(reports["activation"]))
+    failed = sum(report.failed for report in reports.values())
+    data = {"ok": failed == 0, **{name: report.to_dict() for name, report in reports.items()}}
+    out.result(data, lambda console: render(console, reports, str(settings.data_docs_dir)))
+    if failed:
+        out.say(f"Error: {failed} expectation(s) failed; nothing that depends on them is synced.")
+        raise typer.Exit(FAILED)
+
+
+def _note(report: Any) -> str:
+    return f"{count(report.passed)} passed" + (f", {count(report.failed)} failed" if report.failed else "")
+
+
+def render(console: Console, reports: dict[str, Any], docs: str) -> None:
+    failures = [
+        result
+        for report in reports.values()
+        for result in report.to_dict().get("results", [])
+        if not result.get("success", True)
+    ]
+    if failures:
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for name in ("table", "column", "expectation", "rows", "sample row keys"):
+            table.add_column(name, overflow="fold")
+        for item in failures:
+            table.add_row(
+                Text(str(item.get("table_name", ""))),
+                Text(str(item.get("column_name") or "")),
+                Text(str(item.get("expectation", ""))),
+                count(item.get("unexpected_count")),
+                Text(str(item.get("sample_row_keys") or "")),
+            )
+        console.print(table)
+    else:
+        console.print(f"All {count(sum(report.passed for report in reports.values()))} expectations passed.")
+    console.print(f"Data Docs: {docs}/index.html", soft_wrap=True, style="dim")
+
+
+def register(app: typer.Typer) -> None:
+    add_command(app, "check", check_command)

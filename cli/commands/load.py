@@ -1,0 +1,68 @@
+"""`mailwright load`: files into `raw.*`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.output import count, plural
+from cli.session import HomeOption, JsonOption, TargetOption, open_session
+from cli.teach import add_command
+
+if TYPE_CHECKING:
+    from ingest.report import LoadReport
+
+
+def load_command(
+    ctx: typer.Context,
+    path: Annotated[Path, typer.Argument(help="A file, a folder of files, or a manifest (.yml).")],
+    table: Annotated[
+        str | None, typer.Option("--table", help="Raw table to load into; default: the file's name.")
+    ] = None,
+    home: HomeOption = None,
+    target: TargetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring files into the raw tables, once each.
+
+    Parquet, CSV and JSON lines, plain or compressed. A file that was loaded before (same content) is skipped, so the
+    same command may be run as often as you like. Rows that cannot be read go to `raw.quarantine` with file, line and
+    reason; a missing or retyped column stops the load before anything is written.
+
+    [bold]Examples[/bold]
+
+      mailwright load exports/                          all files, each into the table of its name
+      mailwright load exports/2026-07-01.csv --table shop_orders
+      mailwright load exports/load.yml                  a manifest: table, format and policy per file
+
+    [bold]Exit codes[/bold]: 0 loaded, or nothing new · 2 wrong manifest · 3 a file cannot be loaded · 5 warehouse busy
+    """
+    session = open_session(ctx, home, target, as_json)
+    from cli import pipeline
+
+    with session.out.step(f"Load {path.name or path}") as step:
+        report = pipeline.load_files(session.settings, path, table, on_line=step.detail)
+        step.note(pipeline.load_note(report))
+    session.out.result(report.to_dict(), lambda console: render_load(console, report))
+
+
+def render_load(console: Console, report: LoadReport) -> None:
+    """One row per file."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name, justify in (("file", "left"), ("table", "left"), ("rows", "right"), ("quarantined", "right")):
+        table.add_column(name, justify=justify)  # pyright: ignore[reportArgumentType]
+    for item in report.loads:
+        table.add_row(item.file_name, f"raw.{item.table}", count(item.rows_loaded), count(item.rows_quarantined))
+    if report.loads:
+        console.print(table)
+    if report.skipped:
+        console.print(f"{plural(len(report.skipped), 'file')} skipped: loaded before, unchanged.")
+    console.print("Next: [bold]mailwright build[/bold]" if report.loads else "Nothing new.")
+
+
+def register(app: typer.Typer) -> None:
+    add_command(app, "load", load_command)

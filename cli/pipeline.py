@@ -1,0 +1,154 @@
+"""The steps of the main job as plain functions: read → call one room → return its report.
+
+The commands, the demo and the tests put them together; orchestration has its own, thinner ones. Heavy imports happen
+inside, so that `mailwright --help` is quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from warehouse.errors import ConfigError, DataError
+from warehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from expectations.runner import CheckReport
+
+    from ingest.normalize import NormalizeReport
+    from ingest.report import LoadReport
+    from ml_jobs.report import JobReport
+    from warehouse.build import BuildReport, Stage
+
+OnLine = Callable[[str], None] | None
+JOBS = ("recommendations", "churn")
+DEFAULT_SYNC = "mailchimp"
+
+
+def load_files(settings: Settings, path: Path, table: str | None = None, *, on_line: OnLine = None) -> LoadReport:
+    """Bring files into `raw.*`; files that were loaded before are skipped."""
+    from ingest.load import load
+    from ingest.report import LoadedFile, SkippedFile
+
+    def tell(done: LoadedFile | SkippedFile) -> None:
+        if on_line:
+            rows = f"{done.rows_loaded:,} rows" if isinstance(done, LoadedFile) else done.reason
+            on_line(f"{done.table}: {rows}")
+
+    return load(settings, path, table, tell)
+
+
+def load_note(report: LoadReport) -> str:
+    """One short line on what a load did."""
+    parts = [f"{report.rows_loaded:,} rows"] if report.loads else []
+    if report.rows_quarantined:
+        parts.append(f"{report.rows_quarantined:,} quarantined")
+    if report.skipped:
+        parts.append(f"{len(report.skipped)} unchanged file{'s' * (len(report.skipped) != 1)} skipped")
+    return ", ".join(parts)
+
+
+def check_loads(settings: Settings) -> CheckReport:
+    """Expectations on every load that has not passed them yet."""
+    from expectations.runner import check_loads as run
+
+    return run(settings)
+
+
+def check_activation(settings: Settings) -> CheckReport:
+    """Expectations on what would leave: the activation models of the newest build."""
+    from expectations.runner import check_activation as run
+
+    return run(settings)
+
+
+def was_built(settings: Settings) -> bool:
+    """Whether this schema has a build that came to its end."""
+    from warehouse.connection import connect
+    from warehouse.state import ensure_state
+
+    with connect(settings, purpose="check") as con:
+        ensure_state(con, settings)
+        return bool(
+            con.execute(
+                "select 1 from ops.builds where schema_name = ? and status = 'succeeded' limit 1", [settings.schema]
+            ).fetchall()
+        )
+
+
+def pin(settings: Settings, as_of: datetime) -> datetime:
+    """Let the clock of this installation stand at the end of its data."""
+    from warehouse.build import pin_clock
+
+    pin_clock(settings, as_of)
+    return as_of
+
+
+def normalize(settings: Settings) -> NormalizeReport:
+    """Normalize e-mails and phones that were not seen before."""
+    from ingest.normalize import normalize_identifiers
+
+    return normalize_identifiers(settings)
+
+
+def build_models(
+    settings: Settings, stage: Stage = "all", *, as_of: datetime | None = None, on_line: OnLine = None
+) -> BuildReport:
+    """Build and test the models of one stage."""
+    from warehouse.build import build
+
+    return build(settings, stage, as_of, on_line=on_line)
+
+
+def train(settings: Settings, job: str, *, on_line: OnLine = None) -> JobReport:
+    """Train, evaluate and score one model."""
+    if job == "recommendations":
+        from ml_jobs.recommendations.job import run
+    elif job == "churn":
+        from ml_jobs.churn.job import run
+    else:
+        raise ConfigError(f"There is no job '{job}'.", todo=f"name one of: {', '.join(JOBS)}")
+    return run(settings, on_progress=on_line)
+
+
+def plan_sync(settings: Settings, name: str = DEFAULT_SYNC, **options: Any) -> Any:
+    """What a sync would do, without doing it."""
+    from reverse_etl.runner import plan
+
+    return plan(settings, name, **options)
+
+
+def apply_sync(settings: Settings, name: str = DEFAULT_SYNC, **options: Any) -> Any:
+    """Send the difference to the destination and confirm it."""
+    from reverse_etl.runner import sync
+
+    return sync(settings, name, **options)
+
+
+def publish(settings: Settings) -> Path:
+    """Put the read-only snapshot beside the warehouse."""
+    from warehouse.snapshot import publish_snapshot
+
+    publish_snapshot(settings)
+    return settings.snapshot_path
+
+
+def load_truth(settings: Settings, folder: Path) -> int:
+    """What the generator planted, into schema `truth`, for tests alone. Returns the number of tables.
+
+    The files are read as they are: this is no source of anything.
+    """
+    from warehouse.connection import connect
+
+    files = sorted((folder / "truth").glob("*.parquet"))
+    if not files:
+        return 0
+    with connect(settings, purpose="load truth") as con:
+        con.execute("create schema if not exists truth")
+        for file in files:
+            if not file.stem.isidentifier():
+                raise DataError("A file of planted truth has no plain name.", where=str(file), todo="generate anew")
+            con.execute(f'create or replace table truth."{file.stem}" as select * from read_parquet(?)', [str(file)])
+    return len(files)
