@@ -1,0 +1,64 @@
+"""One asset per model: it trains, evaluates and scores, and shows its metrics."""
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+
+from orchestration.failures import translated_errors
+from orchestration.freshness import freshness_of
+from orchestration.names import (
+    CHURN_KEY,
+    ML_GROUP,
+    MODELS_OF_JOB,
+    RECOMMENDATIONS_KEY,
+    TEAM_OF_GROUP,
+    WRITER_POOL,
+    numbers_of,
+)
+from warehouse.settings import Settings
+
+DESCRIPTIONS = {
+    "recommendations": "Candidate products per profile (the personal rung), by item-to-item scores and own repeats.",
+    "churn": "Calibrated probability that a buyer does not buy within the horizon, with its band.",
+}
+KEYS = {"recommendations": RECOMMENDATIONS_KEY, "churn": CHURN_KEY}
+
+
+def job_metadata(report: dict[str, Any]) -> dict[str, Any]:
+    """A job's report as metadata; a skipped job says why."""
+    metadata = numbers_of(report)
+    return {name: value for name, value in metadata.items() if value != ""}
+
+
+def _run(job: str) -> Callable[..., Any]:
+    if job == "recommendations":
+        from ml_jobs.recommendations.job import run
+    else:
+        from ml_jobs.churn.job import run
+    return run
+
+
+def _job_asset(settings: Settings, job: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=KEYS[job],
+        deps=[dg.AssetKey([model]) for model in MODELS_OF_JOB[job]],
+        group_name=ML_GROUP,
+        owners=[TEAM_OF_GROUP[ML_GROUP]],
+        kinds={"python", "scikitlearn"},
+        description=DESCRIPTIONS[job],
+        freshness_policy=freshness_of(ML_GROUP),
+        pool=WRITER_POOL,
+        required_resource_keys={"lease"},
+    )
+    def train_and_score(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        with translated_errors(context.retry_number):
+            report = _run(job)(settings, on_progress=context.log.info)
+        return dg.MaterializeResult(metadata=job_metadata(report.to_dict()))
+
+    return train_and_score
+
+
+def ml_definitions(settings: Settings) -> list[dg.AssetsDefinition]:
+    """All jobs."""
+    return [_job_asset(settings, job) for job in MODELS_OF_JOB]

@@ -1,0 +1,71 @@
+"""One asset per declared sync, depending on the activation models that it sends."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from orchestration.failures import translated_errors
+from orchestration.freshness import freshness_of
+from orchestration.names import SYNC_GROUP, TEAM_OF_GROUP, api_pool, numbers_of, one_line, sync_key
+from reverse_etl.declaration import list_syncs, read_sync
+from warehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from reverse_etl.declaration import SyncDeclaration
+
+
+def models_of(declaration: "SyncDeclaration") -> list[str]:
+    """The activation models that a sync reads: people, and segments if it mirrors them."""
+    return [declaration.model, *([declaration.segments.model] if declaration.segments else [])]
+
+
+def sync_metadata(report: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Counts and latency of a sync, and where to look further."""
+    return {
+        **numbers_of(report),
+        "report": dg.MetadataValue.path(str(settings.report_path)),
+        "data_docs": dg.MetadataValue.path(str(Path(settings.data_docs_dir) / "index.html")),
+    }
+
+
+def run_sync(context: dg.AssetExecutionContext, settings: Settings, name: str) -> dg.MaterializeResult:
+    """Send the difference; outside of production only plan it, since only production may reach people."""
+    from reverse_etl.runner import sync
+
+    is_dry_run = not settings.is_production
+    if is_dry_run:
+        context.log.warning(f"Schema '{settings.schema}' is not production: planned only, nothing is sent.")
+    with translated_errors(context.retry_number):
+        report = sync(settings, name, dry_run=is_dry_run)
+    return dg.MaterializeResult(metadata={"is_dry_run": is_dry_run, **sync_metadata(report.to_dict(), settings)})
+
+
+def _sync_asset(settings: Settings, declaration: "SyncDeclaration") -> dg.AssetsDefinition:
+    # The vendor's pool, not the writer's: a sync may wait for its vendor for an hour, and writes to the ledger for
+    # moments, under the OS lock.
+    @dg.asset(
+        key=sync_key(declaration.name),
+        deps=[dg.AssetKey([model]) for model in models_of(declaration)],
+        group_name=SYNC_GROUP,
+        owners=[TEAM_OF_GROUP[SYNC_GROUP]],
+        kinds={"python", declaration.destination},
+        description=one_line(declaration.description, f"What {declaration.destination} is known to hold."),
+        freshness_policy=freshness_of(SYNC_GROUP),
+        pool=api_pool(declaration.destination),
+        required_resource_keys={"lease"},
+    )
+    def sync_asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        return run_sync(context, settings, declaration.name)
+
+    return sync_asset
+
+
+def sync_definitions(settings: Settings) -> list[dg.AssetsDefinition]:
+    """All declared syncs: the package's and those of `<home>/syncs`."""
+    return [_sync_asset(settings, read_sync(settings, name)) for name in list_syncs(settings)]
+
+
+def activation_models(settings: Settings) -> list[str]:
+    """Every model that some sync sends."""
+    return sorted({model for name in list_syncs(settings) for model in models_of(read_sync(settings, name))})

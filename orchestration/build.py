@@ -1,0 +1,57 @@
+"""The whole of Dagster's view on one installation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from ingest.contracts import declared_contracts, sources_path
+from orchestration.assets.dbt import dbt_definitions
+from orchestration.assets.external import external_specs
+from orchestration.assets.ml import ml_definitions
+from orchestration.assets.raw import raw_definitions
+from orchestration.assets.sync import activation_models, sync_definitions
+from orchestration.checks import check_definitions
+from orchestration.jobs import JOBS, SCHEDULES
+from orchestration.manifest import load_manifest
+from orchestration.names import raw_key
+from orchestration.resources import resources
+from orchestration.sensors import failure_sensor, landing_sensor
+from warehouse.settings import Settings
+
+
+def raw_descriptions(manifest: dict[str, Any]) -> dict[str, str]:
+    """Description of each raw table, as its dbt source gives it."""
+    return {
+        str(props["name"]): str(props.get("description") or "")
+        for props in manifest["sources"].values()
+        if props["source_name"] == "raw"
+    }
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """All assets, checks, jobs, schedules, sensors and resources for one installation and target."""
+    manifest = load_manifest(settings)
+    tables = sorted(declared_contracts(sources_path(settings)))
+    own = [
+        *raw_definitions(settings, raw_descriptions(manifest)),
+        *dbt_definitions(settings, manifest),
+        *ml_definitions(settings),
+        *sync_definitions(settings),
+    ]
+    made = {tuple(key.path) for definition in own for key in definition.keys}
+    checks = check_definitions(
+        settings,
+        raw_keys={table: raw_key(table) for table in tables},
+        activation_keys={model: (model,) for model in activation_models(settings)},
+    )
+    return dg.Definitions(
+        assets=[*own, *external_specs(manifest, made, tables)],
+        asset_checks=checks,
+        jobs=JOBS,
+        schedules=SCHEDULES,
+        sensors=[landing_sensor(settings), failure_sensor()],
+        resources=resources(settings),
+        executor=dg.in_process_executor,
+    )

@@ -1,0 +1,62 @@
+"""DAGSTER_HOME of an installation: storage, logs and the instance's configuration, all below `settings.home`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from warehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+CONFIG_NAME = "dagster.yaml"
+
+
+def ensure_dagster_home(settings: Settings) -> Path:
+    """Make the folder and put the project's `dagster.yaml` there; returns it, ready to be DAGSTER_HOME.
+
+    The file is a copy that follows the project's: nothing is ever written into the project.
+    """
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    wanted = (settings.project_dir / CONFIG_NAME).read_text(encoding="utf-8")
+    path = home / CONFIG_NAME
+    if not path.exists() or path.read_text(encoding="utf-8") != wanted:
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(wanted, encoding="utf-8")
+        temporary.replace(path)
+    return home
+
+
+def dagster_environment(settings: Settings) -> dict[str, str]:
+    """Environment for a `dagster` subprocess on this installation."""
+    named = {
+        "DAGSTER_HOME": str(ensure_dagster_home(settings)),
+        "MAILWRIGHT_HOME": str(settings.home),
+        "MAILWRIGHT_TARGET": settings.target,
+        "DO_NOT_TRACK": "1",
+    }
+    if settings.warehouse:
+        named["MAILWRIGHT_WAREHOUSE"] = str(settings.warehouse)
+    if settings.landing:
+        named["MAILWRIGHT_LANDING"] = str(settings.landing)
+    if settings.schema_override:
+        named["MAILWRIGHT_SCHEMA_OVERRIDE"] = settings.schema_override
+    return named
+
+
+@contextlib.contextmanager
+def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
+    """The Dagster instance of this installation, with the runs of killed processes cleared away."""
+    from dagster import DagsterInstance
+
+    from orchestration.lease import bury_dead_runs
+
+    home = ensure_dagster_home(settings)
+    with DagsterInstance.from_config(str(home), CONFIG_NAME) as instance:
+        bury_dead_runs(instance, home)
+        yield instance

@@ -1,0 +1,109 @@
+"""A lease that a run's process holds for as long as it lives: how one tells a killed run from a busy one.
+
+A SIGKILLed run leaves "started" in Dagster's storage and, with it, a slot of the pool `warehouse_writer`. An OS lock
+per run is freed by the operating system however its holder dies, so whoever comes next can ask.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+ENDED = "ended"
+GRACE_SECONDS = 60.0
+"""Between "started" and taking the lease, and between giving it back and "finished", a run is given this long."""
+
+
+def lease_path(folder: Path, run_id: str) -> Path:
+    """File of a run's lease below Dagster's home."""
+    return folder / "leases" / f"{run_id}.lock"
+
+
+def _note_path(lease: Path) -> Path:
+    return lease.with_suffix(".ended")
+
+
+@contextlib.contextmanager
+def held_lease(folder: Path, run_id: str) -> Iterator[None]:
+    """Hold the lease of a run."""
+    path = lease_path(folder, run_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _note_path(path).unlink(missing_ok=True)
+    lock = FileLock(path)
+    # a step's own process (multiprocess executor) finds its parent holding the lease: that is as good
+    with contextlib.suppress(Timeout):
+        lock.acquire(timeout=0)
+    try:
+        yield
+    finally:
+        if lock.is_locked:
+            _note_path(path).write_text(ENDED, encoding="utf-8")
+            lock.release()
+
+
+def is_alive(folder: Path, run_id: str, started_at: float, now: float | None = None) -> bool:
+    """Whether the process of a run that counts as started still lives.
+
+    Args:
+        folder: Dagster's home.
+        run_id: the run.
+        started_at: when it started (epoch seconds).
+        now: epoch seconds; default the wall clock.
+    """
+    now = time.time() if now is None else now
+    path = lease_path(folder, run_id)
+    note = _note_path(path)
+    if note.exists():
+        return now - note.stat().st_mtime < GRACE_SECONDS
+    if not path.exists():
+        return now - started_at < GRACE_SECONDS
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def forget(folder: Path, run_id: str) -> None:
+    """Remove the files of a lease that nobody needs any more."""
+    path = lease_path(folder, run_id)
+    for file in (path, _note_path(path)):
+        file.unlink(missing_ok=True)
+
+
+def bury_dead_runs(instance: DagsterInstance, folder: Path) -> list[str]:
+    """Mark runs whose process is gone as failed and free their pool slots; returns their ids.
+
+    The run-monitoring daemon does the same for runs of the UI; headless runs have no daemon, so each does it first.
+    """
+    from dagster import DagsterRunStatus, RunsFilter
+
+    dead: list[str] = []
+    for record in instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.STARTED])):
+        run = record.dagster_run
+        started_at = record.start_time or record.create_timestamp.timestamp()
+        if not is_alive(folder, run.run_id, started_at):
+            instance.report_run_failed(run, "The process of this run is gone (killed, or the machine went down).")
+            dead.append(run.run_id)
+    _free_slots_of_finished(instance)
+    for run_id in dead:
+        forget(folder, run_id)
+    return dead
+
+
+def _free_slots_of_finished(instance: DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    for run_id in storage.get_concurrency_run_ids():
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            storage.free_concurrency_slots_for_run(run_id)

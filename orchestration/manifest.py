@@ -1,0 +1,83 @@
+"""The dbt manifest that the asset graph is made of: parsed on demand, kept per schema, replaced by rename.
+
+A fresh clone has none, and a manifest of yesterday's SQL would show yesterday's graph; so it is looked up by a
+fingerprint of the project's files. Parsing touches no warehouse and waits for no writer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from warehouse.dbt import run_dbt
+from warehouse.errors import ConfigError
+from warehouse.settings import Settings
+
+SUFFIXES = frozenset({".sql", ".yml", ".yaml", ".csv", ".md", ".py"})
+FOLDERS = ("models", "macros", "seeds", "snapshots", "tests", "analyses")
+
+
+def project_files(project_dir: Path) -> list[Path]:
+    """Every file that a manifest depends on, in a stable order."""
+    found: list[Path] = [path for path in project_dir.glob("*.yml") if path.is_file()]
+    for folder in FOLDERS:
+        found += [path for path in (project_dir / folder).rglob("*") if path.suffix in SUFFIXES and path.is_file()]
+    return sorted(found)
+
+
+def fingerprint(project_dir: Path, extra: Iterable[str] = ()) -> str:
+    """SHA-256 over names and contents of the project's files and over `extra` (target, versions)."""
+    digest = hashlib.sha256()
+    for path in project_files(project_dir):
+        digest.update(path.relative_to(project_dir).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for text in extra:
+        digest.update(b"\0" + text.encode())
+    return digest.hexdigest()
+
+
+def manifest_path(settings: Settings) -> Path:
+    """Where the manifest of the project as it is now lies, or will lie."""
+    extra = (settings.target, settings.schema, version("dbt-core"), version("dbt-duckdb"))
+    name = f"manifest-{fingerprint(settings.dbt_project_dir, extra)[:16]}.json"
+    return settings.dbt_target_dir / "graph" / name
+
+
+def load_manifest(settings: Settings) -> dict[str, Any]:
+    """The manifest of the project as it is now, parsed if it was not yet.
+
+    Raises:
+        ConfigError: dbt cannot parse the project; the message is dbt's.
+    """
+    path = manifest_path(settings)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.parent / "parse.lock"):
+            if not path.exists():
+                _parse(settings, path)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _parse(settings: Settings, path: Path) -> None:
+    # a home of its own: a build that runs now keeps its target folder and the writer's lock
+    apart = settings.model_copy(update={"home": path.parent / "parse", "warehouse": None})
+    result = run_dbt(apart, ["parse"])
+    if not result.success:
+        raise ConfigError(
+            f"dbt cannot parse the project: {result.explain() or 'see its log'}",
+            where=str(settings.dbt_project_dir),
+            todo="mend what it names, then reload",
+        )
+    temporary = path.with_suffix(".tmp")
+    shutil.copyfile(apart.dbt_target_dir / "manifest.json", temporary)
+    temporary.replace(path)
+    for stale in path.parent.glob("manifest-*.json"):
+        if stale != path:
+            stale.unlink(missing_ok=True)

@@ -1,0 +1,116 @@
+"""Keys, groups, owners and dbt arguments: small pure functions that know neither Dagster nor dbt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+DbtStage = Literal["before_ml", "after_ml"]
+
+WRITER_POOL = "warehouse_writer"
+"""Every op that writes to the warehouse: one at a time, so that none waits on the writer's lock with a slot in hand."""
+AFTER_ML_TAG = "after_ml"
+RAW_GROUP = "raw"
+ML_GROUP = "ml"
+SYNC_GROUP = "syncs"
+CONTROL_GROUP = "control"
+TEAM_OF_GROUP = {
+    RAW_GROUP: "data-platform@mailwright.invalid",
+    CONTROL_GROUP: "data-platform@mailwright.invalid",
+    ML_GROUP: "data-science@mailwright.invalid",
+    SYNC_GROUP: "lifecycle@mailwright.invalid",
+}
+"""Owners of what is not a dbt model; a model's owner is that of its dbt group."""
+
+NORMALIZED_KEY = ("raw", "identifier_normalized")
+RECOMMENDATIONS_KEY = ("ml", "recommendations")
+CHURN_KEY = ("ml", "churn")
+PRODUCER_OF_SOURCE = {
+    ("ml", "recommendation_candidates"): RECOMMENDATIONS_KEY,
+    ("ml", "churn_predictions"): CHURN_KEY,
+}
+"""dbt sources that an asset of another name writes."""
+
+EXPECTATIONS_CHECK = "expectations"
+"""Name of the Great Expectations check on every boundary table."""
+
+
+def raw_key(table: str) -> tuple[str, ...]:
+    """Asset key of a raw table."""
+    return ("raw", table)
+
+
+def sync_key(sync_name: str) -> tuple[str, ...]:
+    """Asset key of a sync."""
+    return ("sync", sync_name)
+
+
+def dbt_key(props: Mapping[str, Any]) -> tuple[str, ...]:
+    """Asset key of a dbt node.
+
+    A source is the asset that writes it (`raw/<table>`, `ml/<job>`); every other node goes by its own name, which is
+    unique in the project.
+    """
+    if props["resource_type"] == "source":
+        source = (str(props["source_name"]), str(props["name"]))
+        return PRODUCER_OF_SOURCE.get(source, source)
+    return (str(props["name"]),)
+
+
+def dbt_group(props: Mapping[str, Any]) -> str:
+    """Group of a dbt node: its first folder (`models/orders/fct_orders.sql` → orders); seeds are `reference`."""
+    if props["resource_type"] == "source":
+        return RAW_GROUP if props["source_name"] == "raw" else CONTROL_GROUP
+    if props["resource_type"] == "seed":
+        return "reference"
+    folders = list(props["fqn"])[1:-1]
+    return str(folders[0]) if folders else "models"
+
+
+def one_line(text: str | None, fallback: str) -> str:
+    """A description that is never empty."""
+    return " ".join((text or "").split()) or fallback
+
+
+def dbt_build_arguments() -> list[str]:
+    """Arguments of a build; Dagster adds the selection. Unit tests belong to `make test`, not to each hour."""
+    return ["build", "--exclude-resource-type", "unit_test"]
+
+
+@dataclass(frozen=True)
+class DbtSelection:
+    """dbt's node selection."""
+
+    select: str
+    exclude: str | None = None
+
+
+def dbt_selection(stage: DbtStage) -> DbtSelection:
+    """The two halves of the dbt graph, before and after the predictions."""
+    if stage == "before_ml":
+        return DbtSelection("fqn:*", f"tag:{AFTER_ML_TAG}")
+    return DbtSelection(f"tag:{AFTER_ML_TAG}")
+
+
+MODELS_OF_JOB: dict[str, tuple[str, ...]] = {
+    "recommendations": ("fct_order_lines", "fct_web_events", "dim_products"),
+    "churn": ("churn_training_set", "profile_features"),
+}
+"""dbt models that each job reads."""
+
+
+def api_pool(destination: str) -> str:
+    """Pool of the ops that call a vendor: one sync at a time for each of them."""
+    return f"{destination}_api"
+
+
+def numbers_of(report: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A report as flat metadata: numbers, texts and instants by name; inner mappings with their path; no lists."""
+    flat: dict[str, Any] = {}
+    for name, value in report.items():
+        if isinstance(value, Mapping):
+            flat.update(numbers_of(value, f"{prefix}{name}."))
+        elif isinstance(value, bool | int | float | str):
+            flat[prefix + name] = value
+    return flat

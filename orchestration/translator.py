@@ -1,0 +1,35 @@
+"""How a dbt node looks in Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
+
+from orchestration.freshness import freshness_of
+from orchestration.names import dbt_group, dbt_key, one_line
+
+
+class Translator(DagsterDbtTranslator):
+    """Keys, groups and descriptions by the pure functions of `orchestration.names`; the rest is dagster-dbt's."""
+
+    def __init__(self) -> None:
+        super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
+        self._specs: dict[tuple[int, str], dg.AssetSpec] = {}
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
+        known = (id(manifest), unique_id)
+        if known not in self._specs:
+            props = self.get_resource_props(manifest, unique_id)
+            spec = super().get_asset_spec(manifest, unique_id, project)
+            kinds = {"dbt", str(manifest.get("metadata", {}).get("adapter_type", "duckdb"))}
+            self._specs[known] = spec.replace_attributes(
+                key=dg.AssetKey(dbt_key(props)),
+                group_name=dbt_group(props),
+                description=one_line(props.get("description"), f"dbt {props['resource_type']} {props['name']}."),
+                kinds=kinds | {str(props.get("config", {}).get("materialized") or props["resource_type"])},
+                freshness_policy=freshness_of(dbt_group(props)),
+            )
+        return self._specs[known]
