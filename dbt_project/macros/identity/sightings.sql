@@ -45,6 +45,8 @@
         when length({{ name }}) < 2 or (length({{ name }}) = 2 and right({{ name }}, 1) = '.') then null
         when {{ name }} like '%@%' then null
         when {{ is_placeholder }} then null
+        -- words that a seed cannot hold: its reader takes them for no value
+        when upper({{ name }}) in ('N/A', 'NONE', 'NULL', 'NAN') then null
         -- the part before the @, typed into the wrong field; "anna" of anna@… stays a name
         when lower({{ name }}) = split_part({{ email }}, '@', 1) and {{ regex_matches(name, '[0-9._+-]') }} then null
         else {{ name }}

@@ -69,12 +69,13 @@ steps as (
     {%- endfor %}
 ),
 
+-- every branch states its type: a union of numeric(38,4) and numeric(38,2) would round to cents on DuckDB
 removed as (
     select
         stepped.money,
         stepped.out_step as step_number,
         count(*) as rows_removed,
-        sum(stepped.revenue) as revenue_removed
+        cast(sum(stepped.revenue) as numeric(18, 4)) as revenue_removed
     from stepped
     where stepped.out_step is not null
     group by stepped.money, stepped.out_step
@@ -83,7 +84,7 @@ removed as (
         stepped.money,
         12 as step_number,
         -count(*) as rows_removed,
-        -sum(stepped.revenue) as revenue_removed
+        cast(-sum(stepped.revenue) as numeric(18, 4)) as revenue_removed
     from stepped
     where stepped.is_put_back
     group by stepped.money
@@ -92,7 +93,10 @@ removed as (
         order_lines.currency as money,
         13 as step_number,
         0 as rows_removed,
-        sum(cast(order_lines.quantity * order_lines.unit_price as numeric(18, 4)) - order_lines.gross_revenue) as revenue_removed
+        cast(
+            sum(cast(order_lines.quantity * order_lines.unit_price as numeric(18, 4)) - order_lines.gross_revenue)
+            as numeric(18, 4)
+        ) as revenue_removed
     from order_lines
     group by order_lines.currency
     union all
@@ -100,7 +104,7 @@ removed as (
         order_lines.currency as money,
         14 as step_number,
         0 as rows_removed,
-        sum(order_lines.returned_revenue) as revenue_removed
+        cast(sum(order_lines.returned_revenue) as numeric(18, 4)) as revenue_removed
     from order_lines
     group by order_lines.currency
 ),
@@ -114,19 +118,31 @@ raw_totals as (
     group by stepped.money
 ),
 
--- customers and orders of the sales that are in after each step
+-- fewer rows to count over: where each order's lines leave
+orders_stepped as (
+    select
+        stepped.money,
+        stepped.order_id,
+        stepped.customer_id,
+        stepped.out_step,
+        stepped.is_put_back
+    from stepped
+    group by stepped.money, stepped.order_id, stepped.customer_id, stepped.out_step, stepped.is_put_back
+),
+
+-- customers and orders of the lines that are in after each step
 left_after as (
     select
         steps.step_number,
-        stepped.money,
-        count(distinct stepped.order_id) as orders_left,
-        count(distinct stepped.customer_id) as customers_left
+        orders_stepped.money,
+        count(distinct orders_stepped.order_id) as orders_left,
+        count(distinct orders_stepped.customer_id) as customers_left
     from steps
-    inner join stepped
+    inner join orders_stepped
         on
-            (stepped.out_step is null or steps.step_number < stepped.out_step)
-            or (stepped.is_put_back and steps.step_number >= 12)
-    group by steps.step_number, stepped.money
+            (orders_stepped.out_step is null or steps.step_number < orders_stepped.out_step)
+            or (orders_stepped.is_put_back and steps.step_number >= 12)
+    group by steps.step_number, orders_stepped.money
 ),
 
 final as (
