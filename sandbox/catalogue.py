@@ -125,6 +125,7 @@ class Chooser:
         group = 0
         for category in range(len(catalogue.categories)):
             inside = np.flatnonzero(catalogue.category == category)
+            inside = inside if len(inside) else np.arange(catalogue.n)
             for own_band in range(N_BANDS):
                 for own_style in range(N_STYLES):
                     pull = np.where(catalogue.style[inside] == own_style, _STYLE_PULL, 1.0)

@@ -61,6 +61,10 @@ class SandboxConfig(BaseModel):
     """Contacts who have a CRM row; those without came by a newsletter form."""
     newsletter_form_share: Rate = 0.5
     """Contacts with a CRM row who also submitted a newsletter form."""
+    crm_knows_account_rate: Rate = 0.7
+    """Account holders whose CRM contact names their `user_id` (from the account's opening on)."""
+    crm_update_rate: Rate = 0.5
+    """CRM contacts that are changed later: a second version of the row."""
     crm_duplicate_rate: Rate = 0.04
     """CRM contacts entered twice, under another spelling of the address."""
     case_variant_rate: Rate = 0.08

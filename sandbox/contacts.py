@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 import numpy as np
 import pyarrow as pa
 
@@ -17,6 +20,7 @@ from sandbox.arrays import (
     join,
     keep,
     merge,
+    micros,
     numbered,
     pc,
     pick,
@@ -47,7 +51,9 @@ def write_variants(
     return pc.choose(pa.array(kind), address, capital, spaced, tagged)
 
 
-def crm_columns(config: SandboxConfig, period: Period, people: People) -> tuple[dict[str, pa.Array], Identifiers]:
+def crm_columns(
+    config: SandboxConfig, period: Period, people: People, categories: Sequence[str]
+) -> tuple[dict[str, pa.Array], Identifiers]:
     """The rows of `crm_contacts` by instant, and whose they are."""
     rng = stream(config.seed, "crm")
     person = np.flatnonzero(people.has_crm)
@@ -58,8 +64,11 @@ def crm_columns(config: SandboxConfig, period: Period, people: People) -> tuple[
     created = people.signed_up_at[person] + np.where(is_second, rng.integers(DAY, 120 * DAY, n), 0)
     created = np.minimum(created, period.end - rng.integers(MINUTE, DAY, n))
     created = np.maximum(created, people.signed_up_at[person])
-    updated = created + (rng.exponential(60.0, n) * DAY * (rng.random(n) < 0.5)).astype(np.int64)
+    in_account = (people.account_at[person] < NEVER) & (rng.random(n) < config.crm_knows_account_rate)
+    updated = created + (rng.exponential(60.0, n) * DAY * (rng.random(n) < config.crm_update_rate)).astype(np.int64)
     updated = np.where(updated < period.end, updated, created)
+    # the CRM learns of an account when that is opened, not before
+    updated = np.where(in_account, np.maximum(updated, people.account_at[person]), updated)
 
     address = people.email.take(pa.array(person))
     address = merge(is_second, write_variants(rng, config, address, force=True), write_variants(rng, config, address))
@@ -76,7 +85,6 @@ def crm_columns(config: SandboxConfig, period: Period, people: People) -> tuple[
     first = merge(test, pick([name[0] for name in pools.TEST_NAMES], which), first)
     last = keep(people.last_name.take(pa.array(person)), rng.random(n) >= config.missing_name_rate)
     last = merge(test, pick([name[1] for name in pools.TEST_NAMES], which), last)
-    in_account = (people.account_at[person] < NEVER) & (rng.random(n) < 0.7)
     order = np.lexsort((person, created))
     columns = {
         "contact_id": numbered("K", np.arange(n) + 1, 7),
@@ -89,9 +97,9 @@ def crm_columns(config: SandboxConfig, period: Period, people: People) -> tuple[
             (2008 - rng.gamma(4.0, 8.0, n)).clip(1925, 2008).astype(np.int64), mask=rng.random(n) >= given
         ),
         "city": _cities(rng, city, rng.random(n) < given),
-        "country": pick([c.country for c in pools.CITIES], np.where(rng.random(n) < 0.93, city, -1)),
+        "country": keep(people.country.take(pa.array(person)), rng.random(n) < 0.93),
         "time_zone": pick([c.time_zone for c in pools.CITIES], np.where(rng.random(n) < 0.8, city, -1)),
-        "interests": _interests(rng, people, person, 0.45),
+        "interests": _interests(rng, people, categories, person, 0.45),
         "user_id": pick(people.user_id, np.where(in_account, person, -1)),
         "source": pick(pools.CRM_SOURCES, _source(rng, people, person)),
         "referrer": pick([*pools.REFERRERS[1:], None], choose(rng, [3, 2, 1, 4], n)),
@@ -105,7 +113,37 @@ def crm_columns(config: SandboxConfig, period: Period, people: People) -> tuple[
     rightful = ~(invalid | missing)[order]
     mine = person[order]
     written = owned.take(pa.array(order)).filter(pa.array(rightful))
+    known = (people.account_at[person] <= created)[order]
+    columns = add_first_versions(rng, columns, created[order], updated[order], {"user_id": known})
     return columns, [(mine, "contact_id", ids), (mine[rightful], "email", written)]
+
+
+def add_first_versions(
+    rng: np.random.Generator,
+    columns: dict[str, pa.Array],
+    created: Ints,
+    updated: Ints,
+    known_at_first: dict[str, Bools],
+) -> dict[str, pa.Array]:
+    """Rows as last updated, and before them the same rows as first written where those differ.
+
+    The first version lacks what was not known then, and some of what people tell later (phone, interests).
+    All rows are by `updated_at`.
+    """
+    first = np.flatnonzero(updated > created)
+    versions = {}
+    for name, column in columns.items():
+        before = column.take(pa.array(first))
+        if name == "updated_at":
+            before = instants(created[first])
+        elif name in known_at_first:
+            before = keep(before, known_at_first[name][first])
+        elif name in {"phone", "interests"}:
+            before = keep(before, rng.random(len(first)) < 0.5)
+        versions[name] = pa.concat_arrays([column, before])
+    at = np.concatenate([updated, created[first]])
+    place = np.lexsort((np.concatenate([np.arange(len(created)), first]), at))
+    return {name: column.take(pa.array(place)) for name, column in versions.items()}
 
 
 def _source(rng: np.random.Generator, people: People, person: Ints) -> Ints:
@@ -127,16 +165,18 @@ def _cities(rng: np.random.Generator, city: Ints, present: Bools) -> pa.Array:
     names = [c.name for c in pools.CITIES]
     variants = [*names, *(name.lower() for name in names), *(f" {name} " for name in names)]
     variant = choose(rng, [0.97, 0.02, 0.01], len(city))
-    return pick(variants, np.where(present, city + variant * len(names), -1))
+    return pick(variants, np.where(present & (city >= 0), city + variant * len(names), -1))
 
 
-def _interests(rng: np.random.Generator, people: People, person: Ints, share: float) -> pa.Array:
+def _interests(
+    rng: np.random.Generator, people: People, categories: Sequence[str], person: Ints, share: float
+) -> pa.Array:
     """Comma list of one to three stated interests: the strongest tastes, now and then something else."""
     n = len(person)
     noisy = people.taste[person] * np.exp(0.8 * rng.standard_normal((n, people.taste.shape[1])))
     top = np.argsort(-noisy, axis=1, kind="stable")[:, :3]
     how_many = np.where(rng.random(n) < share, 1 + choose(rng, [0.5, 0.3, 0.2], n), 0)
-    first, second, third = (pick(pools.CATEGORIES, top[:, i]) for i in range(3))
+    first, second, third = (pick(categories, top[:, i]) for i in range(3))
     nothing = pa.nulls(n, pa.string())
     two = join(first, ",", second)
     return pc.choose(pa.array(how_many), nothing, first, two, join(first, ", ", second, ", ", third))
@@ -158,7 +198,7 @@ def phones(rng: np.random.Generator, n: int, present: Bools) -> pa.Array:
 
 
 def signup_columns(
-    config: SandboxConfig, period: Period, people: People, permission: Permission
+    config: SandboxConfig, period: Period, people: People, permission: Permission, categories: Sequence[str]
 ) -> tuple[dict[str, pa.Array], Identifiers]:
     """The rows of `newsletter_signups` by instant, and whose they are."""
     rng = stream(config.seed, "signups")
@@ -168,15 +208,16 @@ def signup_columns(
     person = np.concatenate([person, again])
     n = len(person)
     at = people.signed_up_at[person] + np.where(is_second, rng.integers(MINUTE, 200 * DAY, n), 0)
-    fits = at < period.end
+    # nobody who withdrew fills the form in again: that would be another consent
+    fits = (at < period.end) & (~is_second | (at < permission.withdrawn_at[NEWSLETTER, person]))
     person, at, is_second = person[fits], at[fits], is_second[fits]
     n = len(person)
     place = np.lexsort((person, at))
     person, at, is_second = person[place], at[place], is_second[place]
     address = write_variants(rng, config, permission.address.take(pa.array(person)))
-    # who ticked a box was mailed, so a mistyped address cannot be a ticked and confirmed one
-    asleep = permission.granted_at[:, person].min(axis=0) == NEVER
-    invalid = asleep & (rng.random(n) < config.invalid_email_rate * 2)
+    # a ticked form leaves consent under its address, so the mistyped ones are among the others
+    unticked = ~permission.ticked[:, person].any(axis=0)
+    invalid = unticked & (rng.random(n) < config.invalid_email_rate / max(0.01, float(unticked.mean())))
     written = merge(invalid, pick(pools.INVALID_EMAILS, rng.integers(0, len(pools.INVALID_EMAILS), n)), address)
     form = rng.integers(0, len(pools.FORM_SOURCES), n)
     ids = numbered("S", np.arange(n) + 1, 7)
@@ -185,7 +226,7 @@ def signup_columns(
         "signup_id": ids,
         "email": written,
         "first_name": keep(people.first_name.take(pa.array(person)), rng.random(n) >= 0.3),
-        "interests": _interests(rng, people, person, 0.3),
+        "interests": _interests(rng, people, categories, person, 0.3),
         "form_id": pick([f"newsletter_{name}" for name in pools.FORM_SOURCES], form),
         "hidden_source": pick(pools.FORM_SOURCES, np.where(rng.random(n) < 0.95, form, -1)),
         "hidden_referrer": pick(pools.REFERRERS[1:], rng.integers(-1, 3, n)),
@@ -200,10 +241,6 @@ def signup_columns(
 
 
 def _wording(at: Ints) -> Ints:
-    from datetime import datetime
-
-    from sandbox.arrays import micros
-
     return (at >= micros(datetime(*pools.WORDING_CHANGED))).astype(np.int64)
 
 
@@ -215,6 +252,7 @@ def customer_columns(config: SandboxConfig, period: Period, people: People) -> t
     n = len(person)
     created = people.customer_at[person]
     updated = created + (rng.exponential(90.0, n) * DAY * (rng.random(n) < 0.4)).astype(np.int64)
+    updated = np.where(updated < period.end, updated, created)
     account = people.account_at[person] < NEVER
     address = keep(write_variants(rng, config, people.email.take(pa.array(person))), account)
     city = people.city[person]
@@ -226,12 +264,13 @@ def customer_columns(config: SandboxConfig, period: Period, people: People) -> t
         "first_name": keep(people.first_name.take(pa.array(person)), rng.random(n) < 0.95),
         "last_name": keep(people.last_name.take(pa.array(person)), rng.random(n) < 0.95),
         "city": _cities(rng, city, rng.random(n) < 0.9),
-        "country": pick([c.country for c in pools.CITIES], city),
+        "country": people.country.take(pa.array(person)),
         "created_at": instants(created),
-        "updated_at": instants(np.where(updated < period.end, updated, created)),
+        "updated_at": instants(updated),
     }
-    return columns, [
+    owners: Identifiers = [
         (person, "customer_id", columns["customer_id"]),
         (person[account], "user_id", columns["user_id"].filter(pa.array(account))),
         (person[account], "email", address.filter(pa.array(account))),
     ]
+    return add_first_versions(rng, columns, created, updated, {}), owners

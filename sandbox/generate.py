@@ -53,7 +53,7 @@ def generate(out_dir: Path, config: SandboxConfig | None = None, on_progress: Pr
 
     say("people and products")
     catalogue = draw_catalogue(config, period)
-    people = draw_people(config, period)
+    people = draw_people(config, period, len(catalogue.categories))
     chooser = Chooser.of(catalogue)
     staples = draw_staples(config, people, catalogue, chooser)
     writer.table("shop_products", catalogue.columns())
@@ -105,8 +105,8 @@ def generate(out_dir: Path, config: SandboxConfig | None = None, on_progress: Pr
     say("contacts")
     identifiers: Identifiers = []
     for name, (columns, owners) in {
-        "crm_contacts": crm_columns(config, period, people),
-        "newsletter_signups": signup_columns(config, period, people, permission),
+        "crm_contacts": crm_columns(config, period, people, catalogue.categories),
+        "newsletter_signups": signup_columns(config, period, people, permission, catalogue.categories),
         "shop_customers": customer_columns(config, period, people),
     }.items():
         writer.table(name, columns)

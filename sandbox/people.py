@@ -38,6 +38,8 @@ class People:
     band: Ints
     style: Ints
     city: Ints
+    """Index into `pools.CITIES`; -1: somewhere else."""
+    country: pa.Array
     utc_hours: Floats
     arrives_at: Ints
     signed_up_at: Ints
@@ -69,7 +71,7 @@ class People:
         return np.arange(self.n) < self.n_contacts
 
 
-def draw_people(config: SandboxConfig, period: Period) -> People:
+def draw_people(config: SandboxConfig, period: Period, n_categories: int) -> People:
     """The simulated population."""
     rng = stream(config.seed, "people")
     k = config.n_contacts
@@ -90,8 +92,8 @@ def draw_people(config: SandboxConfig, period: Period) -> People:
     account = np.where(account >= period.end - DAY, NEVER, account)
 
     activity, silent_since = _rhythm(rng, config, period, engagement, contact, arrives)
-    taste = rng.dirichlet(np.full(len(pools.CATEGORIES), config.taste_concentration), n)
-    taste = 0.94 * taste + 0.06 / len(pools.CATEGORIES)
+    taste = rng.dirichlet(np.full(n_categories, config.taste_concentration), n)
+    taste = 0.94 * taste + 0.06 / n_categories
     has_crm = contact & (rng.random(n) < config.crm_share)
     has_form = contact & (~has_crm | (rng.random(n) < config.newsletter_form_share))
     imported = has_crm & ~has_form & (account == NEVER) & (rng.random(n) < config.imported_share)
@@ -115,6 +117,7 @@ def draw_people(config: SandboxConfig, period: Period) -> People:
         band=choose(rng, [0.35, 0.4, 0.25], n).clip(0, N_BANDS - 1),
         style=rng.integers(0, N_STYLES, n),
         city=city,
+        country=pick([c.country for c in pools.CITIES], city),
         utc_hours=np.array([c.utc_hours for c in pools.CITIES])[city],
         arrives_at=arrives,
         signed_up_at=signed_up,

@@ -188,7 +188,7 @@ def shop_columns(
         "status": pick(["placed", "cancelled"], (cancelled < NEVER).astype(np.int64)),
         "cancelled_at": instants(cancelled),
         "is_test": pa.array(sales.is_test[source]),
-        "country": pick([city.country for city in pools.CITIES], np.where(person >= 0, people.city[known], 0)),
+        "country": merge(person >= 0, people.country.take(pa.array(known)), pools.CITIES[0].country),
         "currency": pick([catalogue.currency], np.zeros(len(source), dtype=np.int64)),
         "ordered_at": instants(at),
     }

@@ -168,7 +168,7 @@ def draw_views(
     category = choose_rows(rng, row_cdf(people.taste), person)
     campaign = sessions.campaign[session]
     mailed = (campaign >= 0) & (campaign < len(log.campaigns.ids)) & (rng.random(n) < 0.6)
-    category = np.where(mailed, log.campaigns.topic[np.where(mailed, campaign, 0)], category)
+    category[mailed] = log.campaigns.topic[campaign[mailed]]
     product = chooser.draw(rng, category, people.band[person], people.style[person])
     staple = people.is_buyer[person] & ~mailed & (rng.random(n) < config.staple_share)
     product = np.where(staple, staples[person, (rng.random(n) < 0.35).astype(np.int64)], product)
@@ -186,6 +186,7 @@ def _evergreen(catalogue: Catalogue) -> Ints:
     best = np.zeros(len(catalogue.categories), dtype=np.int64)
     for category in range(len(best)):
         inside = np.flatnonzero(catalogue.category == category)
+        inside = inside if len(inside) else np.arange(catalogue.n)
         oldest = inside[catalogue.launched[inside] == catalogue.launched[inside].min()]
         best[category] = oldest[np.argmax(catalogue.popularity[oldest])]
     return best

@@ -138,7 +138,7 @@ def web_columns(
     session = events.session[rows]
     kind = events.kind[rows]
 
-    texts, text = _properties(rng, catalogue, sessions, views, events, order_ids, order_totals)
+    texts, text = _properties(rng, people, catalogue, sessions, views, events, order_ids, order_totals)
     contexts, context = _contexts(campaigns, sessions)
     person = np.where(events.is_known[rows], sessions.person[session], -1)
     types = ("page", "track", "track", "track", "track", "identify", "track")
@@ -180,6 +180,7 @@ def _contexts(campaigns: Campaigns, sessions: Sessions) -> tuple[pa.Array, Ints]
 
 def _properties(
     rng: np.random.Generator,
+    people: People,
     catalogue: Catalogue,
     sessions: Sessions,
     views: Views,
@@ -203,7 +204,9 @@ def _properties(
     currency = f', "currency": "{catalogue.currency}"}}'
     order_texts = join('{"order_id": "', order_ids, '", "total": ', totals, currency)
     checkout_texts = [f'{{"step": 1, "currency": "{catalogue.currency}"}}']
-    other_texts = ['{"method": "password"}', '{"form": "demo_request", "company_size": "11-50"}']
+    # whoever logs in tells the account's address
+    login_texts = join('{"method": "password", "traits": {"email": "', people.email, '"}}').fill_null("{}")
+    other_texts = ['{"form": "demo_request", "company_size": "11-50"}']
     tables = [
         pa.array(page_texts),
         pa.array([text + "}" for text in products]),
@@ -211,6 +214,7 @@ def _properties(
         pa.array(checkout_texts),
         order_texts,
         pa.array(other_texts),
+        login_texts,
     ]
     base = np.concatenate([[0], np.cumsum([len(table) for table in tables])])
 
@@ -228,6 +232,7 @@ def _properties(
     index[kind == CHECKOUT] = base[3]
     where = np.flatnonzero(kind == ORDER)
     index[where] = base[4] + reference[where]
-    index[kind == IDENTIFY] = base[5]
-    index[kind == DEMO] = base[5] + 1
+    index[kind == DEMO] = base[5]
+    where = np.flatnonzero(kind == IDENTIFY)
+    index[where] = base[6] + sessions.person[events.session[where]]
     return pa.concat_arrays(tables), index
