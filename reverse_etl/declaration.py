@@ -1,0 +1,215 @@
+"""A sync is one YAML file: which model goes where, how its columns become fields, and what must never happen.
+
+Built-in syncs lie in `reverse_etl/syncs`; a company's own ones in `<home>/syncs`, where a file of the same name
+takes the place of a built-in one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from reverse_etl.destination import FieldSpec
+from warehouse.errors import ConfigError
+from warehouse.settings import Settings
+
+BUILT_IN = Path(__file__).with_name("syncs")
+_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FieldMapping(_Strict):
+    """One column of the model becomes one field of the destination."""
+
+    column: str
+    """Column of the activation model."""
+    field: str
+    """The destination's key of the field; Mailchimp: the merge tag, at most 10 characters."""
+    name: str
+    """What marketers read; used when the field has to be created."""
+    type: Literal["text", "number", "date", "url", "imageurl", "phone", "zip"] = "text"
+    """The destination's type of the field."""
+    max_length: int | None = Field(default=None, ge=1)
+    """Longer text is cut here, never inside a character; links that are longer are left out instead."""
+    length_unit: Literal["characters", "bytes"] = "bytes"
+    """What `max_length` counts; bytes of UTF-8 by default, the stricter reading."""
+    on_null: Literal["overwrite", "keep", "clear", "fill_if_empty"] = "overwrite"
+    """overwrite (the default): the value, else the fallback, else the field is emptied. keep: without a value the
+    field is left as it is. clear: without a value it is emptied, whatever the fallback. fill_if_empty: written only
+    where the destination has nothing yet, so that what people typed there stays."""
+    fallback: str | None = None
+    """Stands in where there is no value (new people get it under every policy but `clear`)."""
+
+    @field_validator("column")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if not _IDENTIFIER.fullmatch(value):
+            raise ValueError("must be a column name: lower-case letters, digits, _")
+        return value
+
+    @property
+    def spec(self) -> FieldSpec:
+        return FieldSpec(self.field, self.name, self.type)
+
+
+class SegmentMirror(_Strict):
+    """Which segments are mirrored, and under which names."""
+
+    model: str
+    """Activation model with one row per person and segment."""
+    prefix: str = "mw:"
+    """What is ours at the destination starts with this; nothing else is touched."""
+    include: Literal["all"] | tuple[str, ...] = "all"
+    """Names of segments, or all."""
+
+    @field_validator("prefix")
+    @classmethod
+    def _not_empty(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("must not be empty: without a prefix, ours and theirs cannot be told apart")
+        return value
+
+
+class Guards(_Strict):
+    """When a plan is not applied unless the guard is overridden by name."""
+
+    max_share_leaving: float = Field(default=0.3, ge=0, le=1)
+    """Of the confirmed memberships of any one segment, the share that may leave at once."""
+    max_share_removed: float = Field(default=0.2, ge=0, le=1)
+    """Of the confirmed people, the share whose row may vanish from the model at once."""
+    max_share_vanished: float = Field(default=0.2, ge=0, le=1)
+    """Of the confirmed people, the share that may be missing at the destination (a list that was reset)."""
+    max_share_lowered: float = Field(default=0.2, ge=0, le=1)
+    """Of the people at the destination, the share that may be unsubscribed at once."""
+    min_records: int = Field(default=50, ge=0)
+    """Shares of fewer records than this trip nothing."""
+    refuse_empty_source: bool = True
+    """An empty model is a broken build, not a company without people."""
+    max_first_run_creates: int | None = Field(default=None, ge=0)
+    """The most people a first run may create."""
+
+
+class SyncDeclaration(_Strict):
+    """The whole file."""
+
+    name: str
+    destination: str
+    object: Literal["members"] = "members"
+    model: str
+    """Activation model with one row per person."""
+    key: Literal["subscriber_hash"] = "subscriber_hash"
+    fields: tuple[FieldMapping, ...] = Field(min_length=1)
+    segments: SegmentMirror | None = None
+    guards: Guards = Guards()
+    description: str = ""
+
+    @field_validator("model")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if not _IDENTIFIER.fullmatch(value):
+            raise ValueError("must be the name of a model")
+        return value
+
+    @model_validator(mode="after")
+    def _once_each(self) -> SyncDeclaration:
+        seen: set[str] = set()
+        for mapping in self.fields:
+            if mapping.field in seen:
+                raise ValueError(f"field {mapping.field} is written twice")
+            seen.add(mapping.field)
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The model's columns that are sent, in order, without repetition."""
+        return tuple(dict.fromkeys(mapping.column for mapping in self.fields))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what decides how columns become fields: when it changes, everybody's hash does."""
+        text = json.dumps([mapping.model_dump() for mapping in self.fields], sort_keys=True)
+        return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:12]
+
+    @property
+    def filled_if_empty(self) -> tuple[str, ...]:
+        """Fields whose value at the destination has to be read first."""
+        return tuple(mapping.field for mapping in self.fields if mapping.on_null == "fill_if_empty")
+
+
+def _files(settings: Settings) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for folder in (BUILT_IN, settings.home / "syncs"):
+        for path in sorted([*folder.glob("*.yml"), *folder.glob("*.yaml")]):
+            found[path.stem] = path
+    return found
+
+
+def list_syncs(settings: Settings) -> list[str]:
+    """Names of all declared syncs."""
+    return sorted(_files(settings))
+
+
+def _explain(error: ValidationError, raw: dict[str, Any]) -> str:
+    """The first problems in words, with the nearest right word for a misspelt key."""
+    lines = []
+    for problem in error.errors()[:5]:
+        where = ".".join(str(part) for part in problem["loc"]) or "the file"
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            known = list(SyncDeclaration.model_fields)
+            known += [n for model in (FieldMapping, SegmentMirror, Guards) for n in model.model_fields]
+            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+            message = "is not known here" + (f"; did you mean '{near[0]}'?" if near else "")
+        lines.append(f"{where}: {message}")
+    return "; ".join(lines)
+
+
+def parse_declaration(path: Path) -> SyncDeclaration:
+    """One file.
+
+    Raises:
+        ConfigError: it is not YAML, or not a sync; the message names the keys.
+    """
+    todo = f"correct it; {BUILT_IN.name}/mailchimp.yml of the package shows every key"
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"This sync is not YAML: {str(error).splitlines()[0]}", where=str(path), todo=todo) from None
+    if not isinstance(raw, dict):
+        raise ConfigError("This sync is empty, or not a mapping.", where=str(path), todo=todo)
+    try:
+        declaration = SyncDeclaration.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(f"This sync is wrong. {_explain(error, raw)}.", where=str(path), todo=todo) from None
+    if declaration.name != path.stem:
+        raise ConfigError(
+            f"This sync calls itself '{declaration.name}'.", where=str(path), todo="give file and `name` the same name"
+        )
+    return declaration
+
+
+def read_sync(settings: Settings, name: str) -> SyncDeclaration:
+    """The declaration called `name`.
+
+    Raises:
+        ConfigError: there is none, or it is wrong.
+    """
+    files = _files(settings)
+    if name not in files:
+        near = difflib.get_close_matches(name, files, n=1)
+        raise ConfigError(
+            f"There is no sync '{name}'." + (f" Did you mean '{near[0]}'?" if near else ""),
+            where=str(settings.home / "syncs"),
+            todo=f"choose one of: {', '.join(sorted(files))}; or put {name}.yml there",
+        )
+    return parse_declaration(files[name])

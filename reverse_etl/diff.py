@@ -1,0 +1,369 @@
+"""What has to be sent: desired rows against confirmed hashes, in SQL. Nothing here speaks to a destination.
+
+A record is sent when what is confirmed differs from what is desired, or when an answer is outstanding (is_doubtful);
+it is held when the very same content was rejected for good; it is blocked when consent, or the destination's own
+state, says no. A hash covers the columns that are sent and the fingerprint of the mapping that turns them into fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+from reverse_etl.declaration import SyncDeclaration
+from reverse_etl.destination import Destination
+from warehouse.errors import ConfigError, DataError
+
+HASH_VERSION = "md5.1"
+GONE = "gone"
+"""Hash of a record that is to be, or is, no longer there (a tombstone; a membership that ended)."""
+LOWERED = "lowered"
+"""Hash of a person whose subscription we ended."""
+
+MAILABLE = ("subscribed", "transactional")
+LOWERABLE = ("subscribed", "transactional", "pending")
+VERDICTS = ("subscribe", "update_only", "unsubscribe")
+FINAL_CLASSES = ("data", "consent", "config")
+
+PHASES = {"lower": 1, "clear": 2, "create": 3, "update": 4, "remove": 5, "add": 6}
+"""The order of sending: whoever withdrew comes first, memberships after the people they need."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What one plan is about; `overrides` may contain `vanished` (create people anew who are missing there)."""
+
+    plan_id: str
+    schema: str
+    declaration: SyncDeclaration
+    destination: str
+    overrides: frozenset[str] = frozenset()
+
+    @property
+    def sync_name(self) -> str:
+        return self.declaration.name
+
+    @property
+    def relation(self) -> str:
+        return f'"{self.schema}"."{self.declaration.model}"'
+
+
+def listed(values: tuple[str, ...]) -> str:
+    """`'a', 'b'` for an SQL `in`; the values are ours, or doubled quotes make them harmless."""
+    return ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+
+
+def payload_hash(declaration: SyncDeclaration, alias: str) -> str:
+    """SQL (portable) of the hash of what would be sent for a row of the activation model; returns text."""
+    parts = " || chr(31) || ".join(f"coalesce(cast({alias}.{c} as text), chr(30))" for c in declaration.columns)
+    return f"md5('{declaration.fingerprint}' || chr(31) || {parts})"
+
+
+def check_model(con: duckdb.DuckDBPyConnection, scope: Scope) -> int:
+    """Rows of the model, after checking that it can be synced at all.
+
+    Raises:
+        DataError: the model is not there, or a person is in it twice.
+        ConfigError: it lacks a column that the declaration names.
+    """
+    declaration = scope.declaration
+    needed = {"subscriber_hash", "email", "consent_verdict", *declaration.columns}
+    _check_columns(con, scope.schema, declaration.model, needed, declaration.name)
+    if declaration.segments:
+        needed = {"subscriber_hash", "segment_name", "consent_verdict"}
+        _check_columns(con, scope.schema, declaration.segments.model, needed, declaration.name)
+    rows, keys, null_keys = con.execute(
+        f"""select count(*), count(distinct subscriber_hash), count(*) - count(subscriber_hash)
+            from {scope.relation}"""
+    ).fetchall()[0]
+    if rows != keys + null_keys or null_keys:
+        raise DataError(
+            f"{rows - keys} rows of the model have no key of their own: one row per person is needed.",
+            where=f"{scope.schema}.{declaration.model}.subscriber_hash",
+            todo="correct the model; its `unique` and `not_null` tests name the rows",
+        )
+    return int(rows)
+
+
+def _check_columns(con: duckdb.DuckDBPyConnection, schema: str, model: str, needed: set[str], sync: str) -> None:
+    found = {
+        row[0]
+        for row in con.execute(
+            "select column_name from information_schema.columns where table_schema = ? and table_name = ?",
+            [schema, model],
+        ).fetchall()
+    }
+    if not found:
+        raise DataError(
+            f"The model '{model}' is not in schema '{schema}'.", todo="run `mailwright build`, then this again"
+        )
+    missing = sorted(needed - found)
+    if missing:
+        raise ConfigError(
+            f"The sync '{sync}' needs columns that its model does not have: {', '.join(missing)}.",
+            where=f"{schema}.{model}",
+            todo="correct `column` in the sync's `fields`, or add the columns to the model",
+        )
+
+
+def _settled(hash_sql: str) -> str:
+    """SQL: this very content was rejected for good (alias `s`)."""
+    return f"""(
+        s.state = 'rejected' and s.rejected_class in ({listed(FINAL_CLASSES)})
+        and s.sent_hash = {hash_sql} and s.sent_version = '{HASH_VERSION}'
+    )"""
+
+
+def _differs(hash_sql: str) -> str:
+    """SQL: confirmed is not desired, or is not known (alias `s`, left joined)."""
+    return f"""(
+        s.record_key is null or s.is_doubtful or s.confirmed_hash is distinct from {hash_sql}
+        or s.confirmed_version is distinct from '{HASH_VERSION}'
+    )"""
+
+
+def _members_sql(scope: Scope) -> str:
+    """One row per person of the model or of the ledger, with what is to be done about her."""
+    recreate = "true" if "vanished" in scope.overrides else "false"
+    return f"""
+    with
+    desired as (
+        select subscriber_hash, consent_verdict, {payload_hash(scope.declaration, "m")} as desired_hash
+        from {scope.relation} as m
+    ),
+    remote as (select subscriber_hash, status from ledger.remote_members where destination = $destination),
+    known as (
+        select * from ledger.sync_state
+        where sync_name = $sync_name and destination = $destination and object = 'member'
+    ),
+    judged as (
+        select
+            d.subscriber_hash,
+            case
+                when d.consent_verdict = 'unsubscribe' and r.status in ({listed(LOWERABLE)}) then 'lower'
+                when d.consent_verdict = 'unsubscribe' then 'blocked'
+                when d.consent_verdict is null or d.consent_verdict not in ({listed(VERDICTS)}) then 'blocked'
+                when r.subscriber_hash is null and d.consent_verdict <> 'subscribe' then 'blocked'
+                when r.subscriber_hash is null and s.confirmed_at is not null and not {recreate} then 'blocked'
+                when r.subscriber_hash is null then 'create'
+                when r.status in ({listed(MAILABLE)}) then 'update'
+                else 'blocked'
+            end as wanted,
+            case
+                when d.consent_verdict = 'unsubscribe' then 'consent_withdrawn'
+                when d.consent_verdict is null or d.consent_verdict not in ({listed(VERDICTS)})
+                    then 'no_consent_verdict'
+                when r.subscriber_hash is null and d.consent_verdict <> 'subscribe' then 'no_opt_in_evidence'
+                when r.subscriber_hash is null then 'deleted_in_destination'
+                else r.status || '_in_destination'
+            end as block_reason,
+            case
+                when d.consent_verdict = 'unsubscribe' then '{LOWERED}' else d.desired_hash
+            end as desired_hash,
+            s.rejected_class,
+            {_settled("d.desired_hash")} as is_settled,
+            {_differs("d.desired_hash")}
+            -- somebody who is missing there, in spite of being confirmed, is created when that is asked for
+            or r.subscriber_hash is null as differs
+        from desired as d
+        left join remote as r on d.subscriber_hash = r.subscriber_hash
+        left join known as s on d.subscriber_hash = s.record_key
+    ),
+    present as (
+        select
+            subscriber_hash,
+            case
+                when wanted in ('lower', 'blocked') then wanted  -- a lowering that failed is tried in each run
+                when is_settled then 'held'
+                when differs then wanted
+                else 'unchanged'
+            end as operation,
+            case when wanted = 'blocked' then block_reason when is_settled then rejected_class end as reason,
+            desired_hash
+        from judged
+    ),
+    removed as (
+        select
+            s.subscriber_hash,
+            case
+                when r.subscriber_hash is null then 'retire'
+                when r.status not in ({listed((*LOWERABLE, "unsubscribed"))}) then 'blocked'
+                when {_settled(f"'{GONE}'")} then 'held'
+                else 'clear'
+            end as operation,
+            case
+                when r.subscriber_hash is null then null
+                when r.status not in ({listed((*LOWERABLE, "unsubscribed"))}) then r.status || '_in_destination'
+                when {_settled(f"'{GONE}'")} then s.rejected_class
+            end as reason,
+            '{GONE}' as desired_hash
+        from known as s
+        left join desired as d on s.record_key = d.subscriber_hash
+        left join remote as r on s.record_key = r.subscriber_hash
+        where
+            d.subscriber_hash is null
+            and (s.is_doubtful or coalesce(s.confirmed_hash, '{GONE}') <> '{GONE}')
+    )
+    select
+        'member' as object, subscriber_hash as record_key, subscriber_hash, cast(null as text) as segment_name,
+        operation, reason, desired_hash
+    from present
+    union all
+    select 'member', subscriber_hash, subscriber_hash, null, operation, reason, desired_hash from removed
+    """
+
+
+def _memberships_sql(scope: Scope) -> str:
+    """One row per membership of the model or of the ledger; needs the plan's member items to be there already."""
+    mirror = scope.declaration.segments
+    assert mirror is not None
+    prefix = mirror.prefix.replace("'", "''")
+    included = "true" if mirror.include == "all" else f"segment_name in ({listed(mirror.include) or 'null'})"
+    return f"""
+    with
+    wanted as (
+        select distinct
+            subscriber_hash,
+            '{prefix}' || segment_name as segment_name,
+            '{prefix}' || segment_name || '/' || subscriber_hash as record_key
+        from "{scope.schema}"."{mirror.model}"
+        where consent_verdict in ('subscribe', 'update_only') and {included}
+    ),
+    remote as (select subscriber_hash, status from ledger.remote_members where destination = $destination),
+    segments as (select segment_name, remote_id from ledger.remote_segments where destination = $destination),
+    items as (
+        select subscriber_hash, operation from ledger.sync_plan_items
+        where plan_id = $plan_id and object = 'member'
+    ),
+    -- in a segment is who may be mailed there: members as they are, and people who are being created
+    reachable as (
+        select r.subscriber_hash from remote as r
+        left join items as i on r.subscriber_hash = i.subscriber_hash and i.operation in ('lower', 'clear')
+        where r.status in ({listed(MAILABLE)}) and i.subscriber_hash is null
+        union
+        select subscriber_hash from items where operation = 'create'
+    ),
+    known as (
+        select * from ledger.sync_state
+        where sync_name = $sync_name and destination = $destination and object = 'membership'
+    ),
+    -- a segment that was deleted there and made anew has another id, and so all its members differ
+    desired as (
+        select
+            w.*, md5('in/' || coalesce(g.remote_id, 'new')) as desired_hash,
+            c.subscriber_hash is not null as is_reachable
+        from wanted as w
+        left join segments as g on w.segment_name = g.segment_name
+        left join reachable as c on w.subscriber_hash = c.subscriber_hash
+    ),
+    entering as (
+        select
+            d.record_key, d.subscriber_hash, d.segment_name,
+            case
+                when not d.is_reachable then 'blocked'
+                when {_settled("d.desired_hash")} then 'held'
+                when {_differs("d.desired_hash")} then 'add'
+                else 'unchanged'
+            end as operation,
+            case when not d.is_reachable then 'not_a_member' when {_settled("d.desired_hash")} then s.rejected_class end
+                as reason,
+            d.desired_hash
+        from desired as d
+        left join known as s on d.record_key = s.record_key
+    ),
+    leaving as (
+        select
+            s.record_key, s.subscriber_hash, s.segment_name,
+            case
+                when r.subscriber_hash is null or r.status = 'archived' or g.remote_id is null then 'retire'
+                when {_settled(f"'{GONE}'")} then 'held'
+                else 'remove'
+            end as operation,
+            cast(null as text) as reason,
+            '{GONE}' as desired_hash
+        from known as s
+        left join desired as d on s.record_key = d.record_key and d.is_reachable
+        left join remote as r on s.subscriber_hash = r.subscriber_hash
+        left join segments as g on s.segment_name = g.segment_name
+        where
+            d.record_key is null
+            and (s.is_doubtful or coalesce(s.confirmed_hash, '{GONE}') <> '{GONE}')
+    )
+    select 'membership' as object, record_key, subscriber_hash, segment_name, operation, reason, desired_hash
+    from entering
+    union all
+    select 'membership', record_key, subscriber_hash, segment_name, operation, reason, desired_hash from leaving
+    """
+
+
+def _insert_items(
+    con: duckdb.DuckDBPyConnection, scope: Scope, select_sql: str, destination: Destination, first_batch: int
+) -> dict[tuple[str, str], int]:
+    """Store what is to be sent, held or blocked, with batch numbers; counts by (operation, reason).
+
+    Batches are of one operation and segment, in the order of `PHASES`. Blocked memberships are counted, not stored:
+    the reason is the person's.
+    """
+    values: dict[str, object] = {"sync_name": scope.sync_name, "destination": scope.destination}
+    if "$plan_id" in select_sql:
+        values["plan_id"] = scope.plan_id
+    con.execute(f"create or replace temp table judged_items as {select_sql}", values)
+    counted = con.execute(
+        "select operation, coalesce(reason, ''), count(*) from judged_items group by operation, coalesce(reason, '')"
+    ).fetchall()
+    sizes = " ".join(f"when '{name}' then {destination.batch_size(name)}" for name in PHASES)  # pyright: ignore[reportArgumentType]
+    order = " ".join(f"when '{name}' then {number}" for name, number in PHASES.items())
+    con.execute(
+        f"""
+        insert into ledger.sync_plan_items
+        with
+        numbered as (
+            select
+                *,
+                case operation {order} end as phase,
+                case operation {sizes} end as size,
+                row_number() over (partition by operation, segment_name order by record_key) as position
+            from judged_items
+            where operation <> 'unchanged' and not (operation = 'blocked' and object = 'membership')
+        ),
+        chunked as (
+            select *, cast(floor((position - 1) / cast(size as double precision)) as integer) as chunk from numbered
+        )
+        select
+            $plan_id, $sync_name, $destination, object, record_key, subscriber_hash, segment_name, operation, reason,
+            desired_hash,
+            case
+                when phase is not null
+                    then $first_batch + dense_rank() over (
+                        order by phase nulls last, operation, coalesce(segment_name, ''), chunk
+                    )
+            end
+        from chunked
+        """,
+        {
+            "plan_id": scope.plan_id,
+            "sync_name": scope.sync_name,
+            "destination": scope.destination,
+            "first_batch": first_batch,
+        },
+    )
+    con.execute("drop table judged_items")
+    return {(operation, reason): n for operation, reason, n in counted}
+
+
+def write_items(
+    con: duckdb.DuckDBPyConnection, scope: Scope, destination: Destination
+) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
+    """Replace the sync's plan items; counts by (operation, reason) for members and for memberships."""
+    con.execute(
+        "delete from ledger.sync_plan_items where sync_name = ? and destination = ?",
+        [scope.sync_name, scope.destination],
+    )
+    members = _insert_items(con, scope, _members_sql(scope), destination, 0)
+    if scope.declaration.segments is None:
+        return members, {}
+    last = con.execute(
+        "select coalesce(max(batch_number), 0) from ledger.sync_plan_items where plan_id = ?", [scope.plan_id]
+    ).fetchall()[0][0]
+    return members, _insert_items(con, scope, _memberships_sql(scope), destination, int(last))

@@ -1,0 +1,52 @@
+"""Errors of reverse ETL, by how one recovers from them, and the classes of rejected records."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+from warehouse.errors import ConfigError, RefusedError, RetriableError
+
+
+class RejectedClass(StrEnum):
+    """Why a destination did not take a record, by what it takes to get it through."""
+
+    RETRYABLE = "retryable"
+    """Sent again by the next pass or run."""
+    DATA = "data"
+    """The record's content: not sent again until it changes."""
+    CONSENT = "consent"
+    """The destination may not mail this person: not sent again until the record changes."""
+    CONFIG = "config"
+    """The sync's declaration and the destination disagree: not sent again until record or declaration changes."""
+
+
+class DestinationConfigError(ConfigError):
+    """Wrong key, unknown list, a field that cannot exist: nothing will go through until somebody changes it."""
+
+
+class DestinationDown(RetriableError):
+    """The destination could not be reached, or went on throttling: what was asked did not happen."""
+
+
+class NoAnswer(RetriableError):
+    """A request was sent and no answer came: it may have taken effect."""
+
+
+class GuardTripped(RefusedError):
+    """A plan would do more than its sync's guards allow."""
+
+
+class LeaseHeld(RefusedError):
+    """Another run of this sync is alive."""
+
+
+_ADDRESS = re.compile(r"[^\s@<>\"'(),:;]+@[^\s@<>\"'(),:;]+")
+
+
+def without_secrets(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """`text` fit for logs and the ledger: no e-mail address, none of `secrets`, one line, at most 300 characters."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "<secret>")
+    return " ".join(_ADDRESS.sub("<address>", text).split())[:300]

@@ -1,0 +1,117 @@
+"""From a row of the activation model to the fields of a record: types, lengths, null policies. Pure functions."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from reverse_etl.declaration import FieldMapping, SyncDeclaration
+from reverse_etl.destination import Operation
+
+_JOINS = {"\u200d", "\ufe0e", "\ufe0f"}  # zero-width joiner and variation selectors hold one visible sign together
+
+
+def cut(text: str, most: int, unit: str = "bytes") -> str:
+    """`text` with at most `most` characters or UTF-8 bytes, cut before a visible sign, never inside one.
+
+    A sign of several code points (a flag, a family, a letter with combining marks) is kept whole or left out.
+    """
+    size = (lambda t: len(t)) if unit == "characters" else (lambda t: len(t.encode()))
+    if size(text) <= most:
+        return text
+    if unit == "characters":
+        end = most
+    else:
+        end = len(text.encode()[:most].decode(errors="ignore"))
+    while end > 0 and _continues(text, end):
+        end -= 1
+    return text[:end].rstrip()
+
+
+def _continues(text: str, at: int) -> bool:
+    """Whether the sign before position `at` goes on at `at`."""
+    if at >= len(text):
+        return False
+    here, before = text[at], text[at - 1]
+    if here in _JOINS or before == "\u200d" or unicodedata.combining(here):
+        return True
+    if "\U0001f3fb" <= here <= "\U0001f3ff":  # skin tone of the sign before
+        return True
+    if _is_flag_half(here) and _is_flag_half(before):
+        start = at
+        while start > 0 and _is_flag_half(text[start - 1]):
+            start -= 1
+        return (at - start) % 2 == 1
+    return False
+
+
+def _is_flag_half(sign: str) -> bool:
+    return "\U0001f1e6" <= sign <= "\U0001f1ff"
+
+
+def _printable(text: str) -> str:
+    """Without control characters and lone surrogates; marks of writing direction stay, names need them."""
+    kept = "".join(c if unicodedata.category(c) not in {"Cc", "Cs"} else " " for c in text)
+    return " ".join(kept.split())
+
+
+def format_value(mapping: FieldMapping, value: Any) -> str | int | float | None:
+    """The value as the destination takes it, or None if there is none.
+
+    Dates as YYYY-MM-DD; decimals keep their scale in text ("12.50"); links that are too long are left out, since
+    half a link leads nowhere.
+    """
+    if value is None:
+        return None
+    if mapping.type == "number":
+        return float(value) if isinstance(value, (float, Decimal)) else int(value)
+    if mapping.type == "date":
+        text = value.strftime("%Y-%m-%d") if isinstance(value, (date, datetime)) else str(value)[:10]
+        return text or None
+    text = _printable(format(value, "f") if isinstance(value, Decimal) else str(value))
+    if mapping.max_length is not None:
+        shorter = cut(text, mapping.max_length, mapping.length_unit)
+        if mapping.type in {"url", "imageurl"} and shorter != text:
+            return None
+        text = shorter
+    return text or None
+
+
+def fields_of(
+    declaration: SyncDeclaration,
+    row: Mapping[str, Any],
+    operation: Operation,
+    remote_fields: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Field → value for one record; an empty string empties a field.
+
+    `remote_fields`: what the destination has in fields that are filled only if empty.
+    """
+    fields: dict[str, Any] = {}
+    for mapping in declaration.fields:
+        if operation == "clear":
+            if mapping.on_null in {"overwrite", "clear"}:
+                fields[mapping.field] = ""
+            continue
+        value = format_value(mapping, row[mapping.column])
+        if operation == "create":
+            if value is None and mapping.on_null != "clear":
+                value = mapping.fallback
+            if value is not None:
+                fields[mapping.field] = value
+            continue
+        if mapping.on_null == "fill_if_empty":
+            has = (remote_fields or {}).get(mapping.field)
+            value = mapping.fallback if value is None else value
+            if value is not None and (has is None or has == ""):
+                fields[mapping.field] = value
+        elif value is not None:
+            fields[mapping.field] = value
+        elif mapping.on_null == "overwrite":
+            fields[mapping.field] = mapping.fallback or ""
+        elif mapping.on_null == "clear":
+            fields[mapping.field] = ""
+    return fields

@@ -1,0 +1,248 @@
+"""What a person is shown before and after a sync: `Plan` and `SyncReport`; and the guards between the two."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+import duckdb
+
+from reverse_etl.destination import Destination
+from reverse_etl.diff import GONE, LOWERABLE, Scope, listed
+from reverse_etl.limits import limit, limits_of
+
+Counts = Mapping[tuple[str, str], int]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A guard that was tripped; `name` is what one overrides."""
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True)
+class SegmentPlan:
+    """One segment: how many enter, leave, and are in it already."""
+
+    entering: int = 0
+    leaving: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sync would do, counted; nothing of it was written to the destination."""
+
+    plan_id: str
+    sync_name: str
+    destination: str
+    schema: str
+    as_of: datetime | None
+    n_source: int
+    n_remote: int
+    created: int
+    updated: int
+    lowered: int
+    """People whose subscription ends because they withdrew their consent."""
+    cleared: int
+    """People whose row is gone: our fields are emptied, they stay where they are."""
+    entering: int
+    leaving: int
+    unchanged: int
+    memberships_unchanged: int
+    held: Mapping[str, int]
+    """Rejected before and unchanged since, by class: not sent again."""
+    blocked: Mapping[str, int]
+    """People who are not synced, by reason."""
+    memberships_blocked: int
+    """Memberships of people who are not members there."""
+    segments: Mapping[str, SegmentPlan]
+    fields_to_create: tuple[str, ...]
+    segments_to_create: tuple[str, ...]
+    requests: int
+    """Writing requests."""
+    estimated_minutes: float
+    """At the vendor's limits, with `seconds_per_write` of limits.yml."""
+    is_first_run: bool
+    guards: tuple[Guard, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing would be written."""
+        return self.requests == 0
+
+    def counts(self) -> dict[str, Any]:
+        """What must be equal for a plan to be the same plan."""
+        shown = self.to_dict()
+        for name in ("plan_id", "guards", "notes", "n_remote", "is_first_run"):
+            shown.pop(name)
+        return shown
+
+    def to_dict(self) -> dict[str, Any]:
+        return _plain(asdict(self))
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What a sync did."""
+
+    sync_run_id: str
+    sync_name: str
+    destination: str
+    schema: str
+    as_of: datetime | None
+    is_dry_run: bool
+    created: int = 0
+    updated: int = 0
+    lowered: int = 0
+    cleared: int = 0
+    entering: int = 0
+    leaving: int = 0
+    retired: int = 0
+    """Closed without sending: wanted neither here nor there."""
+    unchanged: int = 0
+    memberships_unchanged: int = 0
+    blocked: Mapping[str, int] = field(default_factory=dict)
+    memberships_blocked: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    held: Mapping[str, int] = field(default_factory=dict)
+    in_doubt: int = 0
+    requests: int = 0
+    writes: int = 0
+    throttled: int = 0
+    passes: int = 0
+    duration_seconds: float = 0.0
+    newest_loaded_at: datetime | None = None
+    """When the newest data that the build could read was loaded."""
+    latency_seconds: float | None = None
+    """From that load to the last confirmation: event-to-destination latency, without the source's own delay."""
+    data_age_seconds: float | None = None
+    """`as_of` minus that load: how much later the clock stands than the newest data came in."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Everything was confirmed, or is known not to be wanted."""
+        return self.in_doubt == 0 and not self.rejected.get("retryable")
+
+    def to_dict(self) -> dict[str, Any]:
+        return _plain(asdict(self)) | {"is_complete": self.is_complete}
+
+
+def by_reason(counts: Counts, operation: str) -> dict[str, int]:
+    return {reason: n for (name, reason), n in sorted(counts.items()) if name == operation}
+
+
+def total(counts: Counts, operation: str) -> int:
+    return sum(by_reason(counts, operation).values())
+
+
+def segment_plans(con: duckdb.DuckDBPyConnection, plan_id: str) -> dict[str, SegmentPlan]:
+    rows = con.execute(
+        """select segment_name, count(*) filter (where operation = 'add'),
+               count(*) filter (where operation in ('remove', 'retire'))
+           from ledger.sync_plan_items where plan_id = ? and object = 'membership'
+           group by segment_name order by segment_name""",
+        [plan_id],
+    ).fetchall()
+    return {name: SegmentPlan(entering, leaving) for name, entering, leaving in rows}
+
+
+def estimate(con: duckdb.DuckDBPyConnection, plan_id: str, destination: Destination, extra: int) -> tuple[int, float]:
+    """(writing requests, minutes): one request per batch, and one per field or segment that must be created."""
+    batches = con.execute(
+        """select count(distinct batch_number) from ledger.sync_plan_items
+           where plan_id = ? and batch_number is not null""",
+        [plan_id],
+    ).fetchall()[0][0]
+    requests = int(batches) + extra
+    seconds = limits_of(destination.kind)["seconds_per_write"].value
+    rounds = math.ceil(requests / limit(destination.kind, "connections_used"))
+    return requests, round(rounds * seconds / 60, 2)
+
+
+def tripped_guards(con: duckdb.DuckDBPyConnection, scope: Scope, n_source: int, members: Counts) -> list[Guard]:
+    """Guards that this plan trips; the plan's items are stored already."""
+    guards = scope.declaration.guards
+    where = "sync_name = $sync_name and destination = $destination"
+    values = {"sync_name": scope.sync_name, "destination": scope.destination}
+    confirmed, ever = con.execute(
+        f"""select count(*) filter (where coalesce(confirmed_hash, '{GONE}') <> '{GONE}'), count(*)
+            from ledger.sync_state where object = 'member' and {where}""",
+        values,
+    ).fetchall()[0]
+    found: list[Guard] = []
+
+    def share(name: str, part: int, whole: int, most: float, what: str) -> None:
+        if part > guards.min_records and part > most * whole:
+            found.append(Guard(name, f"{part} of {whole} {what}; at most {most:.0%} may."))
+
+    if n_source == 0 and guards.refuse_empty_source:
+        found.append(Guard("empty_source", "The model has no rows: everybody would be taken for gone."))
+    removed = (
+        total(members, "clear")
+        + con.execute(
+            """select count(*) from ledger.sync_plan_items
+               where plan_id = ? and object = 'member' and operation = 'retire'""",
+            [scope.plan_id],
+        ).fetchall()[0][0]
+    )
+    share("share_removed", removed, confirmed, guards.max_share_removed, "confirmed people are gone from the model")
+    vanished = con.execute(
+        f"""select count(*) from ledger.sync_state as s
+            left join ledger.remote_members as r
+                on s.record_key = r.subscriber_hash and r.destination = $destination
+            where s.object = 'member' and s.sync_name = $sync_name and s.destination = $destination
+                and coalesce(s.confirmed_hash, '{GONE}') <> '{GONE}' and r.subscriber_hash is null""",
+        values,
+    ).fetchall()[0][0]
+    if "vanished" not in scope.overrides:
+        share(
+            "vanished", vanished, confirmed, guards.max_share_vanished,
+            "confirmed people are missing at the destination (was the audience reset or changed?)",
+        )  # fmt: skip
+    mailable = con.execute(
+        f"""select count(*) from ledger.remote_members
+            where destination = ? and status in ({listed(LOWERABLE)})""",
+        [scope.destination],
+    ).fetchall()[0][0]
+    lowered = total(members, "lower")
+    share("share_lowered", lowered, mailable, guards.max_share_lowered, "people would be unsubscribed")
+    per_segment = con.execute(
+        f"""select i.segment_name, i.leaving, s.confirmed
+            from (
+                select segment_name, count(*) as leaving from ledger.sync_plan_items
+                where plan_id = $plan_id and object = 'membership' and operation in ('remove', 'retire')
+                group by segment_name
+            ) as i
+            inner join (
+                select segment_name, count(*) as confirmed from ledger.sync_state
+                where object = 'membership' and {where} and coalesce(confirmed_hash, '{GONE}') <> '{GONE}'
+                group by segment_name
+            ) as s on i.segment_name = s.segment_name
+            order by i.segment_name""",
+        {**values, "plan_id": scope.plan_id},
+    ).fetchall()
+    for name, leaving, inside in per_segment:
+        share("share_leaving", leaving, inside, guards.max_share_leaving, f"members would leave '{name}'")
+    most = guards.max_first_run_creates
+    if ever == 0 and most is not None and total(members, "create") > most:
+        found.append(
+            Guard("first_run", f"The first run would create {total(members, 'create')} people; at most {most} may be.")
+        )
+    return found

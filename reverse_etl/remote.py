@@ -1,0 +1,145 @@
+"""What a destination holds, pulled before each plan into `ledger.remote_members` and `ledger.remote_segments`.
+
+HTTP and transactions take turns: pages are gathered without the writer's lock, then written in one short piece.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import duckdb
+
+from reverse_etl.destination import Destination, RemoteMember
+from warehouse.clock import utcnow
+from warehouse.connection import connect
+from warehouse.settings import Settings
+
+FULL_PULL_EVERY = timedelta(hours=24)
+OVERLAP = timedelta(seconds=90)
+"""Changes this much older than the newest one known are asked for again: the vendor's clock has whole seconds."""
+_ROWS_AT_ONCE = 50_000
+
+
+def _since(con: duckdb.DuckDBPyConnection, destination: str, fields: str) -> datetime | None:
+    """From when on changes are needed; None: everything."""
+    rows = con.execute(
+        """select max(pulled_at) filter (where pull_kind = 'full'), max(newest_change_at)
+           from ledger.remote_pulls where destination = ? and fields = ?""",
+        [destination, fields],
+    ).fetchall()
+    full_at, newest = rows[0]
+    if full_at is None or newest is None or utcnow() - full_at > FULL_PULL_EVERY:
+        return None
+    return newest - OVERLAP
+
+
+def _write(
+    con: duckdb.DuckDBPyConnection, destination: str, members: Sequence[RemoteMember], pulled_at: datetime
+) -> None:
+    unique = {m.subscriber_hash: m for m in members}  # a page may repeat what moved meanwhile
+    rows = list(unique.values())
+    con.execute(
+        """insert into ledger.remote_members
+           select $destination, unnest(cast($hash as text[])), unnest(cast($email as text[])),
+               unnest(cast($status as text[])), unnest(cast($fields as text[])),
+               unnest(cast($changed as timestamp[])), $now
+           on conflict (destination, subscriber_hash) do update set email = excluded.email, status = excluded.status,
+               fields = excluded.fields, last_changed_at = excluded.last_changed_at, pulled_at = excluded.pulled_at""",
+        {
+            "destination": destination,
+            "hash": [m.subscriber_hash for m in rows],
+            "email": [m.email for m in rows],
+            "status": [m.status for m in rows],
+            "fields": [None if m.fields is None else json.dumps(dict(m.fields), sort_keys=True) for m in rows],
+            "changed": [m.last_changed_at for m in rows],
+            "now": pulled_at,
+        },
+    )
+
+
+def pull_members(settings: Settings, destination: Destination, fields: Sequence[str] = ()) -> tuple[str, int]:
+    """Bring `ledger.remote_members` up to date; ('full' or 'incremental', members read).
+
+    An incremental pull cannot see who was deleted: when the number of members does not agree afterwards, a full one
+    follows.
+    """
+    wanted = ",".join(sorted(fields))
+    with connect(settings, purpose="sync: remote members") as con:
+        since = _since(con, destination.key, wanted)
+    if since is not None:
+        n = _pull(settings, destination, fields, wanted, since)
+        with connect(settings, purpose="sync: remote members") as con:
+            known = con.execute(
+                "select count(*) from ledger.remote_members where destination = ? and status <> 'archived'",
+                [destination.key],
+            ).fetchall()[0][0]
+        if known == destination.count_members():
+            return "incremental", n
+    return "full", _pull(settings, destination, fields, wanted, None)
+
+
+def _pull(
+    settings: Settings, destination: Destination, fields: Sequence[str], wanted: str, since: datetime | None
+) -> int:
+    pulled_at = utcnow()
+    newest: datetime | None = since
+    waiting: list[RemoteMember] = []
+    n = 0
+
+    def flush(*, last: bool) -> None:
+        with connect(settings, purpose="sync: remote members") as con:
+            con.execute("begin")
+            _write(con, destination.key, waiting, pulled_at)
+            if last:
+                if since is None:
+                    con.execute(
+                        "delete from ledger.remote_members where destination = ? and pulled_at < ?",
+                        [destination.key, pulled_at],
+                    )
+                con.execute(
+                    "insert into ledger.remote_pulls values (?, ?, ?, ?, ?, ?)",
+                    [destination.key, "full" if since is None else "incremental", newest, n, wanted, pulled_at],
+                )
+            con.execute("commit")
+        waiting.clear()
+
+    for page in destination.pull_members(since=since, fields=fields):
+        waiting += page
+        n += len(page)
+        for member in page:
+            if member.last_changed_at is not None and (newest is None or member.last_changed_at > newest):
+                newest = member.last_changed_at
+        if len(waiting) >= _ROWS_AT_ONCE:
+            flush(last=False)
+    flush(last=True)
+    return n
+
+
+def look_at_segments(settings: Settings, destination: Destination, prefix: str) -> dict[str, str]:
+    """Which segments of ours are there: name → id; also written to `ledger.remote_segments`."""
+    found = destination.list_segments(prefix)
+    now = utcnow()
+    with connect(settings, purpose="sync: remote segments") as con:
+        con.execute("begin")
+        for name, remote_id in found.items():
+            remember_segment(con, destination.key, name, remote_id, now)
+        con.execute(
+            """delete from ledger.remote_segments
+               where destination = ? and starts_with(segment_name, ?) and seen_at < ?""",
+            [destination.key, prefix, now],
+        )
+        con.execute("commit")
+    return found
+
+
+def remember_segment(
+    con: duckdb.DuckDBPyConnection, destination: str, name: str, remote_id: str, now: datetime
+) -> None:
+    con.execute(
+        """insert into ledger.remote_segments values (?, ?, ?, ?)
+           on conflict (destination, segment_name) do update set remote_id = excluded.remote_id,
+               seen_at = excluded.seen_at""",
+        [destination, name, remote_id, now],
+    )

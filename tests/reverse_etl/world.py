@@ -1,0 +1,227 @@
+"""A small world for sync tests: a warehouse with hand-made activation tables, and a twin over loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import uvicorn
+
+from reverse_etl.declaration import SyncDeclaration
+from reverse_etl.destinations.mailchimp import Mailchimp
+from reverse_etl.plan import Plan, SyncReport
+from reverse_etl.runner import plan, sync
+from sandbox.twins.faults import Faults
+from sandbox.twins.mailchimp import create_app
+from sandbox.twins.mailchimp_store import DEFAULT_LIST, Member, Store
+from warehouse.connection import connect
+from warehouse.settings import Settings
+
+API_KEY = "0123456789abcdef0123456789abcdef-us0"
+AS_OF = datetime(2011, 12, 10)
+COLUMNS = {
+    "profile_id": "text",
+    "email": "text",
+    "subscriber_hash": "text",
+    "consent_verdict": "text",
+    "consent_reason": "text",
+    "first_name": "text",
+    "city": "text",
+    "last_purchase_on": "date",
+    "last_session_on": "date",
+    "rfm_score": "text",
+    "rfm_cell": "text",
+    "customer_stage": "text",
+    "journey_stage": "text",
+    "engagement_level": "text",
+    "churn_band": "text",
+    **{
+        f"rec_{n}_{what}": kind
+        for n in (1, 2, 3)
+        for what, kind in {"name": "text", "price": "numeric(18,2)", "url": "text", "image_url": "text"}.items()
+    },
+    "recs_expire_at": "timestamp",
+    "as_of": "timestamp",
+}
+
+
+def hash_of(email: str) -> str:
+    return hashlib.md5(email.lower().encode()).hexdigest()
+
+
+def open_gate(con: object, settings: Settings, /) -> None:
+    """The checks passed."""
+
+
+class TwinServer:
+    """The twin in a thread of this process, over real HTTP."""
+
+    def __init__(self, state: Path | str, faults: Faults | None = None) -> None:
+        self.store = Store(state)
+        self.faults = faults or Faults()
+        self.door = create_app(self.store, self.faults, API_KEY)
+        config = uvicorn.Config(self.door, port=0, log_level="error", access_log=False, lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+
+    def __enter__(self) -> TwinServer:
+        self._thread.start()
+        while not self._server.started:
+            threading.Event().wait(0.005)
+        self.url = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}/3.0"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.force_exit = self._server.should_exit = True
+        self._thread.join(10)
+        self.store.close()
+
+    @property
+    def writes(self) -> int:
+        return self.store.counters().get("writes", 0)
+
+    # what a test looks at
+
+    def member(self, email: str) -> Member | None:
+        return self.store.member(DEFAULT_LIST, hash_of(email))
+
+    def status(self, email: str) -> str | None:
+        found = self.member(email)
+        return found.status if found else None
+
+    def put(self, email: str, status: str = "subscribed", by: str | None = None, **fields: Any) -> None:
+        self.store.put_member(DEFAULT_LIST, Member(email, status, fields, by))
+
+    def inside(self, segment: str) -> set[str]:
+        segment_id = self.store.segment_named(DEFAULT_LIST, segment)
+        return set() if segment_id is None else self.store.segment_ids(segment_id)
+
+    def put_inside(self, segment: str, *emails: str) -> None:
+        segment_id = self.store.segment_named(DEFAULT_LIST, segment) or self.store.add_segment(DEFAULT_LIST, segment)
+        for email in emails:
+            self.store.set_in_segment(segment_id, hash_of(email), True)
+
+
+@dataclass
+class Person:
+    """A row of the members model, and her segments."""
+
+    email: str
+    verdict: str | None = "subscribe"
+    segments: tuple[str, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class World:
+    """One warehouse, one twin."""
+
+    settings: Settings
+    twin: TwinServer
+    transport: httpx.BaseTransport | None = None
+    naps: list[float] = field(default_factory=list)
+    sync_name: str = "mailchimp"
+    timeout: float = 10.0
+
+    def destination(self, api_key: str = API_KEY, list_id: str = DEFAULT_LIST) -> Mailchimp:
+        return Mailchimp(
+            api_key,
+            list_id,
+            base_url=self.twin.url,
+            transport=self.transport,
+            sleep=self.naps.append,
+            timeout=self.timeout,
+        )
+
+    def desire(self, *people: Person, as_of: datetime = AS_OF, schema: str | None = None) -> None:
+        """Replace both activation models."""
+        write_models(self.settings, people, as_of, schema)
+
+    def plan(self, **options: Any) -> Plan:
+        target = self.destination()
+        try:
+            return plan(self.settings, self.sync_name, destination=target, **options)
+        finally:
+            target.close()
+
+    def sync(self, **options: Any) -> SyncReport:
+        target = options.pop("destination", None) or self.destination()
+        options.setdefault("gate", open_gate)
+        try:
+            return sync(self.settings, self.sync_name, destination=target, **options)
+        finally:
+            target.close()
+
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with connect(self.settings) as con:
+            return con.execute(sql, list(values)).fetchall()
+
+
+def write_models(
+    settings: Settings, people: Sequence[Person], as_of: datetime = AS_OF, schema: str | None = None
+) -> None:
+    schema = schema or settings.schema
+    with connect(settings, purpose="test") as con:
+        con.execute(f'create schema if not exists "{schema}"')
+        declared = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+        con.execute(f'create or replace table "{schema}".sync_mailchimp__members ({declared})')
+        con.execute(
+            f"""create or replace table "{schema}".sync_mailchimp__segment_members (profile_id text, email text,
+                subscriber_hash text, segment_name text, entered_at timestamp, consent_verdict text)"""
+        )
+        for person in people:
+            row = {
+                "profile_id": "p" + hash_of(person.email)[:8],
+                "email": person.email,
+                "subscriber_hash": hash_of(person.email),
+                "consent_verdict": person.verdict,
+                "consent_reason": "test",
+                "as_of": as_of,
+                **person.columns,
+            }
+            _insert(con, f'"{schema}".sync_mailchimp__members', row)
+            for segment in person.segments:
+                _insert(
+                    con,
+                    f'"{schema}".sync_mailchimp__segment_members',
+                    {
+                        **{k: row[k] for k in ("profile_id", "email", "subscriber_hash", "consent_verdict")},
+                        "segment_name": segment,
+                        "entered_at": as_of,
+                    },
+                )
+
+
+def _insert(con: duckdb.DuckDBPyConnection, table: str, row: Mapping[str, Any]) -> None:
+    marks = ", ".join("?" for _ in row)
+    con.execute(f"insert into {table} ({', '.join(row)}) values ({marks})", list(row.values()))
+
+
+def small_declaration(settings: Settings, **changes: Any) -> SyncDeclaration:
+    """A sync of the company's own, called `small`, in `<home>/syncs`."""
+    import yaml
+
+    body: dict[str, Any] = {
+        "name": "small",
+        "destination": "mailchimp",
+        "model": "sync_mailchimp__members",
+        "fields": [
+            {"column": "first_name", "field": "FNAME", "name": "First Name", "fallback": "there"},
+            {"column": "city", "field": "MW_CITY", "name": "City"},
+        ],
+        "segments": {"model": "sync_mailchimp__segment_members"},
+        **changes,
+    }
+    folder = settings.home / "syncs"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "small.yml").write_text(yaml.safe_dump(body, sort_keys=False))
+    from reverse_etl.declaration import read_sync
+
+    return read_sync(settings, "small")
