@@ -1,0 +1,46 @@
+{#- The day windows that every windowed feature has. The contracts name each column, so this is no var. -#}
+{% macro feature_windows() %}
+    {{- return([7, 30, 90, 365]) -}}
+{% endmacro %}
+
+
+{#- Name of a windowed feature, e.g. feature('orders', 90) -> orders_90d. Fails at compile time on a window that the
+    features do not have, so that a changed threshold var cannot silently point at nothing. -#}
+{% macro feature(measure, days) %}
+    {%- if days | int not in feature_windows() -%}
+        {{ exceptions.raise_compiler_error(
+            "There is no feature '" ~ measure ~ "' over " ~ days ~ " days; the windows are "
+            ~ feature_windows() | join(', ') ~ " days. Choose one of them for the var."
+        ) }}
+    {%- endif -%}
+    {{- return(measure ~ '_' ~ days ~ 'd') -}}
+{% endmacro %}
+
+
+{#- Sum of a measure over the last `days` local days (all of history without `days`), 0 where there is none. -#}
+{% macro sum_over(measure, day_column, days=none, type='bigint') -%}
+    {%- if days is none -%}
+        cast(coalesce(sum({{ measure }}), 0) as {{ type }})
+    {%- else -%}
+        cast(coalesce(sum(
+            case when {{ day_column }} > {{ add_days('as_of_on', -1 * days) }} then {{ measure }} end
+        ), 0) as {{ type }})
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- The additive measures of a day in identifier_daily and profile_daily, all bigint but for net_revenue. -#}
+{% macro daily_measures() %}
+    {{- return([
+        'n_sessions', 'n_page_views', 'n_product_views', 'n_cart_adds', 'n_checkouts', 'n_demo_requests',
+        'n_orders', 'n_items', 'net_revenue',
+        'n_emails_sent', 'n_emails_delivered', 'n_human_opens', 'n_human_clicks',
+        'n_machine_opens', 'n_machine_clicks', 'n_unsubscribes',
+    ]) -}}
+{% endmacro %}
+
+
+{#- The latest instants of a day in identifier_daily and profile_daily. -#}
+{% macro daily_instants() %}
+    {{- return(['last_session_at', 'last_human_email_at', 'last_human_activity_at']) -}}
+{% endmacro %}

@@ -1,0 +1,34 @@
+with identifier_days as (
+
+    select * from {{ ref('identifier_daily') }}
+
+),
+
+links as (
+
+    select * from {{ ref('int_identity__identifier_profiles') }}
+
+),
+
+final as (
+
+    select
+        links.profile_id,
+        identifier_days.activity_on,
+        {%- for measure in daily_measures() %}
+        cast(sum(identifier_days.{{ measure }}) as {{ 'numeric(18, 2)' if measure == 'net_revenue' else 'bigint' }})
+            as {{ measure }},
+        {%- endfor %}
+        {%- for instant in daily_instants() %}
+        max(identifier_days.{{ instant }}) as {{ instant }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from identifier_days
+    inner join links
+        on
+            identifier_days.identifier_type = links.identifier_type
+            and identifier_days.identifier_value = links.identifier_value
+    group by links.profile_id, identifier_days.activity_on
+
+)
+
+select * from final

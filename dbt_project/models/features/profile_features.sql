@@ -1,0 +1,1 @@
+{{ profile_features(source('control', 'clock')) }}

@@ -1,0 +1,3 @@
+{{ segment(
+    all_of=[has_features('orders_30d >= 3')],
+) }}

@@ -1,0 +1,3 @@
+{{ segment(
+    all_of=[interested_in(var('segment_topic'))],
+) }}

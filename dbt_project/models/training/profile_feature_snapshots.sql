@@ -1,0 +1,1 @@
+{{ profile_features(ref('int_training__cutoffs')) }}

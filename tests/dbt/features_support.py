@@ -1,0 +1,135 @@
+"""The relations that features, lifecycle and segments read, as small tables; and a dbt that builds on them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from warehouse.dbt import dbt_environment, dbt_executable
+from warehouse.settings import PROJECT_DIR, Settings
+
+COLUMNS: Mapping[str, str] = {
+    "clock": "as_of timestamp, known_at timestamp",
+    "int_identity__identifier_profiles": (
+        "identifier_type text, identifier_value text, profile_id text, linked_at timestamp, first_seen_at timestamp"
+    ),
+    "dim_profiles": (
+        "profile_id text, email text, user_id text, first_name text, last_name text, gender text, birth_year bigint, "
+        "city text, country text, time_zone text, signed_up_at timestamp, first_seen_at timestamp, source text"
+    ),
+    "profile_interests": "profile_id text, interest text, stated_at timestamp",
+    "dim_products": (
+        "product_id text, product_name text, category text, price numeric(18,2), currency text, product_url text, "
+        "image_url text, stock_quantity bigint, is_in_stock boolean, is_product boolean, updated_at timestamp"
+    ),
+    "fct_orders": (
+        "order_id text, profile_id text, identifier_type text, identifier_value text, channel text, country text, "
+        "currency text, ordered_at timestamp, ordered_on date, n_lines bigint, quantity bigint, net_quantity bigint, "
+        "gross_revenue numeric(18,2), returned_revenue numeric(18,2), net_revenue numeric(18,2), is_purchase boolean"
+    ),
+    "fct_order_lines": (
+        "order_line_id text, order_id text, profile_id text, identifier_type text, identifier_value text, "
+        "product_id text, ordered_at timestamp, ordered_on date, quantity bigint, returned_quantity bigint, "
+        "net_quantity bigint, unit_price numeric(18,4), currency text, gross_revenue numeric(18,2), "
+        "returned_revenue numeric(18,2), net_revenue numeric(18,2), last_returned_at timestamp"
+    ),
+    "int_orders__return_matches": (
+        "return_line_id text, order_line_id text, returned_at timestamp, quantity bigint, matched_by text"
+    ),
+    "fct_web_events": (
+        "web_event_id text, profile_id text, identifier_type text, identifier_value text, session_id text, "
+        "event_name text, occurred_at timestamp, occurred_on date, received_at timestamp, product_id text, "
+        "category text, order_id text, page_url text, campaign_name text"
+    ),
+    "fct_email_events": (
+        "email_event_id text, profile_id text, identifier_type text, identifier_value text, event_type text, "
+        "message_id text, campaign_id text, link_url text, occurred_at timestamp, occurred_on date, "
+        "is_machine boolean, machine_reason text"
+    ),
+    "dim_consent": (
+        "profile_id text, channel text, purpose text, state text, reason text, decided_at timestamp, "
+        "is_mailable boolean"
+    ),
+    "ml.recommendation_candidates": (
+        "profile_id text, product_id text, rank bigint, score double precision, reason text, model_version text, "
+        "trained_at timestamp, as_of timestamp"
+    ),
+    "ml.churn_predictions": (
+        "profile_id text, churn_probability double precision, churn_band text, model_version text, "
+        "trained_at timestamp, as_of timestamp"
+    ),
+}
+"""Columns of what stands upstream, by relation (schema of the target, unless named)."""
+
+OWN_MODELS: Sequence[str] = ("rfm_cells", "features", "training", "lifecycle", "segments", "recommendations", "activation")
+
+
+def names(relation: str) -> list[str]:
+    """Column names of an upstream relation."""
+    depth, start, found = 0, 0, []
+    columns = COLUMNS[relation]
+    for position, character in enumerate(columns + ","):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            found.append(columns[start:position].split()[0])
+            start = position + 1
+    return found
+
+
+def write(settings: Settings, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Create every upstream relation, with the rows given; what a row leaves out is null."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect(str(settings.warehouse_path)) as con:
+        con.execute(f'create schema if not exists "{settings.schema}"')
+        con.execute(f'create schema if not exists "{settings.ml_schema}"')
+        for relation, columns in COLUMNS.items():
+            schema, name = (settings.ml_schema, relation[3:]) if relation.startswith("ml.") else (settings.schema, relation)
+            con.execute(f'create or replace table "{schema}"."{name}" ({columns})')
+            wanted = names(relation)
+            values = [[row.get(column) for column in wanted] for row in rows.get(relation, [])]
+            if values:
+                marks = ", ".join("?" for _ in wanted)
+                con.executemany(f'insert into "{schema}"."{name}" values ({marks})', values)
+
+
+def dbt(settings: Settings, *args: str, variables: Mapping[str, Any] | None = None) -> str:
+    """Run dbt on the project; its output. Fails the test, with that output, if dbt does."""
+    command = [
+        dbt_executable(), "--no-use-colors", *args,
+        "--project-dir", str(PROJECT_DIR / "dbt_project"), "--profiles-dir", str(PROJECT_DIR / "dbt_project"),
+        "--target", settings.target,
+        "--target-path", str(settings.home / "dbt"), "--log-path", str(settings.home / "dbt"),
+    ]  # fmt: skip
+    if variables:
+        import json
+
+        command += ["--vars", json.dumps(variables)]
+    result = subprocess.run(
+        command, env={**os.environ, **dbt_environment(settings)}, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def read(settings: Settings, relation: str, order_by: str) -> list[dict[str, Any]]:
+    """Rows of a built relation, as dicts."""
+    with duckdb.connect(str(settings.warehouse_path), read_only=True) as con:
+        cursor = con.execute(f'select * from "{settings.schema}"."{relation}" order by {order_by}')
+        columns = [column[0] for column in cursor.description or []]
+        return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+
+def instant(text: str) -> datetime:
+    """`2025-03-01` or `2025-03-01T12:00` as a naive UTC instant."""
+    return datetime.fromisoformat(text)
+
+
+def new_settings(folder: Path) -> Settings:
+    """An installation of its own in a folder."""
+    return Settings(home=folder / "home", target="prod", lock_timeout_seconds=30)
