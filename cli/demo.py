@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cli import pipeline
 from cli.output import Output, count, plural
@@ -22,6 +22,9 @@ from cli.report.data import ReportData, read_report_data
 from cli.twin import mailchimp_twin
 from warehouse.errors import DataError, RefusedError
 from warehouse.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from expectations.report import CheckReport
 
 MARKER = "demo.json"
 """Marks a home as a demo's, with the configuration that it was made for."""
@@ -217,10 +220,11 @@ def _send(settings: Settings, out: Output) -> tuple[dict[str, Any], dict[str, in
             step.note(url)
         before = _esp_counters(url)
         with out.step("Plan the sync") as step:
-            plan = pipeline.plan_sync(settings)
+            plan = pipeline.plan_sync(settings, on_line=step.detail)
             step.note(plan_note(plan.to_dict()))
         with out.step("Sync") as step:
-            report = pipeline.apply_sync(settings, plan=plan)
+            report = pipeline.apply_sync(settings, plan=plan, on_line=step.detail)
+            step.note(f"{count(report.writes)} writes, {count(report.requests)} requests")
         after = _esp_counters(url)
     return report.to_dict(), {name: after[name] - before.get(name, 0) for name in after}
 
@@ -237,5 +241,5 @@ def plan_note(plan: dict[str, Any]) -> str:
     return ", ".join(f"{count(plan[name])} {name}" for name in names if isinstance(plan.get(name), int))
 
 
-def _check_note(report: Any) -> str:
+def _check_note(report: CheckReport) -> str:
     return f"{plural(report.passed, 'expectation')} passed" + (f", {report.failed} failed" if report.failed else "")

@@ -6,20 +6,20 @@ inside, so that `mailwright --help` is quick.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from warehouse.errors import ConfigError, DataError
 from warehouse.settings import Settings
 
 if TYPE_CHECKING:
-    from expectations.runner import CheckReport
-
+    from expectations.report import CheckReport
     from ingest.normalize import NormalizeReport
     from ingest.report import LoadReport
     from ml_jobs.report import JobReport
+    from reverse_etl.plan import Plan, SyncReport
     from warehouse.build import BuildReport, Stage
 
 OnLine = Callable[[str], None] | None
@@ -113,18 +113,60 @@ def train(settings: Settings, job: str, *, on_line: OnLine = None) -> JobReport:
     return run(settings, on_progress=on_line)
 
 
-def plan_sync(settings: Settings, name: str = DEFAULT_SYNC, **options: Any) -> Any:
-    """What a sync would do, without doing it."""
+def plan_sync(
+    settings: Settings,
+    name: str = DEFAULT_SYNC,
+    *,
+    allow_schema: str | None = None,
+    overrides: Collection[str] = (),
+    on_line: OnLine = None,
+) -> Plan:
+    """What a sync would do, without doing it; a check that stands in the way is noted in it."""
+    from expectations.gate import assert_checked
+
     from reverse_etl.runner import plan
 
-    return plan(settings, name, **options)
+    return plan(
+        settings,
+        name,
+        gate=assert_checked,
+        allow_schema=allow_schema,
+        overrides=overrides,
+        on_progress=_counted(on_line),
+    )
 
 
-def apply_sync(settings: Settings, name: str = DEFAULT_SYNC, **options: Any) -> Any:
-    """Send the difference to the destination and confirm it."""
+def apply_sync(
+    settings: Settings,
+    name: str = DEFAULT_SYNC,
+    *,
+    plan: Plan | None = None,
+    dry_run: bool = False,
+    allow_schema: str | None = None,
+    overrides: Collection[str] = (),
+    on_line: OnLine = None,
+) -> SyncReport:
+    """Send the difference to the destination and confirm it; refuses unless every check of what it reads passed."""
+    from expectations.gate import assert_checked
+
     from reverse_etl.runner import sync
 
-    return sync(settings, name, **options)
+    return sync(
+        settings,
+        name,
+        gate=assert_checked,
+        plan=plan,
+        dry_run=dry_run,
+        allow_schema=allow_schema,
+        overrides=overrides,
+        on_progress=_counted(on_line),
+    )
+
+
+def _counted(on_line: OnLine) -> Callable[[str, int, int], None] | None:
+    if on_line is None:
+        return None
+    return lambda what, done, of: on_line(f"{what}: {done} of {of}" if of > 1 else what)
 
 
 def publish(settings: Settings) -> Path:

@@ -18,35 +18,31 @@ from cli.report.render import BEHIND, money, words
 from cli.report.sync_view import SyncView
 
 WIDTH = 100
-BAR = 8
+BAR = 12
 
 
 def render_demo(console: Console, report: DemoReport) -> None:
     """Everything that a first look needs."""
     data = report.data
     console.print(_headline(data))
-    third, half = (WIDTH - 2) // 3, WIDTH // 2
+    half = WIDTH // 2
+    stages = Group(_bars(data.rows("customer_stages")), Text(""), _bars(data.rows("journey_stages")))
     console.print(
         _row(
-            _panel("Customer stage", _bars(data.rows("customer_stages")), third, _source(data, "orders")),
-            _panel("RFM cells", _bars(data.rows("rfm_cells")), third + 1, _source(data, "orders")),
-            _panel(
-                "Journey · engagement",
-                Group(_bars(data.rows("journey_stages")), Text(""), _bars(data.rows("engagement"))),
-                third,
-                _source(data, "email"),
-            ),
+            _panel("Customer stage · journey stage", stages, half, _source(data, "stages")),
+            _panel("RFM cells", _bars(data.rows("rfm_cells")), half, _source(data, "orders")),
         )
     )
+    segments = Group(_bars(data.rows("segments")), _list("engagement", data.rows("engagement")))
     console.print(
         _row(
-            _panel("Segments", _bars(data.rows("segments")), half, _source(data, "web")),
+            _panel("Segments", segments, half, _source(data, "stages")),
             _panel("Predictions", _predictions(data), half),
         )
     )
     if data.provenance(BEHIND["orders"]) == "real":
-        console.print(_panel("Real orders: from raw lines to net revenue", _reconciliation(data), WIDTH, "real"))
-        console.print(_panel("Real top products", _top_products(data), WIDTH, "real"))
+        console.print(_panel("From raw order lines to net revenue", _reconciliation(data), WIDTH, "real"))
+        console.print(_panel("Top products", _top_products(data), WIDTH, "real"))
     console.print(_panel("At the ESP (simulated, on this machine)", _esp(data, report), WIDTH))
     _ending(console, report)
 
@@ -76,7 +72,7 @@ def _headline(data: ReportData) -> RenderableType:
     ]
     text = Text("\n")
     for value, name in parts:
-        text.append(value, style="bold").append(f" {name}   ", style="dim")
+        text.append(value, style="bold").append(f" {name}  ", style="dim")
     return text.append(f"as of {as_of:%Y-%m-%d %H:%M}Z", style="dim")
 
 
@@ -94,33 +90,36 @@ def _bars(rows: list[Row], limit: int = 14) -> RenderableType:
     return table
 
 
+def _list(title: str, rows: list[Row]) -> Text:
+    parts = ", ".join(f"{words(row['name'])} {count(row['profiles'])}" for row in rows)
+    return Text(f"{title}: {parts}", style="dim")
+
+
 def _predictions(data: ReportData) -> RenderableType:
     totals, recommended = data.one("totals"), data.one("recommended")
     share = recommended["profiles"] / totals["with_email"] if totals["with_email"] else None
-    rungs = ", ".join(f"{row['name']} {count(row['profiles'])}" for row in data.rows("best_rungs"))
     lines: list[RenderableType] = [
         Text(f"Top 3 for {count(recommended['profiles'])} people ({percent(share)} of addresses)"),
-        Text(f"first item by rung: {rungs}", style="dim"),
+        _list("by rung", data.rows("best_rungs")),
     ]
-    bands = ", ".join(f"{row['name']} {count(row['profiles'])}" for row in data.rows("churn_bands"))
     for card in model_cards(data.rows("models")):
         lines += [Text(""), _model(card)]
-        if card.job == "churn" and bands:
-            lines.append(Text(f"bands: {bands}", style="dim"))
+        if card.job == "churn" and data.rows("churn_bands"):
+            lines.append(_list("bands", data.rows("churn_bands")))
     return Group(*lines)
 
 
 def _model(card: ModelCard) -> RenderableType:
     """The first two measures beside the baselines."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
-    table.add_column(card.job, header_style="bold")
     if not card.measures:
         return Text(f"{card.job}: {card.note or 'no measures'}")
-    table.add_column("model", justify="right")
-    for name, _ in card.measures[0].baselines:
-        table.add_column(name, justify="right")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column(card.job, header_style="bold", no_wrap=True)
+    table.add_column("model", justify="right", no_wrap=True)
+    for _, short, _ in card.measures[0].baselines:
+        table.add_column(short, justify="right", no_wrap=True)
     for measure in card.measures[:2]:
-        values = ("–" if value is None else f"{value:.3f}" for _, value in measure.baselines)
+        values = ("–" if value is None else f"{value:.3f}" for _, _, value in measure.baselines)
         table.add_row(measure.name, Text(f"{measure.model:.3f}", style="bold"), *values)
     return table
 
@@ -160,8 +159,9 @@ def _top_products(data: ReportData) -> RenderableType:
 def _esp(data: ReportData, report: DemoReport) -> RenderableType:
     view = SyncView.of(report.sync)
     facts = Text()
-    for name in ("created", "updated", "entering", "leaving", "rejected"):
-        facts.append(count(getattr(view, name)), style="bold").append(f" {name}   ", style="dim")
+    for name in ("created", "updated", "lowered", "entering", "leaving", "rejected"):
+        if getattr(view, name) or name != "lowered":
+            facts.append(count(getattr(view, name)), style="bold").append(f" {name}   ", style="dim")
     facts.append(count(view.n_blocked), style="bold").append(" blocked", style="dim")
     lines: list[RenderableType] = [facts]
     for row in view.blocked[:5]:
@@ -183,7 +183,7 @@ def _ending(console: Console, report: DemoReport) -> None:
     if writes == 0:
         console.print("[bold green]0 writes to the ESP[/bold green]: nothing had changed.")
     else:
-        console.print(f"[bold green]{count(writes)} writes to the ESP[/bold green] in {count(requests)} requests.")
+        console.print(f"[bold green]{count(writes)} writes to the ESP[/bold green], {count(requests)} requests in all.")
     total = sum(report.seconds.values())
     console.print(f"{total:.0f} seconds. Report: [bold]{report.report_path}[/bold]", soft_wrap=True)
     where = f"--home {report.home} --target prod"

@@ -59,27 +59,25 @@ def _note(report: Any) -> str:
 
 
 def render(console: Console, reports: dict[str, Any], docs: str) -> None:
-    failures = [
-        result
-        for report in reports.values()
-        for result in report.to_dict().get("results", [])
-        if not result.get("success", True)
-    ]
-    if failures:
+    unmet = [result for report in reports.values() for result in report.to_dict()["unmet"]]
+    if unmet:
         table = Table(box=None, header_style="bold", pad_edge=False)
         for name in ("table", "column", "expectation", "rows", "sample row keys"):
             table.add_column(name, overflow="fold")
-        for item in failures:
+        for item in unmet:
             table.add_row(
-                Text(str(item.get("table_name", ""))),
-                Text(str(item.get("column_name") or "")),
-                Text(str(item.get("expectation", ""))),
-                count(item.get("unexpected_count")),
-                Text(str(item.get("sample_row_keys") or "")),
+                Text(item["table_name"]),
+                Text(item["column_name"] or ""),
+                Text(item["expectation"] + ("" if item["severity"] == "blocking" else " (a warning)")),
+                count(item["unexpected_count"]),
+                Text(", ".join(item["sample_row_keys"][:5])),
             )
         console.print(table)
-    else:
-        console.print(f"All {count(sum(report.passed for report in reports.values()))} expectations passed.")
+    passed = sum(report.passed for report in reports.values())
+    warnings = sum(report.warnings for report in reports.values())
+    console.print(
+        f"{count(passed)} expectations passed" + (f", {warnings} of them with a warning." if warnings else ".")
+    )
     console.print(f"Data Docs: {docs}/index.html", soft_wrap=True, style="dim")
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from cli.output import count
 from cli.redact import redact
+from cli.report.sync_view import latency_text
 from cli.session import HomeOption, JsonOption, TargetOption, open_session
 from cli.status import Status, read_status
 from cli.teach import add_command
@@ -77,7 +78,7 @@ def render(console: Console, status: Status) -> None:
         "started": lambda row: _when(row["started_at"]),
         "as of": lambda row: _when(row["as_of"]),
         "status": lambda row: row["status"],
-        "event to ESP": lambda row: latency(row["report"]),
+        "event to ESP": lambda row: latency_text(row["report"]),
         "message": lambda row: redact(row["message"] or ""),
     })  # fmt: skip
     _table(console, "Ledger", tables["ledger"], {
@@ -89,13 +90,6 @@ def render(console: Console, status: Status) -> None:
     doubtful = sum(row["records"] for row in tables["in_doubt"])
     if doubtful:
         console.print(f"[yellow]{count(doubtful)} records in doubt[/yellow]: the next sync settles them.")
-
-
-def latency(report: dict[str, Any]) -> str:
-    """Median and 95th percentile of event-to-ESP latency, as the sync measured it."""
-    found = report.get("latency") or {}
-    parts = [f"{name} {value}" for name, value in found.items() if isinstance(value, (int, float, str))]
-    return ", ".join(parts) or "–"
 
 
 def _checks(console: Console, status: Status) -> None:

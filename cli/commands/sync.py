@@ -10,8 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.output import count
+from cli.redact import redact
+from cli.report.sync_view import latency_text
 from cli.session import AsOfOption, HomeOption, JsonOption, TargetOption, open_session
 from cli.teach import add_command
+from warehouse.errors import RetriableError
 
 SyncArgument = Annotated[str, typer.Argument(metavar="[SYNC]", help="Name of a declared sync.")]
 AllowSchemaOption = Annotated[
@@ -87,23 +90,51 @@ def sync_command(
         )
     data = report.to_dict()
     session.out.result(data, lambda console: render(console, data))
+    if not report.is_complete:
+        session.out.say(
+            "Incomplete: some records are in doubt or were turned away for now. Run the same command again."
+        )
+        raise typer.Exit(RetriableError.exit_code)
 
 
 def _options(allow_schema: str | None, override: list[str] | None) -> dict[str, Any]:
     return {"allow_schema": allow_schema, "overrides": tuple(override or ())}
 
 
+_COUNTS = (
+    ("created", "people created"),
+    ("updated", "people updated"),
+    ("lowered", "subscriptions ended"),
+    ("cleared", "people whose fields are emptied"),
+    ("entering", "segment entries"),
+    ("leaving", "segment exits"),
+    ("unchanged", "people unchanged"),
+    ("in_doubt", "in doubt: the next sync settles them"),
+    ("requests", "requests"),
+    ("writes", "of them writing"),
+)
+
+
 def render(console: Console, data: dict[str, Any]) -> None:
-    """Counts by name, then the reasons of what is not sent."""
+    """Counts, then what stays behind and why, then what a guard or a check says."""
     table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column()
     table.add_column(justify="right")
-    for name, value in data.items():
-        if isinstance(value, int) and not isinstance(value, bool):
-            table.add_row(name.replace("_", " "), count(value))
+    table.add_column()
+    for key, name in _COUNTS:
+        if data.get(key) or (key in data and key not in {"in_doubt", "cleared", "lowered"}):
+            table.add_row(count(data[key]), name)
     console.print(table)
-    for reason, number in sorted((data.get("blocked") or {}).items(), key=lambda item: -item[1]):
-        console.print(Text(f"blocked {count(number)}: {reason.replace('_', ' ')}"))
+    for title in ("blocked", "rejected", "held"):
+        for reason, number in sorted((data.get(title) or {}).items(), key=lambda item: -item[1]):
+            console.print(Text(f"{title} {count(number)}: {reason.replace('_', ' ')}", style="dim"))
+    for guard in data.get("guards") or ():
+        console.print(Text(f"Guard {guard['name']}: {guard['message']}", style="yellow"))
+    for note in data.get("notes") or ():
+        console.print(Text(redact(note)))
+    if "estimated_minutes" in data:
+        console.print(Text(f"At the vendor's limits: about {data['estimated_minutes']:g} minutes.", style="dim"))
+    if data.get("latency_seconds") is not None:
+        console.print(Text(f"Event to ESP: {latency_text(data)} since the newest load.", style="dim"))
 
 
 def register(app: typer.Typer) -> None:

@@ -16,7 +16,8 @@ class Measure:
     name: str
     meaning: str
     model: float
-    baselines: tuple[tuple[str, float | None], ...]
+    baselines: tuple[tuple[str, str, float | None], ...]
+    """(name, short name, value) of each."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,11 @@ _MEASURES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
 }
 _BASELINES = {
-    "recommendations": (("own_frequency_", "own purchases again"), ("recent_popularity_", "most popular")),
-    "churn": (("recency_", "recency alone"), ("rfm_logistic_", "logistic on RFM")),
+    "recommendations": (
+        ("own_frequency_", "own purchases again", "again"),
+        ("recent_popularity_", "most popular", "popular"),
+    ),
+    "churn": (("recency_", "recency alone", "recency"), ("rfm_logistic_", "logistic on RFM", "RFM logit")),
 }
 
 
@@ -62,7 +66,9 @@ def _card(row: Row) -> ModelCard:
             name,
             meaning,
             float(metrics[key]),
-            tuple((label, _number(metrics.get(prefix + key))) for prefix, label in _BASELINES.get(job, ())),
+            tuple(
+                (label, short, _number(metrics.get(prefix + key))) for prefix, label, short in _BASELINES.get(job, ())
+            ),
         )
         for key, name, meaning in _MEASURES.get(job, ())
         if _number(metrics.get(key)) is not None

@@ -20,6 +20,7 @@ TEMPLATE = "template.html.j2"
 BEHIND = {
     "orders": ("shop_orders", "shop_order_lines"),
     "web": ("web_events",),
+    "stages": ("shop_orders", "web_events", "crm_contacts"),
     "email": ("email_events",),
     "consent": ("consent_events",),
     "people": ("crm_contacts", "newsletter_signups"),

@@ -15,43 +15,56 @@ class SyncView:
 
     created: int
     updated: int
+    lowered: int
     entering: int
     leaving: int
+    unchanged: int
     blocked: list[Row]
     """Rows of (name: the reason, profiles)."""
     rejected: int
+    in_doubt: int
     requests: int
+    writes: int
     latency_text: str
-    nothing_changed: bool
 
     @property
     def n_blocked(self) -> int:
         return sum(row["profiles"] for row in self.blocked)
 
+    @property
+    def nothing_changed(self) -> bool:
+        return self.writes == 0
+
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> SyncView:
+        """From `SyncReport.to_dict()`, or what the ledger kept of it."""
         blocked = report.get("blocked") or {}
         return cls(
-            created=_total(report.get("created")),
-            updated=_total(report.get("updated")),
-            entering=_total(report.get("entering")),
-            leaving=_total(report.get("leaving")),
+            **{
+                name: int(report.get(name) or 0)
+                for name in ("created", "updated", "lowered", "entering", "leaving", "unchanged", "in_doubt")
+            },
             blocked=[
                 {"name": reason, "profiles": n} for reason, n in sorted(blocked.items(), key=lambda item: -item[1])
             ],
-            rejected=_total(report.get("rejected")),
-            requests=_total(report.get("requests")),
+            rejected=sum((report.get("rejected") or {}).values()),
+            requests=int(report.get("requests") or 0),
+            writes=int(report.get("writes") or 0),
             latency_text=latency_text(report),
-            nothing_changed=report.get("writes") == 0,
         )
 
 
-def _total(value: Any) -> int:
-    """A count, or the sum of counts by name."""
-    if isinstance(value, Mapping):
-        return sum(_total(item) for item in value.values())
-    return int(value or 0)
-
-
 def latency_text(report: Mapping[str, Any]) -> str:
-    return str(report.get("latency") or "–")
+    """From the newest load to the last confirmation at the ESP; a dash when nothing had to be sent."""
+    seconds = report.get("latency_seconds")
+    return "–" if seconds is None else duration(float(seconds))
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 5 s`, `2 h 10 min`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
