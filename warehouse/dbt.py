@@ -58,6 +58,10 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
         "MAILWRIGHT_SCHEMA": settings.schema,
         "MAILWRIGHT_THREADS": str(settings.threads),
         "MAILWRIGHT_MEMORY_LIMIT": settings.memory_limit,
+        # dbt needs a model's parents before it knows which models there are: macros/segments/segment.sql
+        "MAILWRIGHT_SEGMENTS": " ".join(
+            sorted(path.stem for path in (settings.dbt_project_dir / "models" / "segments").glob("seg_*.sql"))
+        ),
         "DBT_TARGET_PATH": str(settings.dbt_target_dir),
         "DBT_LOG_PATH": str(settings.dbt_target_dir / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",

@@ -67,7 +67,15 @@ COLUMNS: Mapping[str, str] = {
 }
 """Columns of what stands upstream, by relation (schema of the target, unless named)."""
 
-OWN_MODELS: Sequence[str] = ("rfm_cells", "features", "training", "lifecycle", "segments", "recommendations", "activation")
+OWN_MODELS: Sequence[str] = (
+    "rfm_cells",
+    "features",
+    "training",
+    "lifecycle",
+    "segments",
+    "recommendations",
+    "activation",
+)
 
 
 def names(relation: str) -> list[str]:
@@ -89,7 +97,9 @@ def write(settings: Settings, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -
         con.execute(f'create schema if not exists "{settings.schema}"')
         con.execute(f'create schema if not exists "{settings.ml_schema}"')
         for relation, columns in COLUMNS.items():
-            schema, name = (settings.ml_schema, relation[3:]) if relation.startswith("ml.") else (settings.schema, relation)
+            schema, name = (
+                (settings.ml_schema, relation[3:]) if relation.startswith("ml.") else (settings.schema, relation)
+            )
             con.execute(f'create or replace table "{schema}"."{name}" ({columns})')
             wanted = names(relation)
             values = [[row.get(column) for column in wanted] for row in rows.get(relation, [])]
@@ -111,7 +121,12 @@ def dbt(settings: Settings, *args: str, variables: Mapping[str, Any] | None = No
 
         command += ["--vars", json.dumps(variables)]
     result = subprocess.run(
-        command, env={**os.environ, **dbt_environment(settings)}, capture_output=True, text=True, timeout=600, check=False
+        command,
+        env={**os.environ, **dbt_environment(settings)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
