@@ -76,10 +76,15 @@ class Catalogue:
             band[order] = np.arange(len(order)) * N_BANDS // max(len(order), 1)
         return band
 
-    def json_texts(self) -> list[str]:
-        """The Segment properties of each version's product, as JSON without the closing brace."""
+    def json_texts(self) -> tuple[list[str], Ints]:
+        """(Segment properties as JSON without the closing brace, index into them per version).
+
+        Versions that differ in stock alone share a text.
+        """
+        pairs = np.stack([self.version_product, self.version_price], axis=1)
+        distinct, text_of_version = np.unique(pairs, axis=0, return_inverse=True)
         texts = []
-        for product, price in zip(self.version_product.tolist(), self.version_price.tolist(), strict=True):
+        for product, price in distinct.tolist():
             fields = {
                 "product_id": self.ids[product],
                 "name": self.names[product],
@@ -90,7 +95,7 @@ class Catalogue:
                 "image_url": self.images[product],
             }
             texts.append(json.dumps(fields, ensure_ascii=False)[:-1])
-        return texts
+        return texts, text_of_version.ravel()
 
     def columns(self) -> dict[str, pa.Array]:
         """The rows of `shop_products`, by instant: one per version."""

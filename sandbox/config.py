@@ -140,6 +140,12 @@ class SandboxConfig(BaseModel):
     shipping_line_rate: Rate = 0.25
     """Web orders with a postage line, which is no product."""
 
+    # -- real orders only ----------------------------------------------------------------------------------------
+    order_trace_rate: Rate = 0.85
+    """Real web orders whose visit is in the web events (the others: blocked scripts)."""
+    visits_before_order: float = Field(default=1.2, ge=0.0)
+    """Mean number of visits in the days before a real order, which show some of what is bought then."""
+
     # -- e-mail --------------------------------------------------------------------------------------------------
     newsletter_every_days: int = Field(default=14, ge=1)
     """Days between newsletters."""

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from sandbox.catalogue import Chooser, draw_catalogue
+from sandbox.catalogue import Catalogue, Chooser, draw_catalogue
 from sandbox.config import SandboxConfig
 from sandbox.contacts import Identifiers, crm_columns, customer_columns, signup_columns
-from sandbox.mail import mail_columns, send_mailings
+from sandbox.mail import MailLog, mail_columns, send_mailings
 from sandbox.output import Progress, SandboxReport, Writer
-from sandbox.people import draw_people
+from sandbox.people import People, draw_people
 from sandbox.period import Period
-from sandbox.permission import draw_permission
+from sandbox.permission import Permission, draw_permission
 from sandbox.shop import (
     Sales,
     concat_sales,
@@ -59,13 +59,7 @@ def generate(out_dir: Path, config: SandboxConfig | None = None, on_progress: Pr
     writer.table("shop_products", catalogue.columns())
 
     say("permissions and mailings")
-    permission = draw_permission(config, period, people)
-    log = send_mailings(config, period, people, catalogue, permission)
-    events, machine = mail_columns(config, people, catalogue, log)
-    writer.table("email_events", events)
-    writer.table("consent_events", permission.columns(config, period))
-    writer.truth("email_events", machine)
-    del events, machine
+    log = write_mailings(writer, config, period, people, catalogue)
 
     say("visits")
     sessions = draw_sessions(config, period, people, log)
@@ -103,17 +97,47 @@ def generate(out_dir: Path, config: SandboxConfig | None = None, on_progress: Pr
     del web_rows
 
     say("contacts")
-    identifiers: Identifiers = []
-    for name, (columns, owners) in {
-        "crm_contacts": crm_columns(config, period, people, catalogue.categories),
-        "newsletter_signups": signup_columns(config, period, people, permission, catalogue.categories),
-        "shop_customers": customer_columns(config, period, people),
-    }.items():
-        writer.table(name, columns)
-        identifiers += owners
+    identifiers = write_contacts(writer, config, period, people, catalogue, log.permission)
     write_truth(writer, people, catalogue, identifiers)
     manifest = writer.manifest(config.ends_at)
     return SandboxReport(out_dir, manifest, config.ends_at, writer.rows, time.perf_counter() - began)
+
+
+def write_mailings(
+    writer: Writer, config: SandboxConfig, period: Period, people: People, catalogue: Catalogue
+) -> MailLog:
+    """Permissions and mailings: `email_events`, `consent_events` and the truth about machines."""
+    permission = draw_permission(config, period, people)
+    log = send_mailings(config, period, people, catalogue, permission)
+    events, machine = mail_columns(config, people, catalogue, log)
+    writer.table("email_events", events)
+    writer.table("consent_events", permission.columns(config, period))
+    writer.truth("email_events", machine)
+    return log
+
+
+def write_contacts(
+    writer: Writer,
+    config: SandboxConfig,
+    period: Period,
+    people: People,
+    catalogue: Catalogue,
+    permission: Permission,
+    *,
+    with_customers: bool = True,
+) -> Identifiers:
+    """What people wrote about themselves, and whose it is."""
+    tables = {
+        "crm_contacts": crm_columns(config, period, people, catalogue.categories),
+        "newsletter_signups": signup_columns(config, period, people, permission, catalogue.categories),
+    }
+    if with_customers:
+        tables["shop_customers"] = customer_columns(config, period, people)
+    identifiers: Identifiers = []
+    for name, (columns, owners) in tables.items():
+        writer.table(name, columns)
+        identifiers += owners
+    return identifiers
 
 
 def _web_sales(person: np.ndarray, at: np.ndarray, order: np.ndarray, views, outcome) -> Sales:

@@ -197,9 +197,13 @@ def _properties(
             page_texts.append(json.dumps(fields))
     n_referrers = len(pools.REFERRERS) + 1
     come_from = rng.integers(0, len(pools.REFERRERS), len(sessions))
-    products = catalogue.json_texts()
-    quantities = range(1, 13)
-    added_texts = [f'{text}, "quantity": {quantity}}}' for text in products for quantity in quantities]
+    products, text_of_version = catalogue.json_texts()
+    shown = np.flatnonzero((events.kind == VIEW) | (events.kind == ADD))
+    view = events.reference[shown]
+    text = text_of_version[catalogue.version(views.product[view], events.at[shown])]
+    is_add = events.kind[shown] == ADD
+    quantities = numbered("", views.quantity[view[is_add]])
+    added_texts = join(pick(products, text[is_add]), ', "quantity": ', quantities, "}")
     totals = cents_text(order_totals)
     currency = f', "currency": "{catalogue.currency}"}}'
     order_texts = join('{"order_id": "', order_ids, '", "total": ', totals, currency)
@@ -210,7 +214,7 @@ def _properties(
     tables = [
         pa.array(page_texts),
         pa.array([text + "}" for text in products]),
-        pa.array(added_texts),
+        added_texts,
         pa.array(checkout_texts),
         order_texts,
         pa.array(other_texts),
@@ -223,12 +227,8 @@ def _properties(
     where = np.flatnonzero(kind == PAGE)
     inside = np.where(events.is_first[where], come_from[events.session[where]], n_referrers - 1)
     index[where] = base[0] + reference[where] * n_referrers + inside
-    for of_kind, table in ((VIEW, 1), (ADD, 2)):
-        where = np.flatnonzero(kind == of_kind)
-        view = reference[where]
-        version = catalogue.version(views.product[view], events.at[where])
-        inside = version if of_kind == VIEW else version * len(quantities) + views.quantity[view].clip(1, 12) - 1
-        index[where] = base[table] + inside
+    index[shown[~is_add]] = base[1] + text[~is_add]
+    index[shown[is_add]] = base[2] + np.arange(int(is_add.sum()))
     index[kind == CHECKOUT] = base[3]
     where = np.flatnonzero(kind == ORDER)
     index[where] = base[4] + reference[where]
