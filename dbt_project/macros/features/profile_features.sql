@@ -293,7 +293,7 @@ final as (
         {%- for days in feature_windows() %}
         coalesce(purchase_features.orders_{{ days }}d, 0) as orders_{{ days }}d,
         coalesce(purchase_features.items_{{ days }}d, 0) as items_{{ days }}d,
-        coalesce(purchase_features.revenue_{{ days }}d, 0) as revenue_{{ days }}d,
+        cast(coalesce(purchase_features.revenue_{{ days }}d, 0) as numeric(18, 2)) as revenue_{{ days }}d,
         coalesce(activity_features.active_days_{{ days }}d, 0) as active_days_{{ days }}d,
         {%- for name in activity %}
         coalesce(activity_features.{{ name }}_{{ days }}d, 0) as {{ name }}_{{ days }}d,
@@ -301,8 +301,8 @@ final as (
         {%- endfor %}
         coalesce(purchase_features.orders_lifetime, 0) as orders_lifetime,
         coalesce(purchase_features.items_lifetime, 0) as items_lifetime,
-        coalesce(purchase_features.revenue_lifetime, 0) as revenue_lifetime,
-        coalesce(return_features.returned_revenue_lifetime, 0) as returned_revenue_lifetime,
+        cast(coalesce(purchase_features.revenue_lifetime, 0) as numeric(18, 2)) as revenue_lifetime,
+        cast(coalesce(return_features.returned_revenue_lifetime, 0) as numeric(18, 2)) as returned_revenue_lifetime,
         coalesce(purchase_features.purchase_days_lifetime, 0) as purchase_days_lifetime,
         coalesce(activity_features.active_days_lifetime, 0) as active_days_lifetime,
         {%- for name in activity %}
@@ -314,9 +314,7 @@ final as (
         {{ days_between('purchase_features.first_purchase_on', 'known_profiles.as_of_on') }}
             as days_since_first_purchase,
         {{ days_between('purchase_features.last_purchase_on', 'known_profiles.as_of_on') }} as recency_days,
-        cast(
-            purchase_features.revenue_lifetime / nullif(purchase_features.orders_lifetime, 0) as numeric(18, 2)
-        ) as average_order_value,
+        {{ money_per('purchase_features.revenue_lifetime', 'purchase_features.orders_lifetime') }} as average_order_value,
         gap_features.gap_sum / nullif(gap_features.n_gaps, 0) as mean_days_between_purchases,
         sqrt(
             (gap_features.n_gaps * gap_features.gap_sum_of_squares - gap_features.gap_sum * gap_features.gap_sum)

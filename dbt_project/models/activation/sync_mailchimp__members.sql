@@ -58,7 +58,7 @@ offers as (
         profile_id,
         {%- for rank in [1, 2, 3] %}
         max(case when rank = {{ rank }} then product_name end) as rec_{{ rank }}_name,
-        max(case when rank = {{ rank }} then price end) as rec_{{ rank }}_price,
+        cast(max(case when rank = {{ rank }} then price end) as numeric(18, 2)) as rec_{{ rank }}_price,
         max(case when rank = {{ rank }} then product_url end) as rec_{{ rank }}_url,
         max(case when rank = {{ rank }} then image_url end) as rec_{{ rank }}_image_url,
         {%- endfor %}
