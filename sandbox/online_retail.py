@@ -46,7 +46,8 @@ def convert(
     as_of = datetime.fromtimestamp(period.end // SECOND, UTC).replace(tzinfo=None)
     # the customers are contacts too: there are at least a few more people than those
     n_contacts = max(config.n_contacts, len(invoices.customer_ids) + 50)
-    config = config.model_copy(update={"ends_at": as_of, "n_contacts": n_contacts})
+    # the file gives customers no address, so the CRM must know each one's account to have any
+    config = config.model_copy(update={"ends_at": as_of, "n_contacts": n_contacts, "crm_knows_account_rate": 1.0})
     out_dir.mkdir(parents=True, exist_ok=True)
     writer = Writer(out_dir)
 

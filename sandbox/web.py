@@ -22,6 +22,7 @@ from sandbox.arrays import (
     hex_ids,
     instants,
     join,
+    numbered,
     pick,
     running,
     seconds,
