@@ -242,4 +242,6 @@ def plan_note(plan: dict[str, Any]) -> str:
 
 
 def _check_note(report: CheckReport) -> str:
+    if not report.runs:
+        return "passed before"
     return f"{plural(report.passed, 'expectation')} passed" + (f", {report.failed} failed" if report.failed else "")

@@ -73,14 +73,17 @@ QUERIES: dict[str, str] = {
         from {schema}.rfm_scores group by frequency_score order by frequency_score""",
     "segments": """
         select
-            segment_memberships.segment_name as name,
-            count(*) as profiles,
-            count(sync_mailchimp__members.profile_id)
-                filter (where sync_mailchimp__members.consent_verdict = 'subscribe') as mailable
-        from {schema}.segment_memberships
-        left join {schema}.sync_mailchimp__members
-            on segment_memberships.profile_id = sync_mailchimp__members.profile_id
-        group by segment_memberships.segment_name order by profiles desc, name""",
+            segments.name,
+            count(memberships.profile_id) as profiles,
+            count(members.profile_id) filter (where members.consent_verdict = 'subscribe') as mailable
+        from (
+            -- from the catalogue, so that a segment without anybody is shown too
+            select substr(table_name, 5) as name from information_schema.tables
+            where table_schema = '{schema}' and table_name like 'seg\_%' escape '\'
+        ) as segments
+        left join {schema}.segment_memberships as memberships on segments.name = memberships.segment_name
+        left join {schema}.sync_mailchimp__members as members on memberships.profile_id = members.profile_id
+        group by segments.name order by profiles desc, segments.name""",
     # -- what they do ------------------------------------------------------------------------------
     "weekly": """
         select
@@ -90,7 +93,12 @@ QUERIES: dict[str, str] = {
             cast(sum(n_human_opens) as bigint) as human_opens,
             cast(sum(n_machine_opens) as bigint) as machine_opens,
             cast(sum(n_human_clicks) as bigint) as human_clicks
-        from {schema}.profile_daily group by 1 order by 1""",
+        from {schema}.profile_daily
+        where
+            -- whole weeks alone: half a week looks like a fall
+            date_trunc('week', activity_on) >= (select min(activity_on) from {schema}.profile_daily)
+            and date_trunc('week', activity_on) + interval '7 days' <= (select as_of from {schema}.clock)
+        group by 1 order by 1""",
     "monthly_revenue": """
         select
             cast(date_trunc('month', ordered_on) as date) as month_on,
