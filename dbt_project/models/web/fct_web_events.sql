@@ -65,39 +65,38 @@ numbered as (
     from marked
 ),
 
-sessions as (
+named as (
     select
-        numbered.device,
-        numbered.session_number,
-        {{ dbt.hash("numbered.message_id") }} as session_id
+        numbered.*,
+        first_value(numbered.message_id) over (
+            partition by numbered.device, numbered.session_number
+            order by numbered.occurred_at asc nulls last, numbered.message_id asc
+        ) as first_message_id
     from numbered
-    where numbered.is_session_start
 ),
 
 final as (
     select
-        numbered.message_id as web_event_id,
+        named.message_id as web_event_id,
         identifier_profiles.profile_id,
-        numbered.identifier_type,
-        numbered.identifier_value,
-        sessions.session_id,
-        numbered.is_session_start,
-        numbered.event_name,
-        numbered.occurred_at,
-        {{ local_date('numbered.occurred_at') }} as occurred_on,
-        numbered.received_at,
-        numbered.product_id,
-        numbered.category,
-        numbered.order_id,
-        numbered.page_url,
-        numbered.campaign_name
-    from numbered
-    inner join sessions
-        on numbered.device = sessions.device and numbered.session_number = sessions.session_number
+        named.identifier_type,
+        named.identifier_value,
+        {{ dbt.hash('named.first_message_id') }} as session_id,
+        named.is_session_start,
+        named.event_name,
+        named.occurred_at,
+        {{ local_date('named.occurred_at') }} as occurred_on,
+        named.received_at,
+        named.product_id,
+        named.category,
+        named.order_id,
+        named.page_url,
+        named.campaign_name
+    from named
     left join identifier_profiles
         on
-            numbered.identifier_type = identifier_profiles.identifier_type
-            and numbered.identifier_value = identifier_profiles.identifier_value
+            named.identifier_type = identifier_profiles.identifier_type
+            and named.identifier_value = identifier_profiles.identifier_value
 )
 
 select * from final

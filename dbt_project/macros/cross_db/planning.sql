@@ -1,0 +1,15 @@
+{#-
+    Statement (or nothing) that runs before a model is built. Every model transforms whole tables, and PostgreSQL knows nothing of
+    the sizes behind a materialized CTE: its guess of "a few rows" turns joins of two large CTEs into nested loops that take
+    minutes. Without them it hashes. The setting ends with the model's transaction.
+-#}
+{%- macro before_model() -%}{{ return(adapter.dispatch('before_model', 'mailwright')()) }}{%- endmacro -%}
+{%- macro default__before_model() -%}{%- endmacro -%}
+{%- macro postgres__before_model() -%}set local enable_nestloop = off{%- endmacro -%}
+
+{#- Statement (or nothing) that runs after a table is built: PostgreSQL learns its statistics for the models and tests below. -#}
+{%- macro after_model(relation) -%}{{ return(adapter.dispatch('after_model', 'mailwright')(relation)) }}{%- endmacro -%}
+{%- macro default__after_model(relation) -%}{%- endmacro -%}
+{%- macro postgres__after_model(relation) -%}
+    {%- if model.config.materialized != 'view' -%}analyze {{ relation }}{%- endif -%}
+{%- endmacro -%}
