@@ -8,7 +8,8 @@ create table if not exists {ml_schema}.model_runs (
     trained_at timestamp not null,
     params text not null,
     metrics text not null,
-    artefact_sha256 varchar(64) not null,
+    -- null: training was refused, and metrics say why
+    artefact_sha256 varchar(64),
     n_train bigint not null,
     n_test bigint not null
 );

@@ -1,0 +1,91 @@
+"""What the churn model is made of, and when it refuses."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+_WINDOWED = [
+    f"{measure}_{days}d"
+    for measure in (
+        "orders", "items", "revenue", "active_days", "sessions", "product_views", "cart_adds", "emails_delivered",
+        "human_opens", "human_clicks",
+    )
+    for days in (30, 90, 365)
+]  # fmt: skip
+
+FEATURES: tuple[str, ...] = (
+    "recency_days",
+    "days_since_first_purchase",
+    "days_since_human_activity",
+    "tenure_days",
+    "orders_lifetime",
+    "items_lifetime",
+    "revenue_lifetime",
+    "returned_revenue_lifetime",
+    "purchase_days_lifetime",
+    "average_order_value",
+    "mean_days_between_purchases",
+    "stddev_days_between_purchases",
+    "max_days_between_purchases",
+    *_WINDOWED,
+)
+"""Columns of profile_features that the model reads; anything else there is not a feature."""
+
+
+class ChurnConfig(BaseModel):
+    """Columns, sizes and thresholds of the churn model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    features: tuple[str, ...] = FEATURES
+    """Numeric columns; all must be in `profile_features` and in `churn_training_set`. Nulls are allowed."""
+    recency: str = "recency_days"
+    """Days since the last purchase: null for those who never bought, who are not scored. Baseline on its own."""
+    frequency: str = "orders_lifetime"
+    """Number of purchases; with recency and `monetary` the baseline "logistic on RFM"."""
+    monetary: str = "revenue_lifetime"
+    """Revenue."""
+    label: str = "has_churned"
+    """Boolean of `churn_training_set`: no purchase in [as_of, horizon_ends_at)."""
+    max_iter: int = Field(default=80, ge=1)
+    """Trees."""
+    learning_rate: float = Field(default=0.05, gt=0)
+    """Shrinkage of each tree."""
+    max_leaf_nodes: int = Field(default=8, ge=2)
+    """Leaves of each tree: small trees, since a shop has thousands of buyers, not millions."""
+    min_samples_leaf: int = Field(default=60, ge=1)
+    """Rows in each leaf, at least."""
+    l2_regularization: float = Field(default=1.0, ge=0)
+    """Pulls leaves toward zero."""
+    calibration: Literal["sigmoid", "isotonic"] = "sigmoid"
+    """Map from scores to probabilities, fitted on the newest complete cut-off. Sigmoid keeps the order of people."""
+    n_folds: int = Field(default=4, ge=2)
+    """Folds of people: those of the newest cut-off are scored for the calibration by a model that never saw them."""
+    n_bins: int = Field(default=10, ge=2)
+    """Equal-mass bins of the calibration table and of the expected calibration error."""
+    medium_from: float = Field(default=0.4, gt=0, lt=1)
+    """Probability from which the band is `medium`."""
+    high_from: float = Field(default=0.7, gt=0, lt=1)
+    """Probability from which the band is `high`."""
+    min_positives: int = Field(default=50, ge=1)
+    """Churned rows needed to fit, and again in the held-out cut-off; fewer: no model."""
+    min_negatives: int = Field(default=50, ge=1)
+    """Retained rows needed likewise."""
+    max_plausible_auc: float = Field(default=0.995, gt=0.5, le=1)
+    """A held-out AUC above this is too good to be true: a feature knows the outcome, and no model is kept."""
+    n_threads: int = Field(default=1, ge=1)
+    """Threads of the booster. One gives the same sums on every machine, and on some thousand rows more are no faster:
+    on a busy machine they wait for each other."""
+    seed: int = 20240229
+    """Seed of the booster and of the folds."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        absent = {self.recency, self.frequency, self.monetary} - set(self.features)
+        if absent:
+            raise ValueError(f"the baselines need the features {sorted(absent)}")
+        if self.medium_from >= self.high_from:
+            raise ValueError("medium_from must be below high_from")
+        return self

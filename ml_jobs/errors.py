@@ -1,0 +1,17 @@
+"""Errors of the ML jobs, by how one recovers from them."""
+
+from __future__ import annotations
+
+from warehouse.errors import DataError
+
+
+class FeatureTableError(DataError):
+    """A relation that a job reads is missing or lacks columns: build the warehouse, or correct the config."""
+
+
+class ArtefactError(DataError):
+    """A stored model is missing or its bytes do not hash to what the registry recorded: never loaded; train again."""
+
+
+class TrainingRefusedError(Exception):
+    """No honest model comes of this data. The job catches it: no new model, and the reason is recorded and reported."""

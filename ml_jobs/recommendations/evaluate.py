@@ -1,0 +1,154 @@
+"""Temporal back-test: fit before T, predict what the buyers of the next days buy, beside the simplest rivals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ml_jobs.recommendations.config import RecommendationConfig
+from ml_jobs.recommendations.features import DAY, Interactions, bought_between, history_at
+from ml_jobs.recommendations.score import Scorer, top_k
+from ml_jobs.recommendations.train import fit
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_DEPTH = 10
+_TINY = 1e-4
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of the newest window, and the blend chosen on the window before it."""
+
+    blend_weight: float | None
+    metrics: dict[str, Any]
+    n_test: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """Per person of one window: hit in the first 3 and NDCG at 10, of each method."""
+
+    hits: dict[str, np.ndarray]
+    gains: dict[str, np.ndarray]
+    n: int
+    n_buyers: int
+
+
+def _quality(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """HR@3 and NDCG@10 per row (binary relevance; ideal = as many hits as the person has, at most 10)."""
+    import numpy as np
+
+    best = top_k(scores, _DEPTH)
+    relevant = np.take_along_axis(truth, best, axis=1) > 0
+    discount = 1 / np.log2(np.arange(relevant.shape[1]) + 2)
+    ideal = np.cumsum(discount)[np.minimum((truth > 0).sum(axis=1), len(discount)).clip(1) - 1]
+    return np.any(relevant[:, :3], axis=1), (relevant * discount).sum(axis=1) / ideal
+
+
+def name_of(blend: float | None) -> str:
+    """Name of a way to blend in a back-test's tables."""
+    return "new_only" if blend is None else f"blend_{blend:g}"
+
+
+def back_test(data: Interactions, at: int, blends: Sequence[float | None], config: RecommendationConfig) -> Window:
+    """Fit on what was known at `at` and rank all products for the buyers of the `horizon_days` after it.
+
+    Everyone who has purchases or views before `at` counts; all methods are denied what the person had sent back, and
+    fill up with recent popularity. Stock is not: what was in stock at `at` is not known. Methods: `blend_<w>`,
+    `new_only`, `own_frequency` (number of orders, ties by recent popularity), `recent_popularity`; `…_new`: items never
+    bought by the person before `at`, for those who bought such.
+    """
+    import numpy as np
+
+    history = history_at(data, at, config)
+    truth = bought_between(data, at, at + config.horizon_days * DAY)
+    buyers = truth.getnnz(axis=1) > 0
+    people = np.flatnonzero(buyers & (history.purchases.getnnz(axis=1) + history.views.getnnz(axis=1) > 0))
+    if len(people) > config.max_test_profiles:
+        rng = np.random.default_rng(config.seed)
+        people = np.sort(rng.choice(people, config.max_test_profiles, replace=False))
+    if len(people) < config.min_test_profiles:
+        return Window({}, {}, len(people), int(buyers.sum()))
+    scorer = Scorer(fit(history, data.product_ids, config, None))
+    hits: dict[str, list[np.ndarray]] = {}
+    gains: dict[str, list[np.ndarray]] = {}
+    filler = history.popularity * _TINY
+    for start in range(0, len(people), config.chunk_profiles):
+        rows = people[start : start + config.chunk_profiles]
+        purchases, wanted = history.purchases[rows], truth[rows].toarray()
+        from_bought, from_viewed = scorer.evidence(purchases, history.views[rows])
+        own = purchases.toarray()
+        rankings = {name_of(w): scorer.combine(purchases, from_bought, from_viewed, w) + filler for w in blends}
+        rankings["own_frequency"] = own + filler
+        rankings["recent_popularity"] = np.tile(history.popularity, (len(rows), 1))
+        denied = history.returned[rows].toarray() > 0
+        new_wanted = np.where(own > 0, 0, wanted)
+        wants_new = np.flatnonzero(new_wanted.sum(axis=1))
+        for name, scores in rankings.items():
+            scores[denied] = -1
+            trials = {
+                name: (scores, wanted),
+                f"{name}_new": (np.where(own > 0, -1, scores)[wants_new], new_wanted[wants_new]),
+            }
+            for key, (values, target) in trials.items():
+                hit, gain = _quality(values, target)
+                hits.setdefault(key, []).append(hit)
+                gains.setdefault(key, []).append(gain)
+    joined = {k: np.concatenate(v) for k, v in hits.items()}, {k: np.concatenate(v) for k, v in gains.items()}
+    return Window(*joined, n=len(people), n_buyers=int(buyers.sum()))
+
+
+def _merit(window: Window, method: str) -> float:
+    """What the mail shows (HR@3) and the order behind it (NDCG@10), together: less noise than either."""
+    return float(window.hits[method].mean() + window.gains[method].mean())
+
+
+def _interval(difference: np.ndarray, config: RecommendationConfig) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean paired difference, resampling people."""
+    import numpy as np
+
+    rng = np.random.default_rng(config.seed)
+    n = len(difference)
+    means = [difference[rng.integers(0, n, n)].mean() for _ in range(config.n_bootstrap)]
+    low, high = np.quantile(means, [0.025, 0.975]) if means else (float("nan"), float("nan"))
+    return float(low), float(high)
+
+
+def evaluate(data: Interactions, config: RecommendationConfig) -> Evaluation:
+    """Choose the blend on the window before the newest, and measure it on the newest; nothing after `as_of` is used."""
+    horizon = config.horizon_days * DAY
+    ways: list[float | None] = [*sorted(config.blend_weights), None]
+    earlier = back_test(data, data.as_of - 2 * horizon, ways, config)
+    chosen: float | None = config.default_blend_weight
+    if earlier.n >= config.min_test_profiles:
+        chosen = max(ways, key=lambda way: _merit(earlier, name_of(way)))
+    test = back_test(data, data.as_of - horizon, (chosen,), config)
+    metrics: dict[str, Any] = {
+        "horizon_days": config.horizon_days,
+        "blend_weight": chosen,
+        "offers_repeats": chosen is not None,
+        "blend_chosen_by_data": earlier.n >= config.min_test_profiles,
+        "n_test": test.n,
+        "n_buyers_in_window": test.n_buyers,
+    }
+    if test.n < config.min_test_profiles:
+        metrics["note"] = (
+            f"no back-test: {test.n} buyers with history in the newest {config.horizon_days} days, "
+            f"{config.min_test_profiles} needed"
+        )
+        return Evaluation(chosen, metrics, test.n)
+    names = {name_of(chosen): "", "own_frequency": "own_frequency_", "recent_popularity": "recent_popularity_"}
+    for method, prefix in names.items():
+        for suffix, label in (("", ""), ("_new", "new_")):
+            if len(test.hits[method + suffix]):
+                metrics[f"{prefix}{label}hr_at_3"] = round(float(test.hits[method + suffix].mean()), 6)
+                metrics[f"{prefix}{label}ndcg_at_10"] = round(float(test.gains[method + suffix].mean()), 6)
+    for measure, values in (("hr_at_3", test.hits), ("ndcg_at_10", test.gains)):
+        difference = values[name_of(chosen)].astype(float) - values["own_frequency"]
+        low, high = _interval(difference, config)
+        metrics[f"{measure}_minus_own_frequency"] = round(float(difference.mean()), 6)
+        metrics[f"{measure}_minus_own_frequency_95"] = [round(low, 6), round(high, 6)]
+    return Evaluation(chosen, metrics, test.n)

@@ -1,0 +1,191 @@
+"""The model registry: `<ml_schema>.model_runs` and `calibration`, and artefacts addressed by their sha256.
+
+An artefact is a joblib file, and to load one is to run code: so it is loaded only after its bytes hash to what the
+registry recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ml_jobs.errors import ArtefactError
+from ml_jobs.io import transaction
+from warehouse.clock import read_clock, utcnow
+from warehouse.connection import connect
+from warehouse.settings import Settings
+from warehouse.state import ensure_state
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """One row of model_runs. A refused training has no artefact, and says why in its metrics."""
+
+    model_version: str
+    job: str
+    as_of: datetime
+    trained_at: datetime
+    params: dict[str, Any]
+    metrics: dict[str, Any]
+    artefact_sha256: str | None
+    n_train: int
+    n_test: int
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """One bin of predictions on the held-out cut-off; rates in 0..1."""
+
+    bin: int
+    n: int
+    mean_predicted: float
+    observed_rate: float
+
+
+def begin(settings: Settings) -> datetime:
+    """Make sure that the registry exists; the clock's `as_of`.
+
+    Raises:
+        DataError: nothing was built into this schema yet.
+    """
+    with connect(settings, purpose="begin a model job") as con:
+        ensure_state(con, settings)
+        return read_clock(con, settings.schema).as_of
+
+
+def content_version(job: str, params: dict[str, Any], *digests: str) -> str:
+    """`<job>-<12 hex>` of all that decides the model: config, library versions and the data it was fitted on."""
+    import numpy
+    import scipy
+    import sklearn
+
+    libraries = {"numpy": numpy.__version__, "scipy": scipy.__version__, "sklearn": sklearn.__version__}
+    text = json.dumps({"params": params, "libraries": libraries, "digests": digests}, sort_keys=True)
+    return f"{job}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def digest_of(*arrays: Any) -> str:
+    """sha256 over dtype, shape and bytes of numpy arrays (text arrays by their values)."""
+    import numpy as np
+
+    digest = hashlib.sha256()
+    for array in arrays:
+        if array.dtype == object:
+            array = np.asarray(array, dtype=np.str_)
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def artefact_path(settings: Settings, sha256: str) -> Path:
+    return settings.artefacts_dir / f"{sha256}.joblib"
+
+
+def save_artefact(settings: Settings, model: object) -> str:
+    """Store `model` under the sha256 of its bytes, and return that."""
+    import joblib
+
+    buffer = io.BytesIO()
+    joblib.dump(model, buffer, compress=3)
+    data = buffer.getvalue()
+    sha256 = hashlib.sha256(data).hexdigest()
+    path = artefact_path(settings, sha256)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # by rename: a killed run leaves no half file under a name that promises its content
+    scratch = path.with_suffix(f".{os.getpid()}.tmp")
+    with scratch.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+    return sha256
+
+
+def load_artefact(settings: Settings, run: ModelRun) -> Any:
+    """The model of `run`, after its hash was verified.
+
+    Raises:
+        ArtefactError: the file is missing or was changed.
+    """
+    import joblib
+
+    todo = f"run `mailwright train` to make a new one, or restore {settings.artefacts_dir} from a backup"
+    path = artefact_path(settings, run.artefact_sha256 or "none")
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise ArtefactError(f"The artefact of {run.model_version} is missing.", where=str(path), todo=todo) from None
+    if hashlib.sha256(data).hexdigest() != run.artefact_sha256:
+        raise ArtefactError(
+            f"The artefact of {run.model_version} is not the file that was stored: it was not loaded.",
+            where=str(path),
+            todo=todo,
+        )
+    return joblib.load(io.BytesIO(data))
+
+
+def record_run(settings: Settings, run: ModelRun, calibration: Sequence[CalibrationBin] = ()) -> None:
+    """Write one run and its calibration; the same version again replaces its row (equal content, newer trained_at)."""
+    schema = settings.ml_schema
+    with connect(settings, purpose=f"train {run.job}") as con, transaction(con):
+        for table in ("calibration", "model_runs"):
+            con.execute(f'delete from "{schema}".{table} where model_version = ?', [run.model_version])
+        con.execute(
+            f'insert into "{schema}".model_runs (model_version, job, as_of, trained_at, params, metrics, '
+            "artefact_sha256, n_train, n_test) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                run.model_version,
+                run.job,
+                run.as_of,
+                run.trained_at,
+                json.dumps(run.params, sort_keys=True),
+                json.dumps(run.metrics, sort_keys=True),
+                run.artefact_sha256,
+                run.n_train,
+                run.n_test,
+            ],
+        )
+        for row in calibration:
+            con.execute(
+                f'insert into "{schema}".calibration (model_version, bin, n, mean_predicted, observed_rate) '
+                "values (?, ?, ?, ?, ?)",
+                [run.model_version, row.bin, row.n, row.mean_predicted, row.observed_rate],
+            )
+
+
+def newest_run(con: duckdb.DuckDBPyConnection, ml_schema: str, job: str, as_of: datetime) -> ModelRun | None:
+    """The newest run with an artefact whose `as_of` is not after `as_of`: a model must not know the future."""
+    rows = con.execute(
+        "select model_version, job, as_of, trained_at, params, metrics, artefact_sha256, n_train, n_test "
+        f'from "{ml_schema}".model_runs where job = ? and as_of <= ? and artefact_sha256 is not null '
+        "order by as_of desc, trained_at desc, model_version limit 1",
+        [job, as_of],
+    ).fetchall()
+    if not rows:
+        return None
+    version, name, run_as_of, trained_at, params, metrics, sha256, n_train, n_test = rows[0]
+    return ModelRun(
+        version, name, run_as_of, trained_at, json.loads(params), json.loads(metrics), sha256, n_train, n_test
+    )
+
+
+def newest_run_of(settings: Settings, job: str, as_of: datetime) -> ModelRun | None:
+    """`newest_run` on a connection of its own."""
+    with connect(settings, read_only=True, purpose=f"find the model of {job}") as con:
+        return newest_run(con, settings.ml_schema, job, as_of)
+
+
+def record_refusal(settings: Settings, job: str, as_of: datetime, params: dict[str, Any], reason: str) -> None:
+    """A run without an artefact, so that "why is there no score?" is answered by a select."""
+    version = content_version(job, params, as_of.isoformat(), reason)
+    metrics = {"status": "skipped", "reason": reason}
+    record_run(settings, ModelRun(version, job, as_of, utcnow(), params, metrics, None, 0, 0))
