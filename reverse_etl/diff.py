@@ -248,6 +248,11 @@ def _memberships_sql(scope: Scope) -> str:
         select * from ledger.sync_state
         where sync_name = $sync_name and destination = $destination and object = 'membership'
     ),
+    created as (
+        select record_key as subscriber_hash, create_number from ledger.sync_state
+        where sync_name = $sync_name and destination = $destination and object = 'member'
+    ),
+    creating as (select subscriber_hash from items where operation = 'create'),
     -- a segment that was deleted there and made anew has another id, and so all its members differ
     desired as (
         select
@@ -264,6 +269,7 @@ def _memberships_sql(scope: Scope) -> str:
                 when not d.is_reachable then 'blocked'
                 when {_settled("d.desired_hash")} then 'held'
                 when {_differs("d.desired_hash")} then 'add'
+                when n.subscriber_hash is not null or s.confirmed_number < m.create_number then 'add'
                 else 'unchanged'
             end as operation,
             case when not d.is_reachable then 'not_a_member' when {_settled("d.desired_hash")} then s.rejected_class end
@@ -271,6 +277,9 @@ def _memberships_sql(scope: Scope) -> str:
             d.desired_hash
         from desired as d
         left join known as s on d.record_key = s.record_key
+        -- who was, or is being, created anew has lost her memberships
+        left join created as m on d.subscriber_hash = m.subscriber_hash
+        left join creating as n on d.subscriber_hash = n.subscriber_hash
     ),
     leaving as (
         select

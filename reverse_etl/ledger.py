@@ -161,7 +161,8 @@ def _fold_sent(con: duckdb.DuckDBPyConnection, scope: Scope, batch_ids: list[str
     con.execute(
         """update ledger.sync_state as s set
                state = 'sent', sent_hash = a.sent_hash, sent_version = a.hash_version, rejected_class = null,
-               message = null, was_doubtful = s.is_doubtful, is_doubtful = true, updated_at = a.outcome_at
+               message = null, was_doubtful = s.is_doubtful, is_doubtful = true, updated_at = a.outcome_at,
+               create_number = case when a.operation = 'create' then a.attempt_number else s.create_number end
            from sent_now as a
            where s.sync_name = a.sync_name and s.destination = a.destination and s.object = a.object
                and s.record_key = a.record_key"""
@@ -169,7 +170,8 @@ def _fold_sent(con: duckdb.DuckDBPyConnection, scope: Scope, batch_ids: list[str
     con.execute(
         """insert into ledger.sync_state
            select a.sync_name, a.destination, a.object, a.record_key, a.subscriber_hash, a.segment_name, 'sent', null,
-               null, null, a.sent_hash, a.hash_version, null, null, true, false, a.outcome_at
+               null, null, null, case when a.operation = 'create' then a.attempt_number end, a.sent_hash,
+               a.hash_version, null, null, true, false, a.outcome_at
            from sent_now as a
            left join ledger.sync_state as s
                on s.sync_name = a.sync_name and s.destination = a.destination and s.object = a.object
@@ -229,6 +231,8 @@ def _fold_ended(con: duckdb.DuckDBPyConnection, batch_ids: list[str]) -> None:
                confirmed_version
                    = case when a.outcome = 'confirmed' then a.hash_version else s.confirmed_version end,
                confirmed_at = case when a.outcome = 'confirmed' then a.outcome_at else s.confirmed_at end,
+               confirmed_number
+                   = case when a.outcome = 'confirmed' then a.attempt_number else s.confirmed_number end,
                is_doubtful = {doubt}, was_doubtful = {doubt},
                rejected_class = a.rejected_class, message = a.message, updated_at = a.outcome_at
            from ended_now as a

@@ -10,6 +10,7 @@ import pytest
 
 from tests.reverse_etl.contract import Contract, ContractTransport, load_contract
 from tests.reverse_etl.world import TwinServer, World
+from warehouse.connection import connect
 from warehouse.settings import PROJECT_DIR, Settings
 
 
@@ -33,6 +34,14 @@ def twin(tmp_path: Path) -> Iterator[TwinServer]:
 
 
 @pytest.fixture
-def world(settings: Settings, twin: TwinServer, contract_if_at_hand: Contract | None) -> World:
+def world(settings: Settings, twin: TwinServer, contract_if_at_hand: Contract | None) -> Iterator[World]:
+    """The warehouse stays open for the length of the test: DuckDB then opens further connections at once."""
     transport = ContractTransport(contract_if_at_hand) if contract_if_at_hand else None
-    return World(settings, twin, transport)
+    with connect(settings, purpose="test"):
+        yield World(settings, twin, transport)
+
+
+@pytest.fixture
+def closed_world(settings: Settings, twin: TwinServer, contract_if_at_hand: Contract | None) -> World:
+    """The same with the file closed between runs, as other processes need it."""
+    return World(settings, twin, ContractTransport(contract_if_at_hand) if contract_if_at_hand else None)

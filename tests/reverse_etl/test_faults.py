@@ -25,7 +25,10 @@ def _converged(world: World) -> None:
 
 
 def _ledger_folds(world: World) -> None:
-    columns = "object, record_key, state, confirmed_hash, confirmed_at, sent_hash, rejected_class, is_doubtful"
+    columns = (
+        "object, record_key, state, confirmed_hash, confirmed_at, confirmed_version, confirmed_number, create_number, "
+        "sent_hash, sent_version, rejected_class, is_doubtful"
+    )
     stored = world.rows(f"select {columns} from ledger.sync_state order by all")
     folded = world.rows(f"select {columns} from ledger.sync_state_from_attempts order by all")
     assert stored == folded

@@ -51,9 +51,7 @@ def test_first_run_creates_updates_and_blocks(world: World) -> None:
 
 
 def test_changes_leavers_and_tombstones(world: World) -> None:
-    people = [
-        Person(f"p{n}@shop.test", "subscribe", ("vip",), {"city": "A", "first_name": f"N{n}"}) for n in range(4)
-    ]
+    people = [Person(f"p{n}@shop.test", "subscribe", ("vip",), {"city": "A", "first_name": f"N{n}"}) for n in range(4)]
     world.desire(*people)
     world.sync()
     world.twin.put_inside("theirs", "p0@shop.test", "p3@shop.test")

@@ -169,6 +169,7 @@ def write_models(
 ) -> None:
     schema = schema or settings.schema
     with connect(settings, purpose="test") as con:
+        con.execute("begin")
         con.execute(f'create schema if not exists "{schema}"')
         declared = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
         con.execute(f'create or replace table "{schema}".sync_mailchimp__members ({declared})')
@@ -197,6 +198,7 @@ def write_models(
                         "entered_at": as_of,
                     },
                 )
+        con.execute("commit")
 
 
 def _insert(con: duckdb.DuckDBPyConnection, table: str, row: Mapping[str, Any]) -> None:

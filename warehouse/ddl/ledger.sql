@@ -90,6 +90,10 @@ create table if not exists ledger.sync_state (
     confirmed_hash text,
     confirmed_at timestamp,
     confirmed_version text,
+    -- attempt_number of the confirmation, and of the newest creation that was sent: a membership that was confirmed
+    -- before its member was created anew is none
+    confirmed_number bigint,
+    create_number bigint,
     sent_hash text not null,
     sent_version text not null,
     rejected_class text,
@@ -157,6 +161,18 @@ latest as (
     from ledger.sync_attempts
 ),
 
+creations as (
+    select
+        sync_name,
+        destination,
+        object,
+        record_key,
+        max(attempt_number) as attempt_number
+    from ledger.sync_attempts
+    where outcome = 'sent' and operation = 'create'
+    group by sync_name, destination, object, record_key
+),
+
 -- sent since the last confirmation, and not known to have failed
 doubtful as (
     select distinct
@@ -194,6 +210,8 @@ select
     confirmed.sent_hash as confirmed_hash,
     confirmed.outcome_at as confirmed_at,
     confirmed.hash_version as confirmed_version,
+    last_confirmed.attempt_number as confirmed_number,
+    creations.attempt_number as create_number,
     latest.sent_hash,
     latest.hash_version as sent_version,
     latest.rejected_class,
@@ -207,6 +225,12 @@ left join last_confirmed
         and latest.record_key = last_confirmed.record_key
 left join ledger.sync_attempts as confirmed
     on last_confirmed.attempt_number = confirmed.attempt_number
+left join creations
+    on
+        latest.sync_name = creations.sync_name
+        and latest.destination = creations.destination
+        and latest.object = creations.object
+        and latest.record_key = creations.record_key
 left join doubtful
     on
         latest.sync_name = doubtful.sync_name
