@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -117,8 +118,6 @@ def dbt(settings: Settings, *args: str, variables: Mapping[str, Any] | None = No
         "--target-path", str(settings.home / "dbt"), "--log-path", str(settings.home / "dbt"),
     ]  # fmt: skip
     if variables:
-        import json
-
         command += ["--vars", json.dumps(variables)]
     result = subprocess.run(
         command,
@@ -130,6 +129,12 @@ def dbt(settings: Settings, *args: str, variables: Mapping[str, Any] | None = No
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
+
+
+def build(settings: Settings, *args: str, variables: Mapping[str, Any] | None = None) -> None:
+    """Build the models downstream of `COLUMNS`, without their tests: one invocation, one parse."""
+    untested = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
+    dbt(settings, "build", *untested, "--select", *(args or OWN_MODELS), variables=variables)
 
 
 def read(settings: Settings, relation: str, order_by: str) -> list[dict[str, Any]]:

@@ -1,0 +1,292 @@
+"""Features, stages, scores, segments and offers written down again from the specification, in plain Python.
+
+Shares no code with the models: loops over rows, one profile and one cut-off at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from tests.dbt.features_data import Rows, local_date
+
+WINDOWS = (7, 30, 90, 365)
+MICROSECOND = timedelta(microseconds=1)
+Row = dict[str, Any]
+
+
+def day_of(cutoff: datetime) -> date:
+    """Local day of the last instant before the cut-off."""
+    return local_date(cutoff - MICROSECOND)
+
+
+def features(rows: Rows, profile_id: str, cutoff: datetime) -> Row | None:
+    """Every feature of a profile as of a cut-off; None if no identifier of it was known by then."""
+    links = [r for r in rows["int_identity__identifier_profiles"] if r["profile_id"] == profile_id]
+    links = [r for r in links if r["linked_at"] < cutoff]
+    if not links:
+        return None
+    known = {(r["identifier_type"], r["identifier_value"]) for r in links}
+    today = day_of(cutoff)
+
+    def mine(relation: str, at: str) -> list[Row]:
+        return [
+            r for r in rows[relation]
+            if (r["identifier_type"], r["identifier_value"]) in known and r[at] < cutoff
+        ]  # fmt: skip
+
+    web, mail = mine("fct_web_events", "occurred_at"), mine("fct_email_events", "occurred_at")
+    human = [r for r in mail if r["event_type"] in ("open", "click") and not r["is_machine"]]
+    placed = mine("fct_orders", "ordered_at")
+    first_of_session: dict[str, Row] = {}
+    for event in sorted(rows["fct_web_events"], key=lambda r: (r["occurred_at"], r["web_event_id"])):
+        first_of_session.setdefault(event["session_id"], event)
+    starts = {event["web_event_id"] for event in first_of_session.values()}
+    done = [(r["occurred_on"], r["occurred_at"]) for r in web + human] + [
+        (r["ordered_on"], r["ordered_at"]) for r in placed
+    ]
+
+    back: dict[str, int] = defaultdict(int)
+    for match in rows["int_orders__return_matches"]:
+        if match["returned_at"] < cutoff:
+            back[match["order_line_id"]] += match["quantity"]
+    orders: dict[str, Row] = {}
+    returned = Decimal(0)
+    for line in mine("fct_order_lines", "ordered_at"):
+        order = orders.setdefault(
+            line["order_id"], {"on": line["ordered_on"], "at": line["ordered_at"], "items": 0, "revenue": Decimal(0)}
+        )
+        kept = line["quantity"] - back[line["order_line_id"]]
+        order["items"] += kept
+        order["revenue"] += kept * line["unit_price"]
+        returned += back[line["order_line_id"]] * line["unit_price"]
+    bought = [order for order in orders.values() if order["items"] > 0]
+
+    def count(events: list[Row], test: Callable[[Row], bool], on: str, days: int | None) -> int:
+        return sum(1 for r in events if test(r) and (days is None or r[on] > today - timedelta(days=days)))
+
+    counted: dict[str, tuple[list[Row], Callable[[Row], bool]]] = {
+        "sessions": (web, lambda r: r["web_event_id"] in starts),
+        "page_views": (web, lambda r: r["event_name"] == "page"),
+        "product_views": (web, lambda r: r["event_name"] == "Product Viewed"),
+        "cart_adds": (web, lambda r: r["event_name"] == "Product Added"),
+        "emails_delivered": (mail, lambda r: r["event_type"] == "delivered"),
+        "human_opens": (human, lambda r: r["event_type"] == "open"),
+        "human_clicks": (human, lambda r: r["event_type"] == "click"),
+    }
+    out: Row = {"profile_id": profile_id, "as_of": cutoff, "as_of_on": today}
+    for days in (*WINDOWS, None):
+        suffix = f"{days}d" if days else "lifetime"
+        inside = [o for o in bought if days is None or o["on"] > today - timedelta(days=days)]
+        out[f"orders_{suffix}"] = len(inside)
+        out[f"items_{suffix}"] = sum(o["items"] for o in inside)
+        out[f"revenue_{suffix}"] = sum((o["revenue"] for o in inside), Decimal(0))
+        out[f"active_days_{suffix}"] = len({on for on, _ in done if days is None or on > today - timedelta(days=days)})
+        for name, (events, test) in counted.items():
+            out[f"{name}_{suffix}"] = count(events, test, "occurred_on", days)
+    profile = next(r for r in rows["dim_profiles"] if r["profile_id"] == profile_id)
+    out["has_signed_up"] = profile["signed_up_at"] is not None and profile["signed_up_at"] < cutoff
+    first_seen = [local_date(min(r["linked_at"] for r in links))]
+    first_seen += [r["occurred_on"] for r in web + mail] + [r["ordered_on"] for r in placed]
+    out["tenure_days"] = (today - min(first_seen)).days
+    out["returned_revenue_lifetime"] = returned
+    out["demo_requests_lifetime"] = count(web, lambda r: r["event_name"] == "Demo Requested", "occurred_on", None)
+    buying_days = sorted({o["on"] for o in bought})
+    gaps = [(b - a).days for a, b in itertools.pairwise(buying_days)]
+    out["purchase_days_lifetime"] = len(buying_days)
+    out["first_purchase_at"] = min((o["at"] for o in bought), default=None)
+    out["last_purchase_at"] = max((o["at"] for o in bought), default=None)
+    out["days_since_first_purchase"] = (today - buying_days[0]).days if bought else None
+    out["recency_days"] = (today - buying_days[-1]).days if bought else None
+    cent = Decimal("0.01")
+    out["average_order_value"] = (
+        (out["revenue_lifetime"] / len(bought)).quantize(cent, ROUND_HALF_UP) if bought else None
+    )
+    out["mean_days_between_purchases"] = statistics.mean(gaps) if gaps else None
+    out["stddev_days_between_purchases"] = statistics.stdev(gaps) if len(gaps) > 1 else None
+    out["max_days_between_purchases"] = max(gaps, default=None)
+    out["last_session_at"] = max((r["occurred_at"] for r in web), default=None)
+    out["last_human_email_at"] = max((r["occurred_at"] for r in human), default=None)
+    out["last_human_activity_at"] = max((at for _, at in done), default=None)
+    out["days_since_human_activity"] = (today - max(on for on, _ in done)).days if done else None
+    points = {"sessions": 1, "product_views": 1, "cart_adds": 3, "human_opens": 1, "human_clicks": 3, "orders": 10}
+    out["engagement_score"] = sum(out[f"{name}_90d"] * weight for name, weight in points.items())
+    return out
+
+
+def stages(feature: Row) -> tuple[str, str]:
+    """(customer_stage, journey_stage) of a profile."""
+    if feature["orders_lifetime"]:
+        if feature["days_since_human_activity"] >= 180:
+            customer = "lapsed_customer"
+        elif feature["orders_90d"] >= 2:
+            customer = "repeat_buyer"
+        elif feature["days_since_first_purchase"] < 30:
+            customer = "new_customer"
+        else:
+            customer = "active_customer"
+        loyal = customer == "repeat_buyer" and feature["revenue_lifetime"] >= 500
+        return customer, "loyalty" if loyal else "customer"
+    looked = feature["product_views_30d"] or feature["cart_adds_30d"]
+    return "prospect" if feature["has_signed_up"] else "visitor", "consideration" if looked else "awareness"
+
+
+def engagement_level(feature: Row) -> str:
+    """Level of human engagement."""
+    days = feature["days_since_human_activity"]
+    if days is None:
+        return "never"
+    if days >= 90:
+        return "dormant"
+    return "highly_engaged" if days < 30 and feature["engagement_score"] >= 30 else "active"
+
+
+def rfm(today: list[Row]) -> dict[str, tuple[int, int, int]]:
+    """Scores by profile: five equal parts of the ranks, ties together."""
+    buyers = [f for f in today if f["orders_365d"]]
+
+    def score(value: Callable[[Row], Any], of: Row) -> int:
+        below = sum(1 for other in buyers if value(other) < value(of))
+        return min(5, 1 + math.floor(5 * below / (len(buyers) - 1)))
+
+    return {
+        f["profile_id"]: (
+            score(lambda r: -r["recency_days"], f),
+            score(lambda r: r["orders_365d"], f),
+            score(lambda r: r["revenue_365d"], f),
+        )
+        for f in buyers
+    }
+
+
+def segments(rows: Rows, today: list[Row], cells: dict[str, str], as_of: datetime) -> set[tuple[str, str]]:
+    """(profile, segment) of everybody; `cells` maps a profile to its RFM cell."""
+    out: set[tuple[str, str]] = set()
+    on = day_of(as_of)
+    for feature in today:
+        who = feature["profile_id"]
+        web = [r for r in rows["fct_web_events"] if r["profile_id"] == who]
+        names_48h = {r["event_name"] for r in web if r["occurred_at"] >= as_of - timedelta(hours=48)}
+        adds = [r["occurred_at"] for r in web if r["event_name"] == "Product Added"]
+        orders = [r["ordered_at"] for r in rows["fct_orders"] if r["profile_id"] == who]
+        opened_3d = any(
+            r["profile_id"] == who and r["event_type"] == "open" and not r["is_machine"]
+            and r["occurred_on"] > on - timedelta(days=3)
+            for r in rows["fct_email_events"]
+        )  # fmt: skip
+        profile = next(r for r in rows["dim_profiles"] if r["profile_id"] == who)
+        customer, _ = stages(feature)
+        tests = {
+            "viewed_not_carted_48h": "Product Viewed" in names_48h and "Product Added" not in names_48h,
+            "abandoned_cart_24h": bool(adds)
+            and as_of - timedelta(hours=168) < max(adds) <= as_of - timedelta(hours=24)
+            and not any(at >= max(adds) for at in orders),
+            "recent_buyers_opening": feature["orders_7d"] > 0 and opened_3d,
+            "vip_engaged": feature["engagement_score"] >= 100,
+            "frequent_buyers_30d": feature["orders_30d"] >= 3,
+            "high_order_value": (feature["average_order_value"] or 0) > 100,
+            "no_session_7d": bool(web) and max(r["occurred_on"] for r in web) <= on - timedelta(days=7),
+            "at_risk": cells.get(who) in ("at_risk", "cant_lose_them"),
+            "lapsed": customer == "lapsed_customer",
+            "qualified_leads": customer == "prospect" and any(r["event_name"] == "Demo Requested" for r in web),
+            "new_york_repeat_category": (profile["city"] or "").strip().lower() == "new york"
+            and customer == "repeat_buyer"
+            and any(
+                r["event_name"] == "Product Viewed" and r["category"] == "garden"
+                and r["occurred_on"] > on - timedelta(days=90) for r in web
+            ),
+            "interested_in_topic": any(
+                r["profile_id"] == who and r["interest"] == "garden" for r in rows["profile_interests"]
+            ),
+        }  # fmt: skip
+        out |= {(who, name) for name, holds in tests.items() if holds}
+    return out
+
+
+def recommendations(rows: Rows, as_of: datetime) -> dict[str, list[tuple[str, str]]]:
+    """Up to three (product, rung) for each profile with an address."""
+    on = day_of(as_of)
+    lines = [r for r in rows["fct_order_lines"] if r["net_quantity"] > 0]
+    products = {
+        p["product_id"]: p
+        for p in rows["dim_products"]
+        if p["is_product"] and p["is_in_stock"] and p["price"] > 0 and p["product_name"]
+    }
+
+    def sold(product_id: str, days: int | None) -> int:
+        return len({
+            r["order_id"] for r in lines
+            if r["product_id"] == product_id and (days is None or r["ordered_on"] > on - timedelta(days=days))
+        })  # fmt: skip
+
+    by_popularity = sorted(products, key=lambda p: (-sold(p, 28), -sold(p, None), p))
+    categories = {p["product_id"]: p["category"] for p in rows["dim_products"]}
+    out: dict[str, list[tuple[str, str]]] = {}
+    for profile in rows["dim_profiles"]:
+        who = profile["profile_id"]
+        if profile["email"] is None:
+            continue
+        agrees = any(
+            c["profile_id"] == who and c["purpose"] == "profiling" and c["state"] == "granted"
+            for c in rows["dim_consent"]
+        )
+        ladder: list[tuple[str, str]] = []
+        if agrees:
+            fresh = [
+                c for c in rows["ml.recommendation_candidates"]
+                if c["profile_id"] == who and as_of - timedelta(days=7) < c["as_of"] <= as_of
+            ]  # fmt: skip
+            ladder += [(c["product_id"], "personal") for c in sorted(fresh, key=lambda c: c["rank"])]
+            weight: dict[str, int] = defaultdict(int)
+            recent = on - timedelta(days=90)
+            for r in rows["fct_web_events"]:
+                if r["profile_id"] == who and r["event_name"] == "Product Viewed" and r["occurred_on"] > recent:
+                    weight[categories[r["product_id"]]] += 1
+            for r in lines:
+                if r["profile_id"] == who and r["ordered_on"] > recent:
+                    weight[categories[r["product_id"]]] += 3
+            weight.pop(None, None)  # pyright: ignore[reportCallIssue, reportArgumentType]
+            if weight:
+                top = min(weight, key=lambda c: (-weight[c], c))
+                ladder += [(p, "category") for p in by_popularity if categories[p] == top and sold(p, 28)]
+        ladder += [(p, "popular") for p in by_popularity]
+        sent_back = {
+            r["product_id"] for r in rows["fct_order_lines"] if r["profile_id"] == who and r["last_returned_at"]
+        }
+        chosen: dict[str, str] = {}
+        for product, rung in ladder:
+            if product in products and product not in sent_back:
+                chosen.setdefault(product, rung)
+        out[who] = list(chosen.items())[:3]
+    return out
+
+
+def subscribers(rows: Rows, today: list[Row]) -> dict[str, tuple[str, str]]:
+    """hash of the address → (profile that lends its data, verdict of the address)."""
+    activity = {f["profile_id"]: f["last_human_activity_at"] or datetime(1, 1, 1) for f in today}
+    verdict_of = {
+        "granted": "subscribe",
+        "withdrawn": "unsubscribe",
+        "suppressed": "unsubscribe",
+        "unknown": "update_only",
+    }
+    by_address: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for profile in rows["dim_profiles"]:
+        for consent in rows["dim_consent"]:
+            if consent["profile_id"] == profile["profile_id"] and consent["purpose"] == "newsletter":
+                by_address[profile["email"]].append((profile["profile_id"], verdict_of[consent["state"]]))
+    order = ("unsubscribe", "update_only", "subscribe")
+    return {
+        hashlib.md5(address.lower().encode()).hexdigest(): (
+            min(people, key=lambda p: (datetime(9999, 1, 1) - activity[p[0]], p[0]))[0],
+            min((verdict for _, verdict in people), key=order.index),
+        )
+        for address, people in by_address.items()
+    }

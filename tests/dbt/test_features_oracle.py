@@ -1,0 +1,162 @@
+"""The models against the specification written down again in plain Python, on small random data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.dbt import features_oracle as oracle
+from tests.dbt import features_support as support
+from tests.dbt.features_data import AS_OF, ZONE, Rows, draw, local_date, local_midnight
+from warehouse.settings import Settings
+
+
+@dataclass(frozen=True)
+class Built:
+    """One build, what went in, and today's features by the oracle."""
+
+    settings: Settings
+    rows: Rows
+    today: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    settings = support.new_settings(tmp_path_factory.mktemp("features"))
+    rows = draw()
+    support.write(settings, rows)
+    support.build(settings, variables={"business_time_zone": ZONE})
+    found = (oracle.features(rows, p["profile_id"], AS_OF) for p in rows["dim_profiles"])
+    return Built(settings, rows, [feature for feature in found if feature])
+
+
+def assert_same(got: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
+    """Row by row and column by column; ratios to twelve digits, all else exactly."""
+    assert len(got) == len(wanted)
+    for left, right in zip(got, wanted, strict=True):
+        assert set(left) == set(right)
+        for name, value in right.items():
+            if isinstance(left[name], float) and value is not None:
+                same = math.isclose(left[name], float(value), rel_tol=1e-12)
+            else:
+                same = left[name] == value
+            assert same, (name, left[name], value, left["profile_id"], left["as_of"])
+
+
+def test_features_of_today(built: Built) -> None:
+    assert len(built.today) > 100
+    assert_same(support.read(built.settings, "profile_features", "profile_id"), built.today)
+
+
+def test_cutoffs_are_local_midnights(built: Built) -> None:
+    first = min(order["ordered_on"] for order in built.rows["fct_orders"])
+    complete = local_date(AS_OF)
+    wanted = []
+    for number in range(6):
+        cutoff_on = complete - timedelta(days=90 + 30 * number)
+        if (cutoff_on - first).days >= 60:
+            wanted.append((number, local_midnight(cutoff_on), local_midnight(cutoff_on + timedelta(days=90))))
+    got = support.read(built.settings, "int_training__cutoffs", "cutoff_number")
+    assert [tuple(row.values()) for row in got] == wanted
+    assert len({cutoff.hour for _, cutoff, _ in wanted}) == 2, "the zone's clock changes between the cut-offs"
+
+
+def test_snapshots_know_nothing_of_later_and_labels_look_ahead(built: Built) -> None:
+    cutoffs = support.read(built.settings, "int_training__cutoffs", "as_of")
+    wanted = []
+    for cutoff in cutoffs:
+        for profile in built.rows["dim_profiles"]:
+            feature = oracle.features(built.rows, profile["profile_id"], cutoff["as_of"])
+            if feature:
+                wanted.append(feature)
+    assert_same(support.read(built.settings, "profile_feature_snapshots", "as_of, profile_id"), wanted)
+
+    ends = {cutoff["as_of"]: cutoff["horizon_ends_at"] for cutoff in cutoffs}
+    for feature in wanted:
+        feature["horizon_ends_at"] = ends[feature["as_of"]]
+        feature["has_churned"] = not any(
+            order["profile_id"] == feature["profile_id"]
+            and order["is_purchase"]
+            and feature["as_of"] <= order["ordered_at"] < ends[feature["as_of"]]
+            for order in built.rows["fct_orders"]
+        )
+    wanted = [feature for feature in wanted if feature["orders_lifetime"]]
+    assert_same(support.read(built.settings, "churn_training_set", "as_of, profile_id"), wanted)
+    assert 0 < sum(feature["has_churned"] for feature in wanted) < len(wanted)
+
+
+def test_stages_and_levels(built: Built) -> None:
+    wanted = {f["profile_id"]: oracle.stages(f) for f in built.today}
+    rows = support.read(built.settings, "lifecycle_stages", "profile_id")
+    assert {r["profile_id"]: (r["customer_stage"], r["journey_stage"]) for r in rows} == wanted
+    assert len({customer for customer, _ in wanted.values()}) >= 5
+    levels = {f["profile_id"]: oracle.engagement_level(f) for f in built.today}
+    rows = support.read(built.settings, "engagement_levels", "profile_id")
+    assert {r["profile_id"]: r["engagement_level"] for r in rows} == levels
+    assert set(levels.values()) == {"highly_engaged", "active", "dormant", "never"}
+
+
+def test_rfm_scores(built: Built) -> None:
+    rows = support.read(built.settings, "rfm_scores", "profile_id")
+    got = {r["profile_id"]: (r["recency_score"], r["frequency_score"], r["monetary_score"]) for r in rows}
+    assert got == oracle.rfm(built.today)
+    assert all(r["rfm_score"] == "".join(map(str, got[r["profile_id"]])) for r in rows)
+
+
+def test_segments(built: Built) -> None:
+    cells = {r["profile_id"]: r["rfm_cell"] for r in support.read(built.settings, "rfm_scores", "profile_id")}
+    wanted = oracle.segments(built.rows, built.today, cells, AS_OF)
+    rows = support.read(built.settings, "segment_memberships", "profile_id")
+    assert {(r["profile_id"], r["segment_name"]) for r in rows} == wanted
+    assert len(rows) == len(wanted)
+    empty = {name for name in SEGMENTS if not any(segment == name for _, segment in wanted)}
+    assert not empty, "a segment without members tests nothing"
+
+
+SEGMENTS = (
+    "abandoned_cart_24h", "at_risk", "frequent_buyers_30d", "high_order_value", "interested_in_topic", "lapsed",
+    "new_york_repeat_category", "no_session_7d", "qualified_leads", "recent_buyers_opening", "viewed_not_carted_48h",
+    "vip_engaged",
+)  # fmt: skip
+
+
+def test_recommendations(built: Built) -> None:
+    got: dict[str, list[tuple[str, str]]] = {}
+    for row in support.read(built.settings, "recommendations", "profile_id, rank"):
+        got.setdefault(row["profile_id"], []).append((row["product_id"], row["rung"]))
+        assert row["expires_at"] == AS_OF + timedelta(days=7)
+        assert row["price"] > Decimal(0)
+    wanted = oracle.recommendations(built.rows, AS_OF)
+    assert got == {who: offers for who, offers in wanted.items() if offers}
+    assert {rung for offers in got.values() for _, rung in offers} == {"personal", "category", "popular"}
+
+
+def test_members_and_their_segments(built: Built) -> None:
+    wanted = oracle.subscribers(built.rows, built.today)
+    members = support.read(built.settings, "sync_mailchimp__members", "profile_id")
+    known = {f["profile_id"] for f in built.today}
+    wanted = {key: value for key, value in wanted.items() if value[0] in known}
+    assert {m["subscriber_hash"]: (m["profile_id"], m["consent_verdict"]) for m in members} == wanted
+    assert len(members) == len(wanted)
+    memberships = support.read(built.settings, "segment_memberships", "profile_id")
+    by_profile = {m["profile_id"]: m for m in members}
+    got = support.read(built.settings, "sync_mailchimp__segment_members", "profile_id")
+    assert {(r["profile_id"], r["segment_name"], r["consent_verdict"]) for r in got} == {
+        (m["profile_id"], m["segment_name"], by_profile[m["profile_id"]]["consent_verdict"])
+        for m in memberships
+        if m["profile_id"] in by_profile
+    }
+    assert {r["entered_at"] for r in got} == {AS_OF}
+
+
+def test_nothing_is_later_than_as_of(built: Built) -> None:
+    for relation in ("profile_features", "identifier_daily", "profile_daily"):
+        for row in support.read(built.settings, relation, "1"):
+            for name, value in row.items():
+                if isinstance(value, datetime) and name != "as_of":
+                    assert value < AS_OF, (relation, name)
