@@ -26,7 +26,8 @@ from sandbox.shop import (
     shop_columns,
 )
 from sandbox.truth import write_truth
-from sandbox.visits import (
+from sandbox.arrays import Ints
+from sandbox.visits import LOGGED_IN, LOGS_IN, Outcome, Sessions, Views, cut, draw_outcome, draw_sessions, draw_staples, draw_views
     LOGGED_IN,
     LOGS_IN,
     cut,
@@ -74,7 +75,7 @@ def generate(out_dir: Path, config: SandboxConfig | None = None, on_progress: Pr
 
     say("orders")
     done = laid.kind == ORDER
-    web = _web_sales(sessions.person[laid.session[done]], laid.at[done], laid.reference[done], views, outcome)
+    web = _web_sales(sessions, laid.session[done], laid.at[done], laid.reference[done], views, outcome)
     n_pos = round(len(web) * config.pos_orders_per_web_order)
     n_test = round(len(web) * config.test_order_rate)
     sales = concat_sales(
@@ -140,7 +141,7 @@ def write_contacts(
     return identifiers
 
 
-def _web_sales(person: np.ndarray, at: np.ndarray, order: np.ndarray, views, outcome) -> Sales:
+def _web_sales(sessions: Sessions, session: Ints, at: Ints, order: Ints, views: Views, outcome: Outcome) -> Sales:
     """The orders of the sessions, in their own numbering, with what lay in the cart as lines."""
     n = len(order)
     by_order = np.empty(n, dtype=np.int64)
@@ -148,6 +149,14 @@ def _web_sales(person: np.ndarray, at: np.ndarray, order: np.ndarray, views, out
     in_order = outcome.order[views.session]
     bought = np.flatnonzero(views.is_added & (in_order >= 0))
     no = np.zeros(n, dtype=bool)
+    visit = session[by_order]
     return Sales(
-        person[by_order], at[by_order], no, no, in_order[bought], views.product[bought], views.quantity[bought]
+        person=sessions.person[visit],
+        at=at[by_order],
+        entered_at=sessions.start[visit],
+        is_pos=no,
+        is_test=no,
+        line_order=in_order[bought],
+        line_product=views.product[bought],
+        line_quantity=views.quantity[bought],
     )

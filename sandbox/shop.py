@@ -44,6 +44,8 @@ class Sales:
     person: Ints
     """-1: nobody known (an anonymous buyer at the till)."""
     at: Ints
+    entered_at: Ints
+    """When the visit began: whoever had no account then buys as a guest."""
     is_pos: Bools
     is_test: Bools
     line_order: Ints
@@ -78,7 +80,7 @@ def draw_pos_sales(
     fallback = int(np.argmin(catalogue.launched))
     product = np.where(usable, product, fallback)
     none = np.zeros(n, dtype=bool)
-    return Sales(np.where(known, person, -1), at, ~none, none, line_order, product, rng.geometric(0.8, len(buyer)))
+    return Sales(np.where(known, person, -1), at, at, ~none, none, line_order, product, rng.geometric(0.8, len(buyer)))
 
 
 def draw_test_sales(config: SandboxConfig, period: Period, catalogue: Catalogue, n: int) -> Sales:
@@ -87,13 +89,13 @@ def draw_test_sales(config: SandboxConfig, period: Period, catalogue: Catalogue,
     at = period.start + (rng.random(n) * period.length).astype(np.int64)
     product = rng.integers(0, catalogue.n, n)
     yes = np.ones(n, dtype=bool)
-    return Sales(np.full(n, -1), at, ~yes, yes, np.arange(n), product, np.ones(n, dtype=np.int64))
+    return Sales(np.full(n, -1), at, at, ~yes, yes, np.arange(n), product, np.ones(n, dtype=np.int64))
 
 
 def concat_sales(parts: list[Sales]) -> Sales:
     """All sales, one after another."""
     offsets = np.cumsum([0, *(len(part) for part in parts[:-1])])
-    fields = ("person", "at", "is_pos", "is_test", "line_product", "line_quantity")
+    fields = ("person", "at", "entered_at", "is_pos", "is_test", "line_product", "line_quantity")
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in fields}
     lines = [part.line_order + offset for part, offset in zip(parts, offsets, strict=True)]
     return Sales(line_order=np.concatenate(lines), **joined)
@@ -169,12 +171,13 @@ def shop_columns(
     source = np.concatenate([np.arange(n), origin])
     is_return = np.arange(len(source)) >= n
     at = np.concatenate([sales.at, returned_at[origin]])
+    entered_at = sales.entered_at[source]
     ids = pa.concat_arrays([order_ids, back_ids])
     original = pa.concat_arrays([pa.nulls(n, pa.string()), keep(pick(order_ids, origin), named)])
     person = sales.person[source]
     known = np.where(person >= 0, person, 0)
-    has_account = (person >= 0) & (people.account_at[known] <= at)
-    has_customer = (person >= 0) & (people.customer_at[known] <= at)
+    has_account = (person >= 0) & (people.account_at[known] <= entered_at)
+    has_customer = (person >= 0) & (people.customer_at[known] <= entered_at)
     guest = (person >= 0) & ~has_account & ~sales.is_pos[source]
     cancelled = np.where(is_return, NEVER, cancelled_at[source])
     columns = {

@@ -209,7 +209,8 @@ def cut(config: SandboxConfig, sessions: Sessions, views: Views, outcome: Outcom
     """The first sessions whose events reach the configured count, and what belongs to them."""
     n = len(sessions)
     per_session = sessions.n_pages + np.bincount(views.session, 1 + views.is_added, n).astype(np.int64)
-    per_session += outcome.has_checkout + (outcome.order >= 0) + sessions.wants_demo + (sessions.login == LOGS_IN)
+    for once in (outcome.has_checkout, outcome.order >= 0, sessions.wants_demo, sessions.login == LOGS_IN):
+        per_session += once
     count = int(np.searchsorted(np.cumsum(per_session), config.n_web_events, side="left")) + 1
     inside = views.session < count
     kept = Views(views.session[inside], views.product[inside], views.is_added[inside], views.quantity[inside])
