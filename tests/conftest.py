@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,3 +38,36 @@ def shared_dir() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def built_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The small store after a full refresh: loaded, checked, built, trained and scored, ready to sync.
+
+    Built once for the whole run (about a minute): whoever writes takes `own_copy`.
+    """
+    from cli import pipeline
+    from sandbox.config import SandboxConfig
+    from sandbox.generate import generate
+
+    settings = Settings(home=tmp_path_factory.mktemp("built"), target="prod", lock_timeout_seconds=60)
+    store = generate(settings.home / "files", SandboxConfig(n_contacts=800, n_web_events=30_000))
+    pipeline.load_files(settings, store.manifest_path)
+    pipeline.load_truth(settings, store.out_dir)
+    pipeline.check_loads(settings)
+    pipeline.pin(settings, store.as_of)
+    pipeline.normalize(settings)
+    pipeline.build_models(settings, "before_ml")
+    for job in pipeline.JOBS:
+        pipeline.train(settings, job)
+    pipeline.build_models(settings, "after_ml")
+    pipeline.check_activation(settings)
+    return settings
+
+
+@pytest.fixture
+def own_copy(built_settings: Settings, tmp_path: Path) -> Settings:
+    """A copy of the built store that a test may change."""
+    home = tmp_path / "home"
+    shutil.copytree(built_settings.home, home)
+    return built_settings.model_copy(update={"home": home})
