@@ -114,7 +114,7 @@ def prediction_rows(data: Interactions, best: Candidates, run: registry.ModelRun
         {
             "profile_id": encoded(best.profile, data.profile_ids.tolist()),
             "product_id": encoded(best.product, data.product_ids.tolist()),
-            "rank": pa.array(best.rank, pa.int32()),
+            "rank": pa.array(best.rank, pa.int64()),
             "score": pa.array(best.score.astype(np.float64)),
             "reason": encoded(inverse, texts),
             "model_version": pa.array([run.model_version] * n, pa.string()),

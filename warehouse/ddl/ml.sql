@@ -27,7 +27,7 @@ create table if not exists {ml_schema}.calibration (
 create table if not exists {ml_schema}.recommendation_candidates (
     profile_id text not null,
     product_id text not null,
-    rank integer not null,
+    rank bigint not null,
     score double precision not null,
     reason text not null,
     model_version varchar(120) not null,
