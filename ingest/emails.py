@@ -77,7 +77,7 @@ def normalize_email(raw: str, *, lower_local: bool = True, strip_plus: bool = Fa
     if not text:
         return Email(None, False, "empty")
     try:
-        parsed = validate_email(text, check_deliverability=False)
+        parsed = validate_email(text, check_deliverability=False, strict=True)
     except (EmailNotValidError, UnicodeError, ValueError) as error:
         return Email(None, False, _reason(str(error)))
     local = parsed.local_part

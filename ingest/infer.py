@@ -14,7 +14,8 @@ _CANDIDATES = ("bigint", "double precision", "timestamp", "boolean")
 def infer(con: duckdb.DuckDBPyConnection, table: str, opened: Opened, fmt: TextFormat) -> TableContract:
     """Types of a typed file as they are; of a text file the narrowest type that all of its values have.
 
-    A column is text if any value begins with a zero that a number would lose ('00123' is an id), and if it is empty.
+    A column is text if any value begins with a zero or plus that a number would lose ('00123' is an id, '+44…' a
+    telephone), and if it is empty.
     """
     types = {name: portable(kind) for name, kind in opened.columns.items()}
     if not opened.is_typed:
@@ -32,7 +33,7 @@ def _from_values(con: duckdb.DuckDBPyConnection, opened: Opened, fmt: TextFormat
     for expression in opened.expressions.values():
         value = present(expression, "varchar", "bigint")
         picks.append(f"count(*) filter (where {value})")
-        picks.append(f"count(*) filter (where regexp_matches(trim({expression}), '^[+-]?0[0-9]'))")
+        picks.append(f"count(*) filter (where regexp_matches(trim({expression}), '^([+]|-?0[0-9])'))")
         for candidate in _CANDIDATES:
             cast = text_cast(expression, candidate, fmt)
             if candidate == "boolean":

@@ -33,9 +33,11 @@ def normalize_phone(raw: str, *, country_code: str | None = None) -> Phone:
         return Phone(None, False, "empty")
     if not _ALLOWED.fullmatch(text):
         return Phone(None, False, "characters that no number has")
+    text = "".join(str(unicodedata.digit(char)) if char.isdecimal() else char for char in text)
     international = text.startswith(("+", "00"))
     # '+44 (0)20 …': the zero in brackets is dialled at home only
-    digits = re.sub(r"\D", "", text.replace("(0)", "") if international else text)
+    shown = text.replace("(0)", "") if international else text
+    digits = re.sub(r"\D", "", shown)
     if text.startswith("00"):
         digits = digits.removeprefix("00")
     if not international:
