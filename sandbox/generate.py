@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sandbox.arrays import Ints
 from sandbox.catalogue import Catalogue, Chooser, draw_catalogue
 from sandbox.config import SandboxConfig
 from sandbox.contacts import Identifiers, crm_columns, customer_columns, signup_columns
@@ -26,10 +27,12 @@ from sandbox.shop import (
     shop_columns,
 )
 from sandbox.truth import write_truth
-from sandbox.arrays import Ints
-from sandbox.visits import LOGGED_IN, LOGS_IN, Outcome, Sessions, Views, cut, draw_outcome, draw_sessions, draw_staples, draw_views
+from sandbox.visits import (
     LOGGED_IN,
     LOGS_IN,
+    Outcome,
+    Sessions,
+    Views,
     cut,
     draw_outcome,
     draw_sessions,
