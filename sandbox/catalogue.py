@@ -15,6 +15,8 @@ from sandbox.period import Period
 
 N_BANDS = 3
 N_STYLES = 5
+UNSHOWN = 1e-9
+"""Popularity of what is sold but not shown (postage and the like)."""
 _STYLE_PULL = 6.0
 """How much likelier a person views a product of their own style than one of another."""
 
@@ -42,6 +44,13 @@ class Catalogue:
     def n(self) -> int:
         """Number of products."""
         return len(self.ids)
+
+    def shown(self, category: int) -> Ints:
+        """Products of a category that the shop shows; all that it shows where the category has none."""
+        browsable = self.popularity > UNSHOWN
+        inside = np.flatnonzero((self.category == category) & browsable)
+        inside = inside if len(inside) else np.flatnonzero(browsable)
+        return inside if len(inside) else np.arange(self.n)
 
     def version(self, product: Ints, at: Ints) -> Ints:
         """Index of the version in force per (product, instant); before the first one, the first."""
@@ -129,8 +138,7 @@ class Chooser:
         edges, products = [], []
         group = 0
         for category in range(len(catalogue.categories)):
-            inside = np.flatnonzero(catalogue.category == category)
-            inside = inside if len(inside) else np.arange(catalogue.n)
+            inside = catalogue.shown(category)
             for own_band in range(N_BANDS):
                 for own_style in range(N_STYLES):
                     pull = np.where(catalogue.style[inside] == own_style, _STYLE_PULL, 1.0)

@@ -125,9 +125,9 @@ def draw_campaigns(config: SandboxConfig, period: Period, catalogue: Catalogue) 
     topic = rng.integers(0, len(catalogue.categories), len(plan))
     products = np.zeros((len(plan), N_LINKS - 1), dtype=np.int64)
     for i, (at, category) in enumerate(zip(send_at.tolist(), topic.tolist(), strict=True)):
-        inside = np.flatnonzero((catalogue.category == category) & (catalogue.launched <= at))
-        if not len(inside):
-            inside = np.flatnonzero(catalogue.launched <= max(at, int(catalogue.launched.min())))
+        inside = catalogue.shown(category)
+        launched = inside[catalogue.launched[inside] <= at]
+        inside = launched if len(launched) else inside
         weight = catalogue.popularity[inside] / catalogue.popularity[inside].sum()
         products[i] = rng.choice(inside, N_LINKS - 1, replace=len(inside) < N_LINKS - 1, p=weight)
     ids = [f"{'nl' if kind == 0 else 'news'}-{i + 1:03d}" for i, kind in enumerate(purpose.tolist())]

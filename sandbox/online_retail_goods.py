@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from sandbox import pools
 from sandbox.arrays import DAY, WEEK, Ints, pc, stream
-from sandbox.catalogue import N_STYLES, Catalogue, draw_versions
+from sandbox.catalogue import N_STYLES, UNSHOWN, Catalogue, draw_versions
 from sandbox.config import SandboxConfig
 from sandbox.online_retail_read import OrderRows
 from sandbox.period import Period
@@ -77,7 +77,7 @@ def real_catalogue(config: SandboxConfig, period: Period, rows: OrderRows) -> tu
         images=[f"{pools.IMAGE_URL}/{slug}.jpg" for slug in slugs],
         category=np.array([category_of(name) for name in names], dtype=np.int64),
         style=rng.integers(0, N_STYLES, n),
-        popularity=np.where(goods & (price > 0), sold, 1e-9),
+        popularity=np.where(goods & (price > 0), sold, UNSHOWN),
         launched=launched,
         currency="GBP",
         version_product=versions[0],

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from sandbox import pools
 from sandbox.arrays import DAY, HOUR, MINUTE, NEVER, Bools, Floats, Ints, choose, expand, merge, numbered, pick, stream
-from sandbox.catalogue import Catalogue, Chooser
+from sandbox.catalogue import UNSHOWN, Catalogue, Chooser
 from sandbox.config import SandboxConfig
 from sandbox.online_retail_read import OrderRows
 from sandbox.people import People, draw_people
@@ -142,7 +142,7 @@ def _rhythm(period: Period, invoices: Invoices, sales: Ints, k: int, arrives: In
 def _tastes(rows: OrderRows, invoices: Invoices, catalogue: Catalogue, product: Ints, k: int) -> Floats:
     """(customers x categories): shares of a customer's lines, shrunk towards everybody's."""
     buyer = invoices.customer[invoices.of_row]
-    used = np.flatnonzero((buyer >= 0) & (rows.quantity > 0) & (catalogue.popularity[product] > 1e-6))
+    used = np.flatnonzero((buyer >= 0) & (rows.quantity > 0) & (catalogue.popularity[product] > UNSHOWN))
     n_categories = len(catalogue.categories)
     counts = np.zeros((k, n_categories))
     np.add.at(counts, (buyer[used], catalogue.category[product[used]]), 1.0)
@@ -215,7 +215,7 @@ def purchase_visits(
     seen = np.where(other, strange, seen)
     added = is_order[session] | (rng.random(len(session)) < 0.06)
     launched = catalogue.launched[seen] <= start[session]
-    proper = (catalogue.popularity[seen] > 1e-6) & launched
+    proper = (catalogue.popularity[seen] > UNSHOWN) & launched
     views = Views(session[proper], seen[proper], added[proper], rng.geometric(0.5, int(proper.sum())).clip(1, 12))
 
     draw = rng.random(n)

@@ -185,8 +185,7 @@ def _evergreen(catalogue: Catalogue) -> Ints:
     """Per category the most popular product among those launched first."""
     best = np.zeros(len(catalogue.categories), dtype=np.int64)
     for category in range(len(best)):
-        inside = np.flatnonzero(catalogue.category == category)
-        inside = inside if len(inside) else np.arange(catalogue.n)
+        inside = catalogue.shown(category)
         oldest = inside[catalogue.launched[inside] == catalogue.launched[inside].min()]
         best[category] = oldest[np.argmax(catalogue.popularity[oldest])]
     return best
