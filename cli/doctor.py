@@ -163,7 +163,7 @@ def _warehouse(settings: Settings) -> Iterator[Finding]:
     storage = int.from_bytes(header[12:20], "little")
     try:
         with duckdb.connect(str(path), read_only=True) as con:
-            con.execute("select 1").fetchall()
+            tables = con.execute("select count(*) from duckdb_tables()").fetchall()[0][0]
     except duckdb.IOException as error:
         if "lock" in str(error).lower():
             yield Finding("ok", "warehouse", f"{size:,.0f} MB, storage version {storage}; being written to right now")
@@ -176,7 +176,7 @@ def _warehouse(settings: Settings) -> Iterator[Finding]:
         todo = "restore the last backup with `mailwright restore`"
         yield Finding("fail", "warehouse", f"DuckDB {duckdb.__version__} cannot read {path}: {reason}", todo)
     else:
-        text = f"{size:,.0f} MB, storage version {storage}, readable by DuckDB {duckdb.__version__}"
+        text = f"{tables} tables, {size:,.0f} MB, storage version {storage}, readable by DuckDB {duckdb.__version__}"
         yield Finding("ok", "warehouse", text)
 
 

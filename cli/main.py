@@ -43,7 +43,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         with _terminate_like_ctrl_c():
             code = typer.main.get_command(app).main(list(argv), prog_name="mailwright", standalone_mode=False)
-            return code if isinstance(code, int) else 0
+        if code == INTERRUPTED:  # Typer turns Ctrl-C into this
+            raise KeyboardInterrupt
+        return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         _tell(
             "Interrupted. What was committed stays; what was half-done rolls back. The same command may be run again."

@@ -14,7 +14,7 @@ from cli.redact import redact
 from cli.report.sync_view import latency_text
 from cli.session import AsOfOption, HomeOption, JsonOption, TargetOption, open_session
 from cli.teach import add_command
-from warehouse.errors import RetriableError
+from warehouse.errors import RefusedError, RetriableError
 
 SyncArgument = Annotated[str, typer.Argument(metavar="[SYNC]", help="Name of a declared sync.")]
 AllowSchemaOption = Annotated[
@@ -51,6 +51,8 @@ def plan_command(
     session = open_session(ctx, home, target, as_json, as_of=as_of)
     from cli import pipeline
 
+    if as_of and allow_schema is None:
+        allow_schema = session.settings.schema  # a look at the past is what was asked for
     with session.out.step("Plan") as step:
         plan = pipeline.plan_sync(session.settings, sync, **_options(allow_schema, override), on_line=step.detail)
     data = plan.to_dict()
@@ -82,6 +84,12 @@ def sync_command(
     [bold]Exit codes[/bold]: 0 confirmed, or nothing to do · 2 unknown sync, wrong key · 4 refused · 5 ESP unreachable
     """
     session = open_session(ctx, home, target, as_json, as_of=as_of)
+    for schema in (session.settings.schema, allow_schema or ""):
+        if schema.startswith("asof_"):
+            raise RefusedError(
+                f"Schema '{schema}' is a look at the past: it is never synced.",
+                todo="`mailwright plan --as-of` shows what would have been sent; to send, build production",
+            )
     from cli import pipeline
 
     with session.out.step("Plan" if dry_run else "Sync") as step:

@@ -79,7 +79,7 @@ QUERIES: dict[str, str] = {
         from (
             -- from the catalogue, so that a segment without anybody is shown too
             select substr(table_name, 5) as name from information_schema.tables
-            where table_schema = '{schema}' and table_name like 'seg\_%' escape '\'
+            where table_schema = '{schema}' and substr(table_name, 1, 4) = 'seg_'
         ) as segments
         left join {schema}.segment_memberships as memberships on segments.name = memberships.segment_name
         left join {schema}.sync_mailchimp__members as members on memberships.profile_id = members.profile_id

@@ -1,0 +1,141 @@
+"""Every way in which a command can end: one message, the right exit code, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cli import pipeline
+from tests.cli.conftest import Outcome, command_line
+from warehouse.lock import writer_lock
+from warehouse.settings import PROJECT_DIR, Settings
+
+Call = Callable[..., Outcome]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["lode"], "Did you mean 'load'?"),
+        (["load"], "Missing argument"),
+        (["load", "x", "--tabel", "y"], "--tabel"),
+        (["--target", "production", "status"], "production"),
+        (["train", "--job", "oracle"], "oracle"),
+        (["build", "--stage", "before_ml", "--train"], "--stage"),
+    ],
+)
+def test_wrong_usage_says_what_and_how(mailwright: Call, args: list[str], said: str) -> None:
+    outcome = mailwright(*args)
+    assert outcome.code == 2
+    assert said in outcome.stderr
+    assert "What to do" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert outcome.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["status", "plan", "sync"])
+def test_without_a_warehouse_a_reader_says_how_to_get_one(mailwright: Call, command: str, tmp_path: Path) -> None:
+    outcome = mailwright("--target", "prod", command)
+    assert outcome.code in {2, 3}
+    assert "Traceback" not in outcome.stderr
+    assert not (tmp_path / "home" / "warehouse.duckdb").exists() or command != "status"
+
+
+def test_a_wrong_path_is_named(mailwright: Call, tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text("order_id\n1\n", encoding="utf-8")
+    outcome = mailwright("load", tmp_path / "order.csv")
+    assert outcome.code == 3
+    assert str(tmp_path / "order.csv") in outcome.stderr
+    assert "Did you mean 'orders.csv'?" in outcome.stderr
+
+
+def test_a_wrong_instant_is_a_message(mailwright: Call) -> None:
+    outcome = mailwright("build", "--as-of", "yesterday")
+    assert outcome.code == 3
+    assert "2011-09-01" in outcome.stderr  # how to write it
+
+
+def test_a_wrong_variable_is_named(mailwright: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILWRIGHT_THREADS", "many")
+    outcome = mailwright("doctor")
+    assert outcome.code == 2
+    assert "MAILWRIGHT_THREADS" in outcome.stderr
+
+
+@pytest.mark.parametrize("extra", [[], ["--allow-schema", "asof_20110901"]])
+def test_the_past_is_never_synced(mailwright: Call, extra: list[str]) -> None:
+    outcome = mailwright("--target", "prod", "sync", "--as-of", "2011-09-01", *extra)
+    assert outcome.code == 4
+    assert "asof_20110901" in outcome.stderr
+
+
+def test_a_schema_of_ones_own_is_not_synced(mailwright: Call) -> None:
+    outcome = mailwright("--target", "dev", "sync")
+    assert outcome.code == 4
+    assert "production" in outcome.stderr
+
+
+def test_our_own_mistakes_go_to_a_log(mailwright: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MAILCHIMP_API_KEY", "0123456789abcdef-us7")
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("row of jane.doe@example.org with key 0123456789abcdef-us7")
+
+    monkeypatch.setattr(pipeline, "load_files", fail)
+    outcome = mailwright("load", tmp_path)
+    assert outcome.code == 1
+    assert "ZeroDivisionError" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    (log,) = (tmp_path / "home" / "logs").glob("error-*.log")
+    assert str(log) in outcome.stderr
+    text = log.read_text(encoding="utf-8")
+    assert "Traceback" in text
+    for output in (outcome.stderr, text):
+        assert "jane.doe" not in output
+        assert "0123456789abcdef" not in output
+
+
+def test_a_failure_is_json_too(mailwright: Call) -> None:
+    outcome = mailwright("status", "--json")
+    assert outcome.code == 3
+    assert outcome.document["ok"] is False
+    assert outcome.document["exit_code"] == 3
+    assert outcome.document["error"]["kind"] == "DataError"
+    assert outcome.document["error"]["todo"]
+    assert outcome.stderr.startswith("Error: ")
+
+
+def test_codes_reach_the_shell(in_shell: Call) -> None:
+    assert in_shell("load", "/nowhere/at/all.csv").code == 3
+    assert in_shell("nonsense").code == 2
+    assert in_shell("--version").stdout.startswith("mailwright ")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_interrupted_while_it_waits(settings: Settings, tmp_path: Path, how: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM end a command in the same orderly way."""
+    file = tmp_path / "things.csv"
+    file.write_text("thing_id\n1\n", encoding="utf-8")
+    with writer_lock(settings, "a test"):
+        process = subprocess.Popen(
+            command_line("--home", settings.home, "load", file),
+            cwd=PROJECT_DIR,
+            env=dict(os.environ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "Waiting for the warehouse" in line:
+                break
+        process.send_signal(how)
+        _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted" in rest
+    assert "Traceback" not in rest
