@@ -10,12 +10,12 @@ import itertools
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from tests.dbt.features_data import Rows, local_date
+from tests.dbt.features_data import local_date
 
 WINDOWS = (7, 30, 90, 365)
 MICROSECOND = timedelta(microseconds=1)
@@ -27,7 +27,7 @@ def day_of(cutoff: datetime) -> date:
     return local_date(cutoff - MICROSECOND)
 
 
-def features(rows: Rows, profile_id: str, cutoff: datetime) -> Row | None:
+def features(rows: Mapping[str, list[Row]], profile_id: str, cutoff: datetime) -> Row | None:
     """Every feature of a profile as of a cut-off; None if no identifier of it was known by then."""
     links = [r for r in rows["int_identity__identifier_profiles"] if r["profile_id"] == profile_id]
     links = [r for r in links if r["linked_at"] < cutoff]
@@ -166,7 +166,9 @@ def rfm(today: list[Row]) -> dict[str, tuple[int, int, int]]:
     }
 
 
-def segments(rows: Rows, today: list[Row], cells: dict[str, str], as_of: datetime) -> set[tuple[str, str]]:
+def segments(
+    rows: Mapping[str, list[Row]], today: list[Row], cells: dict[str, str], as_of: datetime
+) -> set[tuple[str, str]]:
     """(profile, segment) of everybody; `cells` maps a profile to its RFM cell."""
     out: set[tuple[str, str]] = set()
     on = day_of(as_of)
@@ -210,7 +212,7 @@ def segments(rows: Rows, today: list[Row], cells: dict[str, str], as_of: datetim
     return out
 
 
-def recommendations(rows: Rows, as_of: datetime) -> dict[str, list[tuple[str, str]]]:
+def recommendations(rows: Mapping[str, list[Row]], as_of: datetime) -> dict[str, list[tuple[str, str]]]:
     """Up to three (product, rung) for each profile with an address."""
     on = day_of(as_of)
     lines = [r for r in rows["fct_order_lines"] if r["net_quantity"] > 0]
@@ -268,7 +270,7 @@ def recommendations(rows: Rows, as_of: datetime) -> dict[str, list[tuple[str, st
     return out
 
 
-def subscribers(rows: Rows, today: list[Row]) -> dict[str, tuple[str, str]]:
+def subscribers(rows: Mapping[str, list[Row]], today: list[Row]) -> dict[str, tuple[str, str]]:
     """hash of the address → (profile that lends its data, verdict of the address)."""
     activity = {f["profile_id"]: f["last_human_activity_at"] or datetime(1, 1, 1) for f in today}
     verdict_of = {

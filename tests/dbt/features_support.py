@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,15 @@ OWN_MODELS: Sequence[str] = (
 )
 
 
+@dataclass(frozen=True)
+class Built:
+    """One build, what went in, and today's features by the oracle."""
+
+    settings: Settings
+    rows: Mapping[str, list[dict[str, Any]]]
+    today: list[dict[str, Any]]
+
+
 def names(relation: str) -> list[str]:
     """Column names of an upstream relation."""
     depth, start, found = 0, 0, []
@@ -109,11 +119,18 @@ def write(settings: Settings, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -
                 con.executemany(f'insert into "{schema}"."{name}" values ({marks})', values)
 
 
-def dbt(settings: Settings, *args: str, variables: Mapping[str, Any] | None = None) -> str:
-    """Run dbt on the project; its output. Fails the test, with that output, if dbt does."""
+def dbt(
+    settings: Settings,
+    *args: str,
+    variables: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    project: Path = PROJECT_DIR / "dbt_project",
+    fails: bool = False,
+) -> str:
+    """Run dbt on the project; its output. The test fails, with it, if dbt does (or, with `fails`, does not)."""
     command = [
         dbt_executable(), "--no-use-colors", *args,
-        "--project-dir", str(PROJECT_DIR / "dbt_project"), "--profiles-dir", str(PROJECT_DIR / "dbt_project"),
+        "--project-dir", str(project), "--profiles-dir", str(project),
         "--target", settings.target,
         "--target-path", str(settings.home / "dbt"), "--log-path", str(settings.home / "dbt"),
     ]  # fmt: skip
@@ -121,13 +138,13 @@ def dbt(settings: Settings, *args: str, variables: Mapping[str, Any] | None = No
         command += ["--vars", json.dumps(variables)]
     result = subprocess.run(
         command,
-        env={**os.environ, **dbt_environment(settings)},
+        env={**os.environ, **dbt_environment(settings), **(environment or {})},
         capture_output=True,
         text=True,
         timeout=600,
         check=False,
     )
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert (result.returncode != 0) == fails, result.stdout + result.stderr
     return result.stdout
 
 

@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import pytest
-
 from tests.dbt import features_oracle as oracle
 from tests.dbt import features_support as support
-from tests.dbt.features_data import AS_OF, ZONE, Rows, draw, local_date, local_midnight
-from warehouse.settings import Settings
-
-
-@dataclass(frozen=True)
-class Built:
-    """One build, what went in, and today's features by the oracle."""
-
-    settings: Settings
-    rows: Rows
-    today: list[dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    settings = support.new_settings(tmp_path_factory.mktemp("features"))
-    rows = draw()
-    support.write(settings, rows)
-    support.build(settings, variables={"business_time_zone": ZONE})
-    found = (oracle.features(rows, p["profile_id"], AS_OF) for p in rows["dim_profiles"])
-    return Built(settings, rows, [feature for feature in found if feature])
+from tests.dbt.features_data import AS_OF, local_date, local_midnight
+from tests.dbt.features_support import Built
 
 
 def assert_same(got: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:

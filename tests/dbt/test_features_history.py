@@ -1,0 +1,95 @@
+"""Histories: who entered and left what, kept over builds and never rebuilt."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.dbt import features_support as support
+from tests.dbt.features_data import AS_OF, ZONE
+from tests.dbt.features_support import Built
+from warehouse.settings import Settings
+
+HISTORIES = ("segment_membership_history", "lifecycle_transitions")
+
+
+@pytest.fixture
+def settings(built: Built) -> Iterator[Settings]:
+    """The shared build, put back afterwards."""
+    path = built.settings.warehouse_path
+    aside = path.with_suffix(".aside")
+    shutil.copy(path, aside)
+    yield built.settings
+    shutil.move(aside, path)
+
+
+def run(settings: Settings, *statements: str, full_refresh: bool = False, fails: bool = False) -> str:
+    """Change what stands upstream of the histories, then build them alone."""
+    with duckdb.connect(str(settings.warehouse_path)) as con:
+        for statement in statements:
+            con.execute(statement)
+    refresh = ["--full-refresh"] if full_refresh else []
+    zone = {"business_time_zone": ZONE}
+    return support.dbt(settings, "run", *refresh, "--select", *HISTORIES, variables=zone, fails=fails)
+
+
+def clock(days: int) -> list[str]:
+    """Statements that move the clock to so many days after AS_OF."""
+    return [
+        f"update analytics.{table} set as_of = timestamp '{AS_OF + timedelta(days=days)}'"
+        for table in ("clock", "segment_memberships", "lifecycle_stages")
+    ]
+
+
+def history(settings: Settings) -> list[tuple[Any, ...]]:
+    return [tuple(r.values()) for r in support.read(settings, HISTORIES[0], "profile_id, segment_name, entered_at")]
+
+
+def transitions(settings: Settings) -> list[tuple[Any, ...]]:
+    return [tuple(r.values()) for r in support.read(settings, HISTORIES[1], "profile_id, vocabulary, transitioned_at")]
+
+
+def test_histories_over_builds(settings: Settings) -> None:
+    first, first_stages = history(settings), transitions(settings)
+    assert first
+    assert all(entered_at == AS_OF and left_at is None for _, _, entered_at, left_at in first)
+    leaver, stayer = [who for who, segment, *_ in first if segment == "lapsed"][:2]
+    leave = f"delete from analytics.segment_memberships where profile_id = '{leaver}' and segment_name = 'lapsed'"
+    enter = "insert into analytics.segment_memberships select 'newcomer', 'lapsed', max(as_of) from analytics.clock"
+    stage = f"update analytics.lifecycle_stages set customer_stage = 'repeat_buyer' where profile_id = '{leaver}'"
+
+    # a day later, one leaves, one enters, one moves; but also somebody by mistake
+    mistake = f"delete from analytics.segment_memberships where profile_id = '{stayer}' and segment_name = 'lapsed'"
+    run(settings, leave, enter, mistake, stage, *clock(1))
+    later = AS_OF + timedelta(days=1)
+    assert (stayer, "lapsed", AS_OF, later) in history(settings)
+
+    # which a second build at that as_of takes back; a full refresh refreshes no history
+    mend = f"insert into analytics.segment_memberships select '{stayer}', 'lapsed', max(as_of) from analytics.clock"
+    run(settings, mend, full_refresh=True)
+    changed = set(history(settings)) ^ set(first)
+    assert changed == {
+        (leaver, "lapsed", AS_OF, None),
+        (leaver, "lapsed", AS_OF, later),
+        ("newcomer", "lapsed", later, None),
+    }
+    moved = set(transitions(settings)) ^ set(first_stages)
+    assert moved == {(leaver, "customer_stage", "lapsed_customer", "repeat_buyer", later)}
+
+    # she comes back: a second row
+    again = f"insert into analytics.segment_memberships select '{leaver}', 'lapsed', max(as_of) from analytics.clock"
+    run(settings, *clock(2), again)
+    mine = [row for row in history(settings) if row[:2] == (leaver, "lapsed")]
+    assert mine == [(leaver, "lapsed", AS_OF, later), (leaver, "lapsed", AS_OF + timedelta(days=2), None)]
+
+    # the past is not rewritten
+    before = (history(settings), transitions(settings))
+    output = run(settings, *clock(-1), fails=True)
+    assert "already holds" in output
+    assert "mailwright build --as-of" in output
+    assert (history(settings), transitions(settings)) == before
