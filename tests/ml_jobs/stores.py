@@ -204,13 +204,8 @@ def insert_views(settings: Settings, profiles: np.ndarray, products: np.ndarray,
     )
 
 
-def planted_tastes(settings: Settings, as_of: datetime, n_people: int = 400, seed: int = 7) -> None:
-    """Four tastes of 25 products; people stay with theirs nine times in ten; one best seller for all; no repeats.
-
-    So popularity finds the best seller alone, own frequency nothing, and item-to-item the taste.
-    """
-    new_store(settings, as_of)
-    rng = np.random.default_rng(seed)
+def plant_catalogue(settings: Settings) -> None:
+    """A hundred products in stock."""
     insert_rows(
         settings,
         "dim_products",
@@ -222,6 +217,16 @@ def planted_tastes(settings: Settings, as_of: datetime, n_people: int = 400, see
             "is_product": [True] * 100,
         },
     )
+
+
+def planted_tastes(settings: Settings, as_of: datetime, n_people: int = 400, seed: int = 7) -> None:
+    """Four tastes of 25 products; people stay with theirs nine times in ten; one best seller for all; no repeats.
+
+    So popularity finds the best seller alone, own frequency nothing, and item-to-item the taste.
+    """
+    new_store(settings, as_of)
+    rng = np.random.default_rng(seed)
+    plant_catalogue(settings)
     people, items, days = [], [], []
     for person in range(n_people):
         taste = person % 4

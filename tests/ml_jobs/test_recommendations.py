@@ -95,6 +95,24 @@ def test_who_only_viewed_gets_what_they_viewed(tastes: tuple[Settings, job.JobRe
     assert stores.query(settings, sql) == [("p030", "viewed before")]
 
 
+def test_views_alone_reveal_a_taste(settings: Settings) -> None:
+    """People without any purchase before T: what they viewed beats what is popular."""
+    stores.new_store(settings, AS_OF)
+    stores.plant_catalogue(settings)
+    rng = np.random.default_rng(2)
+    people = np.repeat([f"v{i:04d}" for i in range(300)], 6)
+    tastes = np.repeat(np.arange(300) % 4, 6) * 25
+    own = np.asarray([f"p{i:03d}" for i in tastes + rng.integers(0, 25, len(tastes))])
+    viewed_at = np.datetime64(AS_OF, "s") - rng.integers(31 * 86_400, 80 * 86_400, len(own)).astype("timedelta64[s]")
+    stores.insert_views(settings, people, own, viewed_at)
+    later = np.asarray([f"p{i:03d}" for i in tastes + rng.integers(0, 25, len(tastes))])
+    bought_at = np.datetime64(AS_OF, "s") - rng.integers(1, 29 * 86_400, len(own)).astype("timedelta64[s]")
+    stores.insert_purchases(settings, people, later, bought_at)
+    metrics = job.train(settings).metrics
+    assert metrics["n_test"] == 300
+    assert metrics["ndcg_at_10"] > 2 * metrics["recent_popularity_ndcg_at_10"]
+
+
 def test_run_is_registered_with_its_baselines(tastes: tuple[Settings, job.JobReport]) -> None:
     settings, report = tastes
     rows = stores.query(
