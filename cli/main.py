@@ -19,6 +19,7 @@ from typing import Any
 
 from cli.redact import redact
 from cli.session import current_session, forget_session
+from cli.trouble import explain
 from warehouse.clock import utcnow
 from warehouse.errors import MailwrightError
 from warehouse.settings import load_settings
@@ -63,7 +64,12 @@ def main(argv: Sequence[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        return _unexpected(error, argv, wants_json, stdout)
+        known = explain(error)
+        if known is None:
+            return _unexpected(error, argv, wants_json, stdout)
+        _tell(f"Error: {known}")
+        kind = type(known).__name__
+        return _json_error(wants_json, stdout, kind, known.what, known.where, known.todo, known.exit_code)
     finally:
         sys.stdout = stdout
 

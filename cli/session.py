@@ -106,3 +106,11 @@ def open_session(
         # whatever a library prints must not get between a machine and the document; `cli.main` puts it back
         sys.stdout = sys.stderr
     return _current
+
+
+def demo_if_alone(settings: Settings) -> Settings:
+    """The demo's installation, if there is nothing else to look at."""
+    demo_home = settings.home / "demo"
+    if not settings.warehouse_path.exists() and (demo_home / "warehouse.duckdb").exists():
+        return load_settings(home=demo_home, target="prod")
+    return settings

@@ -35,8 +35,9 @@ def mailchimp_twin(state: Path, log: Path) -> Iterator[str]:
         process = subprocess.Popen(  # our own arguments
             [
                 sys.executable, "-m", "sandbox.twins.mailchimp",
-                "--port", "0", "--state", str(state), "--api-key", key,
+                "--port", "0", "--state", str(state), "--api-key", key, "--until-stdin-closes",
             ],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -97,5 +98,6 @@ def _end(process: subprocess.Popen[str]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()

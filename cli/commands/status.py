@@ -13,7 +13,7 @@ from rich.text import Text
 from cli.output import count
 from cli.redact import redact
 from cli.report.sync_view import latency_text
-from cli.session import HomeOption, JsonOption, TargetOption, open_session
+from cli.session import HomeOption, JsonOption, TargetOption, demo_if_alone, open_session
 from cli.status import Status, read_status
 from cli.teach import add_command
 
@@ -26,6 +26,8 @@ def status_command(
 ) -> None:
     """Last loads, builds, checks, models and syncs; rejected and doubtful records; the data's age. Changes nothing.
 
+    Where the installation has no warehouse yet but the demo has, the demo's is shown.
+
     [bold]Examples[/bold]
 
       mailwright --target prod status
@@ -34,7 +36,8 @@ def status_command(
     [bold]Exit codes[/bold]: 0 shown · 3 there is no warehouse · 5 warehouse busy
     """
     session = open_session(ctx, home, target, as_json)
-    status = read_status(session.settings)
+    settings = session.settings if session.home_given else demo_if_alone(session.settings)
+    status = read_status(settings)
     session.out.result(status.to_dict(), lambda console: render(console, status))
 
 

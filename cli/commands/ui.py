@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from cli.session import HomeOption, JsonOption, TargetOption, open_session
+from cli.session import HomeOption, JsonOption, TargetOption, demo_if_alone, open_session
 from cli.teach import add_command
 from warehouse.errors import ConfigError, RefusedError
-from warehouse.settings import Settings, load_settings
+from warehouse.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 
@@ -54,14 +54,6 @@ def ui_command(
     )
     os.chdir(settings.project_dir)
     os.execve(command[0], command, environment)  # noqa: S606  # our own arguments
-
-
-def demo_if_alone(settings: Settings) -> Settings:
-    """The demo's installation, if there is nothing else to look at."""
-    demo_home = settings.home / "demo"
-    if not settings.warehouse_path.exists() and (demo_home / "warehouse.duckdb").exists():
-        return load_settings(home=demo_home, target="prod")
-    return settings
 
 
 def ui_environment(settings: Settings) -> dict[str, str]:

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -264,13 +267,22 @@ def create_app(state: Store, faults: Faults | None = None, api_key: str = "twin-
     return door
 
 
+def _end_with_stdin() -> None:
+    """A killed parent cannot end its children, but the system closes its pipes."""
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="A local, simulated Mailchimp for trials and tests.")
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument("--state", type=Path, required=True, help="SQLite file that it keeps its members in")
     parser.add_argument("--api-key", default="twin-us0")
     parser.add_argument("--list-id", default=DEFAULT_LIST)
+    parser.add_argument("--until-stdin-closes", action="store_true", help="end with whoever started it, even if killed")
     options = parser.parse_args(arguments)
+    if options.until_stdin_closes:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     options.state.parent.mkdir(parents=True, exist_ok=True)
     server = socket.create_server(("127.0.0.1", options.port))
     port = server.getsockname()[1]

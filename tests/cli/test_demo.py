@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from cli.demo import DemoConfig, claim_home, demo_settings, make_store
 from cli.twin import mailchimp_twin
 from tests.cli.conftest import Outcome
 from warehouse.errors import DataError, RefusedError, RetriableError
-from warehouse.settings import Settings
+from warehouse.settings import PROJECT_DIR, Settings
 
 Call = Callable[..., Outcome]
 SMALL = DemoConfig(contacts=60, events=600, months=2)
@@ -155,3 +157,32 @@ def test_the_ui_is_this_installations_alone(mailwright: Call, tmp_path: Path) ->
     command = outcome.document["command"]
     assert command[command.index("-h") + 1] == "127.0.0.1"
     assert outcome.document["dagster_home"] == str(tmp_path / "home" / "dagster")
+
+
+def test_the_twin_ends_with_a_killed_parent(tmp_path: Path) -> None:
+    """SIGKILL leaves no time to end a child; the child sees its stdin close."""
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from cli.twin import mailchimp_twin\n"
+        "with mailchimp_twin(Path(sys.argv[1]) / 'state', Path(sys.argv[1]) / 'log') as url:\n"
+        "    print(url, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=PROJECT_DIR, stdout=subprocess.PIPE, text=True, timeout=60
+    )
+    url = done.stdout.strip()
+    assert url.startswith("http://127.0.0.1:")
+
+    def is_there() -> bool:
+        try:
+            httpx.get(url, timeout=1)
+        except httpx.TransportError:
+            return False
+        return True
+
+    for _ in range(600):
+        if not is_there():
+            return
+    pytest.fail("the twin outlived its parent")

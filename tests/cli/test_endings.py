@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from cli import pipeline
@@ -139,3 +142,47 @@ def test_interrupted_while_it_waits(settings: Settings, tmp_path: Path, how: sig
     assert process.returncode == 130
     assert "Interrupted" in rest
     assert "Traceback" not in rest
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 5, "disk is full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), 5, "disk is full"),
+        (duckdb.IOException("Could not write file x: No space left on device"), 5, "disk is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "/somewhere"), 2, "/somewhere"),
+        (duckdb.OutOfMemoryException("failed to allocate"), 5, "MAILWRIGHT_MEMORY_LIMIT"),
+    ],
+)
+def test_the_machines_own_troubles(
+    mailwright: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, code: int, said: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pipeline, "load_files", fail)
+    outcome = mailwright("load", tmp_path)
+    assert outcome.code == code
+    assert said in outcome.stderr
+    assert "What to do" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+def test_a_quota_is_reached_while_loading(tmp_path: Path) -> None:
+    """Files may grow to 256 KiB: the load ends with one message, and without the quota it goes through."""
+    file = tmp_path / "numbers.csv"
+    file.write_text("number_id\n" + "\n".join(str(i * 7919) for i in range(200_000)), encoding="utf-8")
+    arguments = command_line("--home", tmp_path / "home", "load", file, "--json")
+    limited = subprocess.run(
+        ["bash", "-c", 'ulimit -f 256; exec "$@"', "bash", *arguments],
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert limited.returncode in {3, 5}, limited.stderr
+    assert "Traceback" not in limited.stderr
+    assert json.loads(limited.stdout)["ok"] is False
+    free = subprocess.run(arguments, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=120)
+    assert free.returncode == 0, free.stderr
+    assert json.loads(free.stdout)["rows_loaded"] == 200_000

@@ -30,10 +30,8 @@ COMMANDS = (
 def test_help_teaches(mailwright: Call, command: str) -> None:
     outcome = mailwright(command, "--help")
     assert outcome.code == 0
-    for expected in ("Example", "Exit codes", "--json", "--home", "--target", f"mailwright {command}"):
-        assert expected in outcome.stdout.replace("--target prod ", "").replace("--home /srv/mailwright ", "") + (
-            "--target --home" if expected.startswith("--") else ""
-        )
+    for expected in ("Example", "Exit codes", "--json", "--home", "--target"):
+        assert expected in outcome.stdout
 
 
 def test_help_is_light() -> None:
