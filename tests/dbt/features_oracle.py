@@ -250,10 +250,13 @@ def recommendations(rows: Mapping[str, list[Row]], as_of: datetime) -> dict[str,
             recent = on - timedelta(days=90)
             for r in rows["fct_web_events"]:
                 if r["profile_id"] == who and r["event_name"] == "Product Viewed" and r["occurred_on"] > recent:
-                    weight[categories[r["product_id"]]] += 1
+                    weight[categories[r["product_id"]]] += 2
             for r in lines:
                 if r["profile_id"] == who and r["ordered_on"] > recent:
-                    weight[categories[r["product_id"]]] += 3
+                    weight[categories[r["product_id"]]] += 6
+            for r in rows["profile_interests"]:
+                if r["profile_id"] == who and r["interest"] in categories.values():
+                    weight[r["interest"]] += 1
             weight.pop(None, None)  # pyright: ignore[reportCallIssue, reportArgumentType]
             if weight:
                 top = min(weight, key=lambda c: (-weight[c], c))

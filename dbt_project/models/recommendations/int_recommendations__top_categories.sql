@@ -16,7 +16,13 @@ order_lines as (
 
 ),
 
--- a purchase says more about a person than a view
+interests as (
+
+    select * from {{ ref('profile_interests') }}
+
+),
+
+-- a purchase says more about a person than a view, what they do more than what they once stated
 interactions as (
 
     select
@@ -41,19 +47,47 @@ interactions as (
 
 ),
 
-weighted as (
+categories as (
+
+    select distinct category
+    from products
+    where category is not null
+
+),
+
+tastes as (
 
     select
         interactions.profile_id,
         products.category,
-        sum(interactions.weight) as weight
+        {{ var('taste_view_weight') }} * interactions.weight as weight
     from interactions
     inner join products
         on interactions.product_id = products.product_id
     where
         interactions.profile_id is not null
         and products.category is not null
-    group by interactions.profile_id, products.category
+
+    union all
+
+    select
+        interests.profile_id,
+        categories.category,
+        1 as weight
+    from interests
+    inner join categories
+        on lower(trim(interests.interest)) = lower(trim(categories.category))
+
+),
+
+weighted as (
+
+    select
+        profile_id,
+        category,
+        sum(weight) as weight
+    from tastes
+    group by profile_id, category
 
 ),
 
