@@ -53,6 +53,8 @@ class SandboxConfig(BaseModel):
     """Contacts who use the e-mail address of another contact."""
     second_address_share: Rate = 0.06
     """Contacts with a second e-mail address, used in newsletter forms and guest checkouts."""
+    role_address_share: Rate = 0.004
+    """Contacts who use an address of a function (`info@`, `sales@`), which others of their company use too."""
     shared_device_share: Rate = 0.01
     """People whose first device (`anonymous_id`) is somebody else's."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from sandbox import pools
-from sandbox.arrays import DAY, NEVER, WEEK, Bools, Floats, Ints, choose, hex_ids, join, numbered, pick, stream
+from sandbox.arrays import DAY, NEVER, WEEK, Bools, Floats, Ints, choose, hex_ids, join, merge, numbered, pick, stream
 from sandbox.catalogue import N_BANDS, N_STYLES
 from sandbox.config import SandboxConfig
 from sandbox.period import Period
@@ -209,6 +209,9 @@ def draw_addresses(
     weights = [0.3, 0.2, 0.15, 0.12, 0.08, *[0.15 / len(companies)] * len(companies)]
     local = join(names.first_ascii, ".", names.last_ascii, numbered("", np.arange(n)))
     email = join(local, "@", pick(domains, choose(rng, weights, n)))
+    role = contact & (rng.random(n) < config.role_address_share)
+    roles = [f"{name}@{company}" for company in companies[:12] for name in pools.ROLES]
+    email = merge(role, pick(roles, rng.integers(0, len(roles), n)), email)
     # a household: the address of an earlier contact
     household = contact & (rng.random(n) < config.household_share) & (np.arange(n) > 0)
     source = np.where(household, (rng.random(n) * np.arange(n)).astype(np.int64), np.arange(n))

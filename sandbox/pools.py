@@ -105,6 +105,7 @@ INVALID_EMAILS = (
     "x",
 )
 MAIL_DOMAINS = ("inbox.example.com", "mail.example.net", "post.example.org", "example.com", "example.org")
+ROLES = ("info", "sales", "office", "support")
 N_COMPANY_DOMAINS = 60
 
 CATEGORIES = ("coffee", "tea", "kitchen", "decor", "candles", "stationery", "garden", "toys")

@@ -31,6 +31,7 @@ def test_contacts_are_dirty_at_the_configured_rates(query: Query) -> None:
     assert share(query, "email like '%+shop@%'", FIRST_VERSIONS) > SMALL.plus_address_rate / 2
     assert share(query, "email <> lower(trim(email))", FIRST_VERSIONS) > SMALL.case_variant_rate / 2
     assert near(share(query, "not regexp_full_match(first_name, '[ -~]*')", FIRST_VERSIONS), 0.083)
+    assert share(query, "regexp_matches(lower(email), '(info|sales|office|support)@')", FIRST_VERSIONS) > 0.001
     assert share(query, "city = 'New York'", FIRST_VERSIONS) > 0.08
     ((persons, contacts),) = query(
         "select count(distinct person_id), count(distinct identifier_value) from truth.persons "
