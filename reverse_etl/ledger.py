@@ -63,45 +63,58 @@ def waves(con: duckdb.DuckDBPyConnection, plan_id: str, most: int) -> list[list[
     return result
 
 
+def _wave_sql(scope: Scope, operation: str) -> str:
+    """Records of batches of one operation: where their address and their content come from, and what still holds."""
+    common = "i.batch_number, i.operation, i.record_key, i.subscriber_hash, i.desired_hash"
+    items = """from (
+            select * from ledger.sync_plan_items where plan_id = $plan_id and batch_number between $first and $last
+        ) as i"""
+    remote = "(select * from ledger.remote_members where destination = $destination)"
+    same_member = "r.subscriber_hash = i.subscriber_hash"
+    if operation in {"create", "update"}:
+        columns = "".join(f", d.{column}" for column in scope.declaration.columns)
+        unchanged = f"{payload_hash(scope.declaration, 'd')} = i.desired_hash"
+        model = f"{items} inner join {scope.relation} as d on d.subscriber_hash = i.subscriber_hash"
+        if operation == "create":
+            return f"""
+                select {common}, d.email, null as remote_fields, null as segment_id{columns}
+                {model} left join {remote} as r on {same_member}
+                where r.subscriber_hash is null and d.consent_verdict = 'subscribe' and {unchanged}
+                order by i.batch_number, i.record_key"""
+        return f"""
+            select {common}, d.email, r.fields as remote_fields, null as segment_id{columns}
+            {model} inner join {remote} as r on {same_member}
+            where
+                r.status in ({listed(MAILABLE)}) and d.consent_verdict in ('subscribe', 'update_only')
+                and {unchanged}
+            order by i.batch_number, i.record_key"""
+    if operation in {"lower", "clear"}:
+        return f"""
+            select {common}, r.email, r.fields as remote_fields, null as segment_id
+            {items} inner join {remote} as r on {same_member}
+            order by i.batch_number, i.record_key"""
+    mailable = f"where r.status in ({listed(MAILABLE)})" if operation == "add" else ""
+    return f"""
+        select {common}, r.email, null as remote_fields, g.remote_id as segment_id
+        {items} inner join {remote} as r on {same_member}
+        inner join ledger.remote_segments as g
+            on g.segment_name = i.segment_name and g.destination = $destination
+        {mailable}
+        order by i.batch_number, i.record_key"""
+
+
 def _wave_rows(con: duckdb.DuckDBPyConnection, scope: Scope, numbers: Sequence[int]) -> list[dict[str, Any]]:
-    """The records of some batches, as they may still be sent.
+    """The records of some batches of one operation, as they may still be sent.
 
     Rows are read from the model at this moment, and left out if they are not what was planned and checked: another
     content, or a verdict that no longer allows the operation. The next plan sees them.
     """
-    columns = "".join(f", d.{column}" for column in scope.declaration.columns)
+    operation = con.execute(
+        "select operation from ledger.sync_plan_items where plan_id = ? and batch_number = ? limit 1",
+        [scope.plan_id, numbers[0]],
+    ).fetchall()[0][0]
     cursor = con.execute(
-        f"""
-        with
-        items as (
-            select * from ledger.sync_plan_items
-            where plan_id = $plan_id and batch_number between $first and $last
-        ),
-        remote as (select * from ledger.remote_members where destination = $destination)
-        select
-            i.batch_number, i.object, i.operation, i.record_key, i.subscriber_hash, i.segment_name, i.desired_hash,
-            coalesce(d.email, r.email) as email, r.fields as remote_fields, g.remote_id as segment_id{columns}
-        from items as i
-        left join {scope.relation} as d
-            on i.subscriber_hash = d.subscriber_hash and i.operation in ('create', 'update')
-        left join remote as r on i.subscriber_hash = r.subscriber_hash
-        left join ledger.remote_segments as g
-            on i.segment_name = g.segment_name and g.destination = $destination
-        where
-            case
-                when i.operation = 'create'
-                    then
-                        d.consent_verdict = 'subscribe' and r.subscriber_hash is null
-                        and {payload_hash(scope.declaration, "d")} = i.desired_hash
-                when i.operation = 'update'
-                    then
-                        d.consent_verdict in ('subscribe', 'update_only') and r.status in ({listed(MAILABLE)})
-                        and {payload_hash(scope.declaration, "d")} = i.desired_hash
-                when i.operation = 'add' then r.status in ({listed(MAILABLE)}) and g.remote_id is not null
-                else r.subscriber_hash is not null
-            end
-        order by i.batch_number, i.record_key
-        """,
+        _wave_sql(scope, operation),
         {"plan_id": scope.plan_id, "first": numbers[0], "last": numbers[-1], "destination": scope.destination},
     )
     names = [column[0] for column in cursor.description or []]

@@ -34,7 +34,8 @@ from warehouse.ids import new_id
 from warehouse.settings import Settings
 from warehouse.state import ensure_state
 
-BATCHES_PER_WAVE = 8
+BATCHES_PER_WAVE = 16
+"""Two commits per wave; a crash leaves at most so many batches in doubt."""
 MOST_PASSES = 3
 MOST_SILENT_WAVES = 2
 
@@ -351,10 +352,22 @@ def _apply(job: _Job, run_id: str, lease: leases.Lease, made: Plan) -> tuple[int
         con.execute("commit")
         waves = ledger.waves(con, made.plan_id, BATCHES_PER_WAVE)
     unexpected = silent = 0
+    results: list[tuple[ledger.Batch, BatchOutcome]] = []
     with ThreadPoolExecutor(job.destination.concurrency, thread_name_prefix="sync") as pool:
-        for number, wave in enumerate(waves):
+        for number, wave in enumerate([*waves, None]):
             job.progress("send", number, len(waves))
+            # one connection writes how the last wave ended, then takes the next one, in a transaction each
             with connect(settings, purpose=f"sync {name}") as con:
+                if results:
+                    _commit_outcomes(con, scope, lease, results)
+                    unexpected += sum(result.unexpected for _, result in results)
+                    silent = silent + 1 if all(result.stop is not None for _, result in results) else 0
+                    for _, result in results:
+                        is_final = isinstance(result.stop, (DestinationConfigError, DestinationDown))
+                        if result.stop is not None and (is_final or silent >= MOST_SILENT_WAVES):
+                            raise result.stop
+                if wave is None:
+                    break
                 con.execute("begin")
                 leases.renew(con, lease)
                 batches = ledger.take_wave(con, scope, run_id, wave)
@@ -362,20 +375,20 @@ def _apply(job: _Job, run_id: str, lease: leases.Lease, made: Plan) -> tuple[int
             failpoint("sync.before_send")
             results = list(pool.map(lambda batch: (batch, _send(job.destination, batch)), batches))
             failpoint("sync.answered_uncommitted")
-            with connect(settings, purpose=f"sync {name}") as con:
-                con.execute("begin")
-                ledger.record_outcomes(con, scope, results)
-                leases.renew(con, lease)
-                con.execute("commit")
-            failpoint("sync.committed")
-            unexpected += sum(result.unexpected for _, result in results)
-            silent = silent + 1 if results and all(r.stop is not None for _, r in results) else 0
-            for _, result in results:
-                is_final = isinstance(result.stop, (DestinationConfigError, DestinationDown))
-                if result.stop is not None and (is_final or silent >= MOST_SILENT_WAVES):
-                    raise result.stop
-    job.progress("send", len(waves), len(waves))
     return retired, unexpected
+
+
+def _commit_outcomes(
+    con: duckdb.DuckDBPyConnection,
+    scope: Scope,
+    lease: leases.Lease,
+    results: list[tuple[ledger.Batch, BatchOutcome]],
+) -> None:
+    con.execute("begin")
+    ledger.record_outcomes(con, scope, results)
+    leases.renew(con, lease)
+    con.execute("commit")
+    failpoint("sync.committed")
 
 
 def _send(destination: Destination, batch: ledger.Batch) -> BatchOutcome:

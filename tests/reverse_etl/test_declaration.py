@@ -1,0 +1,96 @@
+"""A sync's YAML: what is accepted, and that a mistake is named."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reverse_etl.declaration import BUILT_IN, list_syncs, parse_declaration, read_sync
+from reverse_etl.limits import LIMITS_FILE, limit, limits_of
+from tests.reverse_etl.world import COLUMNS, small_declaration
+from warehouse.errors import ConfigError
+from warehouse.settings import Settings
+
+GOOD: dict[str, Any] = {
+    "name": "mine",
+    "destination": "mailchimp",
+    "model": "m",
+    "fields": [{"column": "city", "field": "MW_CITY", "name": "City"}],
+}
+
+
+def _parse(tmp_path: Path, body: object) -> str:
+    path = tmp_path / "mine.yml"
+    path.write_text(body if isinstance(body, str) else yaml.safe_dump(body))
+    with pytest.raises(ConfigError) as caught:
+        parse_declaration(path)
+    assert str(path) in str(caught.value)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"gards": {}}, "gards: is not known here; did you mean 'guards'?"),
+        ({"fields": []}, "fields: Tuple should have at least 1 item"),
+        ({"fields": [{**GOOD["fields"][0], "on_nul": "keep"}]}, "fields.0.on_nul: is not known here; did you mean"),
+        ({"fields": [{**GOOD["fields"][0], "on_null": "drop"}]}, "'overwrite', 'keep', 'clear' or 'fill_if_empty'"),
+        ({"fields": [{**GOOD["fields"][0], "column": "a; drop"}]}, "must be a column name"),
+        ({"fields": GOOD["fields"] * 2}, "field MW_CITY is written twice"),
+        ({"guards": {"max_share_leaving": 3}}, "guards.max_share_leaving"),
+        ({"segments": {"model": "s", "prefix": " "}}, "segments.prefix: must not be empty"),
+        ({"model": "Robert'); drop"}, "must be the name of a model"),
+        ({"name": "other"}, "calls itself 'other'"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    assert message in _parse(tmp_path, {**GOOD, **change})
+
+
+def test_files_that_are_no_syncs(tmp_path: Path) -> None:
+    assert "empty, or not a mapping" in _parse(tmp_path, "- a\n- b\n")
+    assert "not YAML" in _parse(tmp_path, "a: [")
+
+
+def test_own_syncs_take_the_place_of_built_in_ones(settings: Settings) -> None:
+    assert list_syncs(settings) == ["mailchimp"]
+    small_declaration(settings)
+    assert list_syncs(settings) == ["mailchimp", "small"]
+    own = yaml.safe_load((BUILT_IN / "mailchimp.yml").read_text())
+    own["fields"] = own["fields"][:1]
+    (settings.home / "syncs" / "mailchimp.yml").write_text(yaml.safe_dump(own))
+    assert len(read_sync(settings, "mailchimp").fields) == 1
+    with pytest.raises(ConfigError, match="Did you mean 'small'"):
+        read_sync(settings, "smal")
+
+
+def test_the_built_in_sync_fits_vendor_and_model(settings: Settings) -> None:
+    declaration = read_sync(settings, "mailchimp")
+    assert set(declaration.columns) <= set(COLUMNS)
+    assert len(declaration.fields) + 3 <= limit("mailchimp", "merge_fields")  # LNAME, ADDRESS and PHONE are there
+    for mapping in declaration.fields:
+        assert len(mapping.field) <= limit("mailchimp", "merge_tag_length")
+        if mapping.type == "text":
+            assert mapping.max_length is not None
+            assert mapping.max_length <= limit("mailchimp", "text_bytes")
+
+
+def test_a_changed_mapping_changes_the_fingerprint(settings: Settings) -> None:
+    before = small_declaration(settings).fingerprint
+    assert small_declaration(settings).fingerprint == before
+    assert small_declaration(settings, description="other").fingerprint == before
+    fields = [{"column": "first_name", "field": "FNAME", "name": "First Name", "fallback": "friend"}]
+    assert small_declaration(settings, fields=fields).fingerprint != before
+
+
+def test_each_limit_has_a_source_and_a_date() -> None:
+    for destination in yaml.safe_load(LIMITS_FILE.read_text()):
+        for name, one in limits_of(destination).items():
+            assert one.value > 0, name
+            assert len(one.source) > 10, name
+            assert isinstance(one.read_on, date), name
