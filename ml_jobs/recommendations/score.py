@@ -137,11 +137,15 @@ def _reasons(
 
     own = np.asarray(purchases[row, item]).ravel() > 0
     by_purchase = from_bought[row, item] >= from_viewed[row, item]
-    with_bought = _strongest(model.bought, purchases, row, item)
-    with_viewed = _strongest(model.viewed, views, row, item)
-    why = np.where(by_purchase, with_bought, with_viewed)
-    reason = np.where(by_purchase, BOUGHT_WITH, np.where(with_viewed == item, VIEWED_BEFORE, VIEWED_WITH))
-    return np.where(own, BOUGHT_BEFORE, reason).astype(np.int8), np.where(own, item, why)
+    reason = np.full(len(row), BOUGHT_BEFORE, np.int8)
+    why = item.copy()
+    # the search is the dear part of scoring: only where its answer is told
+    with_bought, with_viewed = np.flatnonzero(~own & by_purchase), np.flatnonzero(~own & ~by_purchase)
+    why[with_bought] = _strongest(model.bought, purchases, row[with_bought], item[with_bought])
+    why[with_viewed] = _strongest(model.viewed, views, row[with_viewed], item[with_viewed])
+    reason[with_bought] = BOUGHT_WITH
+    reason[with_viewed] = np.where(why[with_viewed] == item[with_viewed], VIEWED_BEFORE, VIEWED_WITH)
+    return reason, why
 
 
 def _strongest(neighbours: Neighbours, history: sp.csr_matrix, row: np.ndarray, item: np.ndarray) -> np.ndarray:
