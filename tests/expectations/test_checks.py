@@ -219,7 +219,8 @@ def test_real_orders_pass(settings: Settings, shared_dir: Callable[[str], Path],
             f"any_value(cast({invoice} as varchar)) like 'C%' then 'return' else 'sale' end as order_type, "
             "null::varchar as original_order_id, 'placed' as status, null::timestamp as cancelled_at, "
             "false as is_test, any_value(country) as country, 'GBP' as currency, "
-            f"min(cast({when} as timestamp)) as ordered_at from {source} group by {invoice}) to '{tmp_path}/shop_orders.parquet'"
+            f"min(cast({when} as timestamp)) as ordered_at from {source} group by {invoice}) "
+            f"to '{tmp_path}/shop_orders.parquet'"
         )
     report = load(settings, tmp_path / "shop_orders.parquet")
     lines = load(settings, tmp_path / "shop_order_lines.parquet")
