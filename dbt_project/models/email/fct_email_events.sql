@@ -106,7 +106,7 @@ burst_starts as (
     inner join suspect_clicks as following
         on
             suspect_clicks.message_key = following.message_key
-            and following.occurred_at >= suspect_clicks.occurred_at
+            and suspect_clicks.occurred_at <= following.occurred_at
             and following.occurred_at
             <= {{ add_seconds('suspect_clicks.occurred_at', var('machine_burst_window_seconds')) }}
     group by suspect_clicks.message_key, suspect_clicks.email_event_id, suspect_clicks.occurred_at

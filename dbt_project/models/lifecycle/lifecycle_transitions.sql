@@ -88,7 +88,7 @@ final as (
         on
             current_stages.profile_id = last_stages.profile_id
             and current_stages.vocabulary = last_stages.vocabulary
-    where last_stages.stage is null or current_stages.stage != last_stages.stage
+    where last_stages.stage is null or current_stages.stage <> last_stages.stage
 
 )
 

@@ -28,12 +28,13 @@ visible_events as (
 extracted as (
     select
         source.*,
-        case when source.type = 'identify' then
-            coalesce(
-                {{ json_text('source.properties', ['email']) }},
-                {{ json_text('source.properties', ['traits', 'email']) }},
-                {{ json_text('source.context', ['traits', 'email']) }}
-            )
+        case
+            when source.type = 'identify'
+                then coalesce(
+                    {{ json_text('source.properties', ['email']) }},
+                    {{ json_text('source.properties', ['traits', 'email']) }},
+                    {{ json_text('source.context', ['traits', 'email']) }}
+                )
         end as raw_email
     from visible_events as source
 ),
