@@ -1,0 +1,149 @@
+"""Real orders through the whole job: `mailwright demo --orders` on UCI Online Retail hits every published fact."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.e2e.conftest import Done, Run
+from warehouse.connection import connect
+from warehouse.settings import Settings
+
+pytestmark = pytest.mark.e2e
+
+FIRST_LINES = "from raw.shop_order_lines as l join raw.shop_orders as o using (order_id)"
+
+FACTS = {
+    "rows": (f"select count(*) {FIRST_LINES}", 541_909),
+    "customers": (f"select count(distinct customer_id) {FIRST_LINES}", 4_372),
+    "invoices": (f"select count(distinct order_id) {FIRST_LINES}", 25_900),
+    "countries": (f"select count(distinct o.country) {FIRST_LINES}", 38),
+    "rows without customer": (f"select count(*) {FIRST_LINES} where customer_id is null", 135_080),
+    "cancellation rows": (f"select count(*) {FIRST_LINES} where order_id like 'C%'", 9_288),
+    "rows with negative quantity": (f"select count(*) {FIRST_LINES} where quantity < 0", 10_624),
+    "rows with price 0": (f"select count(*) {FIRST_LINES} where unit_price = 0", 2_515),
+    "rows with negative price": (f"select count(*) {FIRST_LINES} where unit_price < 0", 2),
+    "exact duplicates": (
+        "select count(*) - (select count(*) from (select distinct order_id, product_id, description, quantity, "
+        f"unit_price, l.created_at, customer_id, o.country {FIRST_LINES})) {FIRST_LINES}",
+        5_268,
+    ),
+}
+
+CLEAN = f"{FIRST_LINES} where customer_id is not null and order_id not like 'C%' and quantity > 0 and unit_price > 0"
+
+
+@pytest.fixture(scope="module")
+def orders(shared_dir: Callable[[str], Path]) -> Path:
+    return shared_dir("data/online_retail") / "online_retail.parquet"
+
+
+@pytest.fixture(scope="module")
+def demo(orders: Path, mailwright: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Settings]:
+    home = tmp_path_factory.mktemp("online_retail")
+    done = mailwright("demo", "--orders", str(orders), "--events", "60000", "--json", home=home)
+    assert done.code == 0, done.stderr[-4000:]
+    return done, Settings(home=home, target="prod")
+
+
+@pytest.fixture
+def query(demo: tuple[Done, Settings]) -> Callable[[str], list[tuple[Any, ...]]]:
+    def run(sql: str) -> list[tuple[Any, ...]]:
+        with connect(demo[1], read_only=True) as con:
+            return con.execute(sql).fetchall()
+
+    return run
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_raw_rows_are_the_published_ones(fact: str, query: Callable[[str], list[tuple[Any, ...]]]) -> None:
+    sql, expected = FACTS[fact]
+    assert query(sql) == [(expected,)]
+
+
+def test_the_usual_clean_cut(query: Callable[[str], list[tuple[Any, ...]]]) -> None:
+    sql = f"select count(*), count(distinct customer_id), count(distinct order_id), sum(quantity * unit_price) {CLEAN}"
+    assert query(sql) == [(397_884, 4_338, 18_532, Decimal("8911407.9040"))]
+
+
+def test_the_clock_stands_where_the_data_ends(demo: tuple[Done, Settings], query: Any) -> None:
+    assert query("select as_of from analytics.clock") == [(datetime(2011, 12, 10),)]
+    assert "2011-12-10" in demo[0].stdout
+
+
+def test_reconciliation_leads_from_raw_through_the_clean_cut_to_the_mart(query: Any) -> None:
+    """Each step's remainder is the one before minus what the rule took; the ends are counted independently."""
+    steps = query(
+        "select rule, rows_removed, revenue_removed, rows_left, revenue_left "
+        "from analytics.order_reconciliation order by step_number"
+    )
+    for before, step in itertools.pairwise(steps):
+        assert step[3] == before[3] - step[1], step[0]
+        assert step[4] == before[4] - step[2], step[0]
+    assert steps[0][3] == 541_909
+    assert (397_884, Decimal("8911407.90")) in [(rows, round(money, 2)) for *_, rows, money in steps]
+    net = query("select sum(net_revenue), count(*) from analytics.fct_order_lines")[0]
+    assert round(steps[-1][4], 2) == round(net[0], 2)
+    assert net[0] == query("select sum(net_revenue) from analytics.fct_orders")[0][0]
+
+
+def test_no_return_nets_more_than_was_bought(query: Any) -> None:
+    assert query(
+        "select count(*) from analytics.fct_order_lines where returned_quantity > quantity or net_revenue < 0"
+    ) == [(0,)]
+
+
+def test_an_oracle_in_python_agrees_on_returns_of_known_customers(orders: Path, query: Any) -> None:
+    """First in, first out per customer and product, no return before its sale: row by row, from the file."""
+    codes = {row[0] for row in query("select distinct product_id from analytics.fct_order_lines")}
+    with duckdb.connect() as con:
+        rows = con.execute(
+            "select distinct InvoiceNo, StockCode, Description, Quantity, InvoiceDate, UnitPrice, CustomerID "
+            "from read_parquet(?) where CustomerID is not null and UnitPrice > 0 and Quantity <> 0",
+            [str(orders)],
+        ).fetchall()
+    # a return and a sale of one instant: the sale comes first
+    rows.sort(key=lambda row: (row[4], row[3] < 0, row[0]))
+    open_units: dict[tuple[int, str], int] = {}
+    returned = 0
+    for _, code, _, quantity, _, _, customer in rows:
+        if code not in codes:
+            continue
+        key = (customer, code)
+        if quantity > 0:
+            open_units[key] = open_units.get(key, 0) + quantity
+        else:
+            taken = min(open_units.get(key, 0), -quantity)
+            open_units[key] = open_units.get(key, 0) - taken
+            returned += taken
+    found = query("select sum(returned_quantity) from analytics.fct_order_lines where identifier_type is not null")[0][
+        0
+    ]
+    assert found == returned
+
+
+def test_every_profile_has_one_stage_and_real_customers_have_cells(query: Any) -> None:
+    profiles = query("select count(*) from analytics.dim_profiles")
+    assert query("select count(*), count(distinct profile_id) from analytics.lifecycle_stages") == [profiles[0] * 2]
+    scored = query("select count(*) from analytics.rfm_scores")[0][0]
+    buyers = query("select count(distinct profile_id) from analytics.fct_orders where is_purchase")[0][0]
+    assert 4_000 < scored <= buyers
+
+
+def test_the_sync_confirmed_people_and_a_second_demo_writes_nothing(
+    demo: tuple[Done, Settings], orders: Path, mailwright: Run
+) -> None:
+    first = demo[0].document
+    assert first["sync"]["created"] > 0
+    assert first["sync"]["rejected"] == {}
+    again = mailwright("demo", "--orders", str(orders), "--events", "60000", home=demo[1].home)
+    assert again.code == 0, again.stderr[-4000:]
+    assert "nothing" in again.stdout
+    assert "0 writes" in again.stdout
