@@ -27,6 +27,7 @@ from sandbox.arrays import (
     seconds,
     stream,
 )
+from sandbox.campaigns import N_LINKS, Campaigns, draw_campaigns
 from sandbox.catalogue import Catalogue
 from sandbox.config import SandboxConfig
 from sandbox.people import APPLE, GMAIL, SCANNER, People
@@ -35,30 +36,9 @@ from sandbox.permission import Permission
 
 SENT, DELIVERED, OPEN, CLICK, BOUNCE, COMPLAINT, UNSUBSCRIBE = range(7)
 EVENTS = ("sent", "delivered", "open", "click", "bounce", "complaint", "unsubscribe")
-N_LINKS = 5
 SENDING = 20 * MINUTE
 """How long one mailing takes to leave."""
 FLAG_NO, FLAG_YES, FLAG_UNKNOWN = 0, 1, -1
-
-
-@dataclass(frozen=True)
-class Campaigns:
-    """What was sent out: instant, purpose (0 newsletter, 1 product news), topic (category), products linked."""
-
-    ids: list[str]
-    send_at: Ints
-    purpose: Ints
-    topic: Ints
-    products: Ints
-
-    def links(self, catalogue: Catalogue) -> list[str]:
-        """URL of link j of campaign i at i * N_LINKS + j."""
-        urls = []
-        for campaign, topic, products in zip(self.ids, self.topic, self.products.tolist(), strict=True):
-            utm = f"?utm_source=newsletter&utm_medium=email&utm_campaign={campaign}"
-            urls += [catalogue.urls[product] + utm for product in products]
-            urls.append(f"{pools.SHOP_URL}/c/{catalogue.categories[topic].replace(' ', '-')}{utm}")
-        return urls
 
 
 @dataclass(frozen=True)
@@ -110,28 +90,6 @@ class _Batch:
         varying = [np.broadcast_to(np.asarray(value), (size,)) for value in (link, agent, flagged)]
         constants = [np.full(size, value) for value in (self.campaign, event, int(machine), int(hard))]
         self.log.append((self.recipients[rows], self.messages[rows], at, *varying, *constants))
-
-
-def draw_campaigns(config: SandboxConfig, period: Period, catalogue: Catalogue) -> Campaigns:
-    """Newsletters and product news on fixed days at ten, topics in turn."""
-    rng = stream(config.seed, "campaigns")
-    plan = []
-    for purpose, days in enumerate((config.newsletter_every_days, config.product_news_every_days)):
-        first = period.start + (3 + purpose * 4) * DAY + 10 * HOUR
-        plan += [(at, purpose) for at in range(first // HOUR * HOUR, period.end - HOUR, days * DAY)]
-    plan.sort()
-    send_at = np.array([at for at, _ in plan], dtype=np.int64)
-    purpose = np.array([kind for _, kind in plan], dtype=np.int64)
-    topic = rng.integers(0, len(catalogue.categories), len(plan))
-    products = np.zeros((len(plan), N_LINKS - 1), dtype=np.int64)
-    for i, (at, category) in enumerate(zip(send_at.tolist(), topic.tolist(), strict=True)):
-        inside = catalogue.shown(category)
-        launched = inside[catalogue.launched[inside] <= at]
-        inside = launched if len(launched) else inside
-        weight = catalogue.popularity[inside] / catalogue.popularity[inside].sum()
-        products[i] = rng.choice(inside, N_LINKS - 1, replace=len(inside) < N_LINKS - 1, p=weight)
-    ids = [f"{'nl' if kind == 0 else 'news'}-{i + 1:03d}" for i, kind in enumerate(purpose.tolist())]
-    return Campaigns(ids, send_at, purpose, topic, products)
 
 
 def send_mailings(

@@ -1,4 +1,8 @@
-"""What was planted: who is whom, tastes, machine or human, who fell silent. Read by tests only."""
+"""What was planted: who is whom, tastes, machine or human, who fell silent. Read by tests only.
+
+Under real orders, a real customer's taste and activity follow the purchases instead of being planted:
+`activity` then says nothing of their silence.
+"""
 
 from __future__ import annotations
 

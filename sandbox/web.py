@@ -28,9 +28,9 @@ from sandbox.arrays import (
     seconds,
     stream,
 )
+from sandbox.campaigns import Campaigns
 from sandbox.catalogue import Catalogue
 from sandbox.config import SandboxConfig
-from sandbox.mail import Campaigns
 from sandbox.people import People
 from sandbox.period import Period
 from sandbox.visits import ADS, LOGGED_IN, LOGS_IN, Outcome, Sessions, Views
