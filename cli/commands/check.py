@@ -55,6 +55,8 @@ def check_command(
 
 
 def _note(report: Any) -> str:
+    if not report.runs:
+        return "nothing new to check"
     return f"{count(report.passed)} passed" + (f", {count(report.failed)} failed" if report.failed else "")
 
 

@@ -12,11 +12,13 @@ from rich.text import Text
 from cli.output import count
 from cli.redact import redact
 from cli.report.sync_view import latency_text
-from cli.session import AsOfOption, HomeOption, JsonOption, TargetOption, open_session
+from cli.session import HomeOption, JsonOption, TargetOption, open_session
 from cli.teach import add_command
 from warehouse.errors import RefusedError, RetriableError
 
 SyncArgument = Annotated[str, typer.Argument(metavar="[SYNC]", help="Name of a declared sync.")]
+PastOption = Annotated[str | None, typer.Option("--as-of", hidden=True)]
+"""Not offered, but understood: whoever tries it is told why not."""
 AllowSchemaOption = Annotated[
     str | None,
     typer.Option("--allow-schema", metavar="SCHEMA", help="Sync from this schema although it is not production."),
@@ -30,7 +32,7 @@ OverrideOption = Annotated[
 def plan_command(
     ctx: typer.Context,
     sync: SyncArgument = "mailchimp",
-    as_of: AsOfOption = None,
+    as_of: PastOption = None,
     allow_schema: AllowSchemaOption = None,
     override: OverrideOption = None,
     home: HomeOption = None,
@@ -51,8 +53,7 @@ def plan_command(
     session = open_session(ctx, home, target, as_json, as_of=as_of)
     from cli import pipeline
 
-    if as_of and allow_schema is None:
-        allow_schema = session.settings.schema  # a look at the past is what was asked for
+    _refuse_the_past(session.settings.schema, allow_schema)
     with session.out.step("Plan") as step:
         plan = pipeline.plan_sync(session.settings, sync, **_options(allow_schema, override), on_line=step.detail)
     data = plan.to_dict()
@@ -84,12 +85,7 @@ def sync_command(
     [bold]Exit codes[/bold]: 0 confirmed, or nothing to do · 2 unknown sync, wrong key · 4 refused · 5 ESP unreachable
     """
     session = open_session(ctx, home, target, as_json, as_of=as_of)
-    for schema in (session.settings.schema, allow_schema or ""):
-        if schema.startswith("asof_"):
-            raise RefusedError(
-                f"Schema '{schema}' is a look at the past: it is never synced.",
-                todo="`mailwright plan --as-of` shows what would have been sent; to send, build production",
-            )
+    _refuse_the_past(session.settings.schema, allow_schema)
     from cli import pipeline
 
     with session.out.step("Plan" if dry_run else "Sync") as step:
@@ -103,6 +99,15 @@ def sync_command(
             "Incomplete: some records are in doubt or were turned away for now. Run the same command again."
         )
         raise typer.Exit(RetriableError.exit_code)
+
+
+def _refuse_the_past(*schemas: str | None) -> None:
+    for schema in schemas:
+        if schema is not None and schema.startswith("asof_"):
+            raise RefusedError(
+                f"Schema '{schema}' is a look at the past: it is never synced.",
+                todo="look at its tables, such as sync_mailchimp__members; what is synced is built without --as-of",
+            )
 
 
 def _options(allow_schema: str | None, override: list[str] | None) -> dict[str, Any]:

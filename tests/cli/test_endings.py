@@ -70,9 +70,10 @@ def test_a_wrong_variable_is_named(mailwright: Call, monkeypatch: pytest.MonkeyP
     assert "MAILWRIGHT_THREADS" in outcome.stderr
 
 
-@pytest.mark.parametrize("extra", [[], ["--allow-schema", "asof_20110901"]])
-def test_the_past_is_never_synced(mailwright: Call, extra: list[str]) -> None:
-    outcome = mailwright("--target", "prod", "sync", "--as-of", "2011-09-01", *extra)
+@pytest.mark.parametrize("command", ["sync", "plan"])
+@pytest.mark.parametrize("extra", [["--as-of", "2011-09-01"], ["--allow-schema", "asof_20110901"]])
+def test_the_past_is_never_synced(mailwright: Call, command: str, extra: list[str]) -> None:
+    outcome = mailwright("--target", "prod", command, *extra)
     assert outcome.code == 4
     assert "asof_20110901" in outcome.stderr
 
