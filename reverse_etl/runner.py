@@ -63,6 +63,8 @@ class _Job:
     destination: Destination
     overrides: frozenset[str]
     progress: Progress
+    gate: Gate | None = None
+    """Asked again in the transaction that compares: the model may have been rebuilt since the run began."""
 
 
 def _job(
@@ -151,6 +153,8 @@ def plan(
     finally:
         with connect(settings, purpose=f"plan {sync_name}") as con:
             leases.release(con, lease)
+        if destination is None:
+            job.destination.close()
 
 
 def _make_plan(job: _Job, sync_run_id: str | None, notes: Collection[str], lease: leases.Lease) -> Plan:
@@ -170,8 +174,11 @@ def _make_plan(job: _Job, sync_run_id: str | None, notes: Collection[str], lease
         scope = Scope(plan_id, job.settings.schema, declaration, destination.key, job.overrides)
         con.execute("begin")
         leases.renew(con, lease)
+        if job.gate is not None:
+            job.gate(con, job.settings)
         n_source = check_model(con, scope)
         as_of = _as_of(con, job)
+        _refuse_older(con, job, as_of)
         first = not con.execute(
             "select 1 from ledger.sync_state where sync_name = ? and destination = ? limit 1",
             [declaration.name, destination.key],
@@ -247,7 +254,7 @@ def sync(
         RetriableError: the destination is down; what was confirmed is kept, the next run does the rest.
     """
     began = time.monotonic()
-    job = _job(settings, sync_name, destination, allow_schema, overrides, on_progress)
+    job = replace(_job(settings, sync_name, destination, allow_schema, overrides, on_progress), gate=gate)
     run_id = new_id("sync")
     with connect(settings, purpose=f"sync {sync_name}") as con:
         ensure_state(con, settings)
@@ -280,6 +287,9 @@ def sync(
             _finish(con, lease, status, without_secrets(message), None)
             con.execute("commit")
         raise
+    finally:
+        if destination is None:
+            job.destination.close()
 
 
 def _finish(

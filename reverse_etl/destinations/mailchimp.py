@@ -176,7 +176,7 @@ class Mailchimp:
             if rows:
                 yield rows
             offset += size
-            if len(rows) < size and offset >= int(body.get("total_items", 0)):
+            if not rows or offset >= int(body.get("total_items", 0)):
                 return
 
     def missing_fields(self, fields: Sequence[FieldSpec]) -> tuple[FieldSpec, ...]:

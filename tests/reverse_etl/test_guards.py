@@ -99,6 +99,21 @@ def test_the_gate_is_asked_first(world: World) -> None:
         sync(world.settings, "mailchimp", destination=world.destination())  # pyright: ignore[reportCallIssue]
 
 
+def test_the_gate_is_asked_again_where_rows_are_compared(world: World) -> None:
+    """A rebuild between the first look and the comparison may have brought rows that were never checked."""
+    asked: list[int] = []
+
+    def shuts(con: duckdb.DuckDBPyConnection, settings: Settings, /) -> None:
+        asked.append(1)
+        if len(asked) == 2:
+            raise RefusedError("Checks failed for a newer load.")
+
+    world.desire(*_people(2))
+    with pytest.raises(RefusedError, match="newer load"):
+        world.sync(gate=shuts)
+    assert world.twin.writes == 0
+
+
 def test_another_schema_must_be_named(world: World) -> None:
     trial = Settings(home=world.settings.home, target="prod", schema_override="asof_20110901")
     world.settings = trial

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from sandbox.twins.mailchimp_store import DEFAULT_LIST
-from tests.reverse_etl.world import Person, World, hash_of
+from tests.reverse_etl.world import Person, World, hash_of, small_declaration
 
 
 def test_first_run_creates_updates_and_blocks(world: World) -> None:
@@ -79,3 +79,22 @@ def test_changes_leavers_and_tombstones(world: World) -> None:
     assert back.merge_fields["MW_CITY"] == "A"
     assert world.sync().writes == 0
     assert len(world.twin.store.segments(DEFAULT_LIST)) == 2
+
+
+def test_requests_follow_the_formula_of_the_docs(world: World) -> None:
+    """docs/syncs.md, "Requests"; the numbers of batches at 500 records each."""
+    small_declaration(world.settings)
+    world.sync_name = "small"
+    people = [
+        Person(f"p{n:04}@shop.test", "subscribe", ("even", "all") if n % 2 == 0 else ("all",)) for n in range(1100)
+    ]
+    world.desire(*people)
+    planned = world.plan()
+    report = world.sync()
+    created_things = 1 + 2  # MW_CITY, and two segments
+    assert report.writes == planned.requests == 3 + 2 + 3 + created_things
+    first_look = 1 + 1 + 1 + 1 + 1  # list, fields, members, archived members, segments: all empty
+    assert report.requests - report.writes == 2 * first_look  # it plans again once the segments exist
+    again = world.sync()
+    assert again.requests == 1 + 1 + 2 + 1 + 1  # two pages of members; in full, since nothing was there before
+    assert again.writes == 0
