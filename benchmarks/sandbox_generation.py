@@ -25,8 +25,8 @@ def main() -> int:
     rows = sum(report.rows.values())
     print(
         f"{config.n_contacts:,} contacts, {config.months} months, seed {config.seed}: {events:,} web events "
-        f"({rows:,} rows in all, {size / 1e6:.0f} MB of Parquet) in {report.seconds:.1f} s ({cpu:.1f} s of processor time): "
-        f"{events / report.seconds:,.0f} events/s (limit: {LIMIT_SECONDS} s)."
+        f"({rows:,} rows in all, {size / 1e6:.0f} MB of Parquet) in {report.seconds:.1f} s "
+        f"({cpu:.1f} s of processor time): {events / report.seconds:,.0f} events/s (limit: {LIMIT_SECONDS} s)."
     )
     return 0
 
