@@ -5,7 +5,8 @@
 -#}
 {%- macro before_model() -%}{{ return(adapter.dispatch('before_model', 'mailwright')()) }}{%- endmacro -%}
 {%- macro default__before_model() -%}{%- endmacro -%}
-{%- macro postgres__before_model() -%}set local enable_nestloop = off{%- endmacro -%}
+{#- PostgreSQL: and no just-in-time compilation: a model has many expressions and runs once, so compiling them takes longest. -#}
+{%- macro postgres__before_model() -%}set local enable_nestloop = off; set local jit = off{%- endmacro -%}
 
 {#- Statement (or nothing) that runs after a table is built: PostgreSQL learns its statistics for the models and tests below. -#}
 {%- macro after_model(relation) -%}{{ return(adapter.dispatch('after_model', 'mailwright')(relation)) }}{%- endmacro -%}
