@@ -64,7 +64,7 @@ def sync_command(
     ctx: typer.Context,
     sync: SyncArgument = "mailchimp",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Everything but the writing: the same as `plan`.")] = False,
-    as_of: AsOfOption = None,
+    as_of: PastOption = None,
     allow_schema: AllowSchemaOption = None,
     override: OverrideOption = None,
     home: HomeOption = None,
