@@ -41,6 +41,16 @@ def _match(contract: TableContract, file_columns: dict[str, str], where: str) ->
     return sources, unmatched
 
 
+def retyped_columns(contract: TableContract, file_columns: dict[str, str]) -> dict[str, str]:
+    """Column of a typed file → its table's type, where the two are of different kinds."""
+    by_fold = {name.strip().lower(): name for name in file_columns}
+    return {
+        by_fold[column.name.lower()]: column.data_type
+        for column in contract.columns
+        if column.name.lower() in by_fold and is_retyped(file_columns[by_fold[column.name.lower()]], column.data_type)
+    }
+
+
 def _near(name: str, candidates: list[str]) -> str:
     near = get_close_matches(name.lower(), candidates, n=1, cutoff=0.5)
     return f" (did you mean '{near[0]}'?)" if near else ""

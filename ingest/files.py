@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import hashlib
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -113,6 +114,15 @@ def assert_unchanged(path: Path, before: Fingerprint) -> None:
             where=str(path),
             todo="run this again when its writer is done (write elsewhere, then rename into place)",
         )
+
+
+def sweep(scratch: Path) -> None:
+    """Remove copies that a killed load left behind; those of a day may belong to one that runs."""
+    oldest = time.time() - 86_400
+    for path in scratch.glob("*"):
+        with contextlib.suppress(OSError):
+            if path.lstat().st_mtime < oldest:
+                path.unlink()
 
 
 def _gunzip(source: BinaryIO, path: Path) -> Iterator[bytes]:

@@ -25,8 +25,8 @@ from ingest.contracts import (
     declared_contracts,
     sources_path,
 )
-from ingest.drift import Fit, fit
-from ingest.files import Fingerprint, assert_unchanged, fingerprint
+from ingest.drift import Fit, fit, retyped_columns
+from ingest.files import Fingerprint, assert_unchanged, fingerprint, sweep
 from ingest.infer import infer
 from ingest.manifest import FileToLoad, find_work
 from ingest.readers import Opened, Reject, open_file
@@ -87,6 +87,7 @@ def _load_file(settings: Settings, file: FileToLoad, declared: dict[str, TableCo
     started = time.monotonic()
     before = fingerprint(file.path)
     scratch = settings.home / "scratch"
+    sweep(scratch)
     with connect(settings, purpose=f"load {file.name}") as con:
         known = _loaded_before(con, file, before)
         if known:
@@ -98,6 +99,8 @@ def _load_file(settings: Settings, file: FileToLoad, declared: dict[str, TableCo
             if contract is None:
                 contract = infer(con, file.table, opened, fmt)
                 notes = (_undeclared(file.table, declared),)
+            elif opened.is_typed:
+                opened.forgive_empty(con, retyped_columns(contract, opened.columns))
             fitted = fit(
                 _with_options(contract, file),
                 opened.columns,

@@ -45,6 +45,23 @@ class Opened(ABC):
     unreadable: tuple[Reject, ...] = ()
     """Rows that never reached the relation."""
 
+    def forgive_empty(self, con: duckdb.DuckDBPyConnection, wanted: Mapping[str, str]) -> None:
+        """A typed column without any value takes the wanted type: tools write some type for it, pandas the integer's.
+
+        Args:
+            con: the connection.
+            wanted: column of the file → type of its table.
+        """
+        if not wanted:
+            return
+        counts = con.execute(
+            f"select {', '.join(f'count({self.expressions[name]})' for name in wanted)} from {self.relation}"
+        ).fetchall()[0]
+        for (name, data_type), filled in zip(wanted.items(), counts, strict=True):
+            if filled == 0:
+                self.columns[name] = data_type
+                self.expressions[name] = f"cast(null as {data_type})"
+
     @abstractmethod
     def locate(self, con: duckdb.DuckDBPyConnection, bad: Mapping[int, str]) -> list[Reject]:
         """The rejects for rows of the relation that cannot be cast: `_row_number` → reason."""

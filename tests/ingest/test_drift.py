@@ -74,6 +74,19 @@ def test_cast_of_a_retyped_column(settings: Settings, tmp_path: Path, declare: D
     assert query("select sum(quantity) from raw.items") == [(sum(range(20)) - 3,)]
 
 
+def test_a_column_without_values_has_no_type(
+    settings: Settings, tmp_path: Path, declare: Declare, query: Query
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "items.parquet"
+    columns = {"item_id": ["a1"], "name": pa.nulls(1), "quantity": pa.array([None], pa.string())}
+    pq.write_table(pa.table({**columns, "price": [1], "sold_at": pa.nulls(1), "is_gift": pa.nulls(1)}), path)
+    load(settings, path)
+    assert query("select item_id, name, quantity, sold_at, is_gift from raw.items") == [("a1", None, None, None, None)]
+
+
 def test_an_undeclared_table_holds_files_to_its_first_one(settings: Settings, tmp_path: Path) -> None:
     load(settings, _file(tmp_path, "id,n", "x,1", "things.csv"))
     with pytest.raises(DataError, match=r"missing column 'n' .did you mean 'num'"):
