@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from warehouse.connection import connect
+from warehouse.errors import ConfigError, DataError, RetriableError
 from warehouse.settings import Settings
 
 Level = Literal["ok", "warn", "fail"]
@@ -161,19 +163,15 @@ def _warehouse(settings: Settings) -> Iterator[Finding]:
         yield Finding("fail", "warehouse", f"{path} is not a DuckDB file", todo)
         return
     storage = int.from_bytes(header[12:20], "little")
+    at_once = settings.model_copy(update={"lock_timeout_seconds": 0.0})
     try:
-        with duckdb.connect(str(path), read_only=True) as con:
+        with connect(at_once, read_only=True, purpose="doctor") as con:
             tables = con.execute("select count(*) from duckdb_tables()").fetchall()[0][0]
-    except duckdb.IOException as error:
-        if "lock" in str(error).lower():
-            yield Finding("ok", "warehouse", f"{size:,.0f} MB, storage version {storage}; being written to right now")
-            return
+    except RetriableError:
+        yield Finding("ok", "warehouse", f"{size:,.0f} MB, storage version {storage}; being written to right now")
+    except (DataError, duckdb.Error) as error:
         todo = "restore the last backup with `mailwright restore`, or open it with the DuckDB version that wrote it"
         reason = str(error).splitlines()[0]
-        yield Finding("fail", "warehouse", f"DuckDB {duckdb.__version__} cannot read {path}: {reason}", todo)
-    except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
-        todo = "restore the last backup with `mailwright restore`"
         yield Finding("fail", "warehouse", f"DuckDB {duckdb.__version__} cannot read {path}: {reason}", todo)
     else:
         text = f"{tables} tables, {size:,.0f} MB, storage version {storage}, readable by DuckDB {duckdb.__version__}"
@@ -191,7 +189,6 @@ def _read_yaml(path: Path) -> Any:
 
 def _dbt(settings: Settings) -> Iterator[Finding]:
     from warehouse.dbt import dbt_executable
-    from warehouse.errors import ConfigError
 
     project = _read_yaml(settings.dbt_project_dir / "dbt_project.yml")
     if not isinstance(project, dict):
