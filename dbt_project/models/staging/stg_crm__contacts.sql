@@ -31,7 +31,8 @@ final as (
         source.birth_year,
 
         -- timestamps
-        source.created_at,
+        -- a record is no younger than any of its versions
+        least(source.created_at, source.updated_at) as created_at,
         source.updated_at,
 
         -- delivery

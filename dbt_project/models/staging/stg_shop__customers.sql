@@ -23,7 +23,8 @@ final as (
         {{ clean_text('source.country') }} as country,
 
         -- timestamps
-        source.created_at,
+        -- a record is no younger than any of its versions
+        least(source.created_at, source.updated_at) as created_at,
         source.updated_at,
 
         -- delivery
