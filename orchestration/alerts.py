@@ -18,7 +18,7 @@ from warehouse.errors import ConfigError, RetriableError
 WEBHOOK_VARIABLE = "MAILWRIGHT_ALERT_WEBHOOK"
 TIMEOUT_SECONDS = 10.0
 MESSAGE_CHARACTERS = 500
-_ADDRESS = re.compile(r"[^\s@<>\"'(),;:]+@[^\s@<>\"'(),;:]+")
+_ADDRESS = re.compile(r"[^\s@<>\"'(),;:]+@[^\s@<>\"'(),;:]*\w")
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ def masked(text: str) -> str:
 def message_of(error: Any) -> str:
     """What may be told of a step's error.
 
-    `error` is Dagster's serializable error. Ours come as `Failure` with the clear message, or as one of the
-    classes of `warehouse.errors`; of any other, the class name alone is told.
+    `error` is Dagster's serializable error. Ours come as `Failure` with the clear message; a blocking check names
+    itself and its table; of any other, the class name alone is told.
     """
     while error is not None:
         name = str(error.cls_name or "")
-        if name in {"Failure", "ConfigError", "DataError", "RefusedError", "RetriableError"}:
+        if name in {"Failure", "DagsterAssetCheckFailedError"}:
             text = re.sub(r"^[\w.]*(?:Failure|Error):\s*", "", str(error.message))
             return masked(one_line(text, name))[:MESSAGE_CHARACTERS]
         if error.cause is None:

@@ -10,43 +10,50 @@ from orchestration.names import EXPECTATIONS_CHECK, WRITER_POOL
 from warehouse.settings import Settings
 
 if TYPE_CHECKING:
-    from expectations.runner import CheckReport
+    from expectations.report import CheckReport, CheckResult
 
 
-def failures_by_table(results: Sequence[Any]) -> dict[str, list[str]]:
-    """Table → one line per failed expectation (never a person's data: row keys are hashed)."""
-    failures: dict[str, list[str]] = {}
+def lines_by_table(results: "Sequence[CheckResult]") -> dict[str, list[str]]:
+    """Table → one line per result: column, expectation, count, sample row keys (hashed, so no person's data)."""
+    from expectations.report import describe
+
+    lines: dict[str, list[str]] = {}
     for result in results:
-        if not result.success:
-            failures.setdefault(result.table_name, []).append(describe(result))
-    return failures
-
-
-def describe(result: Any) -> str:
-    """Expectation, column, count and sample row keys of one failed result."""
-    column = f" of {result.column_name}" if result.column_name else ""
-    count = f": {result.unexpected_count} rows" if result.unexpected_count is not None else ""
-    return f"{result.expectation}{column}{count}" + (f" ({result.message})" if result.message else "")
+        line = describe(
+            result.table_name,
+            result.expectation,
+            result.column_name,
+            result.unexpected_count,
+            result.sample_row_keys,
+        )
+        lines.setdefault(result.table_name, []).append(line)
+    return lines
 
 
 def check_results(report: "CheckReport", keys: Mapping[str, Sequence[str]]) -> Iterator[dg.AssetCheckResult]:
-    """One result per table of `keys`; a table without a failed expectation passes."""
-    failures = failures_by_table(report.results)
-    counts: dict[str, int] = {}
-    for result in report.results:
-        counts[result.table_name] = counts.get(result.table_name, 0) + 1
+    """One result per table of `keys`; a table of which nothing new was checked passes, and says so."""
+    failed = lines_by_table([result for result in report.results if not result.success])
+    warned = lines_by_table([result for result in report.results if result.success and not result.is_met])
     for table, key in keys.items():
-        failed = failures.get(table, [])
+        runs = [run for run in report.runs if run.table_name == table]
+        metadata: dict[str, Any] = {
+            "subjects": ", ".join(run.subject_id for run in runs) or "nothing new",
+            "expectations": sum(run.n_expectations for run in runs),
+            "failed": len(failed.get(table, [])),
+            "warnings": len(warned.get(table, [])),
+        }
+        for name, lines in (("failures", failed.get(table)), ("what_is_unusual", warned.get(table))):
+            if lines:
+                metadata[name] = dg.MetadataValue.md("\n".join(f"- {line}" for line in lines))
+        docs = [run.docs_path for run in runs if run.docs_path]
+        if docs:
+            metadata["data_docs"] = dg.MetadataValue.path(docs[-1])
         yield dg.AssetCheckResult(
             asset_key=dg.AssetKey(key),
             check_name=EXPECTATIONS_CHECK,
-            passed=not failed,
-            description="; ".join(failed[:3]) or None,
-            metadata={
-                "expectations": counts.get(table, 0),
-                "failed": len(failed),
-                **({"failures": dg.MetadataValue.md("\n".join(f"- {line}" for line in failed))} if failed else {}),
-            },
+            passed=all(run.success for run in runs) and table not in failed,
+            description="; ".join(failed.get(table, [])[:3]) or None,
+            metadata=metadata,
         )
 
 
@@ -56,6 +63,7 @@ def _border(
     description: str,
     keys: Mapping[str, Sequence[str]],
     run: Callable[[], "CheckReport"],
+    resources: set[str],
 ) -> dg.AssetChecksDefinition:
     @dg.multi_asset_check(
         name=name,
@@ -64,7 +72,7 @@ def _border(
             for key in keys.values()
         ],
         pool=WRITER_POOL,
-        required_resource_keys={"lease"},
+        required_resource_keys=resources,
     )
     def border(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         with translated_errors(context.op_execution_context.retry_number):
@@ -90,6 +98,13 @@ def check_definitions(
         return check_activation(settings)
 
     return [
-        _border(settings, "expect_raw", "Great Expectations on each new load.", raw_keys, loads),
-        _border(settings, "expect_activation", "Great Expectations on what would leave.", activation_keys, activation),
+        _border(settings, "expect_raw", "Great Expectations on each new load.", raw_keys, loads, {"lease"}),
+        _border(
+            settings,
+            "expect_activation",
+            "Great Expectations on what would leave.",
+            activation_keys,
+            activation,
+            {"lease", "turn"},
+        ),
     ]

@@ -34,19 +34,8 @@ def ensure_dagster_home(settings: Settings) -> Path:
 
 def dagster_environment(settings: Settings) -> dict[str, str]:
     """Environment for a `dagster` subprocess on this installation."""
-    named = {
-        "DAGSTER_HOME": str(ensure_dagster_home(settings)),
-        "MAILWRIGHT_HOME": str(settings.home),
-        "MAILWRIGHT_TARGET": settings.target,
-        "DO_NOT_TRACK": "1",
-    }
-    if settings.warehouse:
-        named["MAILWRIGHT_WAREHOUSE"] = str(settings.warehouse)
-    if settings.landing:
-        named["MAILWRIGHT_LANDING"] = str(settings.landing)
-    if settings.schema_override:
-        named["MAILWRIGHT_SCHEMA_OVERRIDE"] = settings.schema_override
-    return named
+    named = {f"MAILWRIGHT_{name.upper()}": str(value) for name, value in settings if value is not None}
+    return {**named, "DAGSTER_HOME": str(ensure_dagster_home(settings)), "DO_NOT_TRACK": "1"}
 
 
 @contextlib.contextmanager

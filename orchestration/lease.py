@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
+
+from warehouse.errors import RetriableError
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -47,6 +49,36 @@ def held_lease(folder: Path, run_id: str) -> Iterator[None]:
         if lock.is_locked:
             _note_path(path).write_text(ENDED, encoding="utf-8")
             lock.release()
+
+
+@contextlib.contextmanager
+def held_turn(path: Path, tell: Callable[[str], None], timeout_seconds: float) -> Iterator[None]:
+    """Wait until no other run builds and syncs this schema, then hold that turn.
+
+    Pools order ops; a build, its checks and its sync are several. If another run began a build between them, the
+    gate would rightly refuse to sync the first one's.
+
+    Raises:
+        RetriableError: the other run did not end in time.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        tell("Another run is building and syncing this schema: waiting for it to end.")
+        try:
+            lock.acquire(timeout=timeout_seconds, poll_interval=0.5)
+        except Timeout:
+            raise RetriableError(
+                "Another run has been building and syncing this schema for too long.",
+                where=str(path),
+                todo="look at it in Dagster's UI, or end its process; then run this again",
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def is_alive(folder: Path, run_id: str, started_at: float, now: float | None = None) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warehouse.errors import ConfigError
@@ -13,6 +16,8 @@ from warehouse.settings import Settings
 
 if TYPE_CHECKING:
     from dagster import EventLogEntry
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 
 OnEvent = Callable[["EventLogEntry"], None]
 
@@ -63,7 +68,9 @@ def run_job(settings: Settings, job_name: str, on_event: OnEvent | None = None) 
     with open_instance(settings) as instance:
         if on_event is not None:
             instance.add_event_listener(run_id, on_event)
-        result = job.execute_in_process(instance=instance, run_id=run_id, raise_on_error=False)
+        # dagster-dbt repeats dbt's lines on our stdout, which is the caller's; dbt.log has them all
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+            result = job.execute_in_process(instance=instance, run_id=run_id, run_config=QUIET, raise_on_error=False)
     return RunReport(
         job=job_name,
         run_id=run_id,
@@ -77,8 +84,18 @@ def run_job(settings: Settings, job_name: str, on_event: OnEvent | None = None) 
 def _failures(result: Any) -> tuple[tuple[str, str], ...]:
     from orchestration.alerts import message_of
 
+    failed_checks: dict[str, list[str]] = {}
+    for event in result.all_events:
+        if event.event_type_value == "ASSET_CHECK_EVALUATION":
+            check = event.asset_check_evaluation_data
+            if not check.passed and check.blocking:
+                text = check.description or check.check_name
+                failed_checks.setdefault(event.step_key, []).append(f"{check.asset_key.to_user_string()}: {text}")
     return tuple(
-        (str(event.step_key), message_of(event.step_failure_data.error))
+        (
+            str(event.step_key),
+            "; ".join(failed_checks.get(event.step_key, ())) or message_of(event.step_failure_data.error),
+        )
         for event in result.all_events
         if event.is_step_failure
     )

@@ -16,7 +16,9 @@ class Translator(DagsterDbtTranslator):
     """Keys, groups and descriptions by the pure functions of `orchestration.names`; the rest is dagster-dbt's."""
 
     def __init__(self) -> None:
-        super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
+        super().__init__(
+            DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True, enable_source_tests_as_checks=True)
+        )
         self._specs: dict[tuple[int, str], dg.AssetSpec] = {}
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
@@ -33,3 +35,13 @@ class Translator(DagsterDbtTranslator):
                 freshness_policy=freshness_of(dbt_group(props)),
             )
         return self._specs[known]
+
+    def get_asset_check_spec(
+        self, asset_spec: dg.AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetCheckSpec | None:
+        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
+        props = self.get_resource_props(manifest, asset_spec.metadata["dagster_dbt/unique_id"])
+        if spec is None or props["resource_type"] != "source":
+            return spec
+        # a source's tests run with the models that read it: they cannot hold back the op that they are part of
+        return spec._replace(blocking=False)

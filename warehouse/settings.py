@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     """The DuckDB file; default `home/warehouse.duckdb`."""
     landing: Path | None = None
     """Folder that new raw files arrive in, watched by the sensor; default `home/landing`."""
+    dbt_project: Path | None = None
+    """Folder of the dbt project; default the one of this repository."""
     target: Literal["dev", "prod"] = "dev"
     """dbt target: `dev` builds into a schema of one's own, `prod` into `analytics`. Only `prod` may be synced."""
     schema_override: str | None = None
@@ -47,7 +49,7 @@ class Settings(BaseSettings):
     lock_timeout_seconds: float = 900.0
     """How long a writer waits for another one before it gives up with a message."""
 
-    @field_validator("home", "warehouse", "landing")
+    @field_validator("home", "warehouse", "landing", "dbt_project")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value else None
@@ -83,7 +85,7 @@ class Settings(BaseSettings):
 
     @property
     def dbt_project_dir(self) -> Path:
-        return PROJECT_DIR / "dbt_project"
+        return self.dbt_project or PROJECT_DIR / "dbt_project"
 
     @property
     def warehouse_path(self) -> Path:

@@ -2,7 +2,7 @@
 
 Each half is one dbt invocation under the writer's lock, recorded in `ops.builds` just as `mailwright build` does, so
 that the sync's gate asks the same question whoever built. `DbtProjectComponent` is not used: it copies the project
-and breaks relative paths (docs/adr/0004).
+and breaks relative paths (docs/adr/0005).
 """
 
 from collections.abc import Iterator, Mapping
@@ -86,7 +86,7 @@ def _half(settings: Settings, manifest: Mapping[str, Any], stage: DbtStage, tran
         name=f"dbt_{stage}",
         dagster_dbt_translator=translator,
         pool=WRITER_POOL,
-        required_resource_keys={"dbt", "lease"},
+        required_resource_keys={"dbt", "lease", "turn"},
         select=selection.select,
         exclude=selection.exclude,
     )

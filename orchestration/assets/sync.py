@@ -7,9 +7,10 @@ import dagster as dg
 
 from orchestration.failures import translated_errors
 from orchestration.freshness import freshness_of
-from orchestration.names import SYNC_GROUP, TEAM_OF_GROUP, api_pool, numbers_of, one_line, sync_key
+from orchestration.names import SYNC_GROUP, TEAM_OF_GROUP, WRITER_POOL, api_pool, numbers_of, one_line, sync_key
 from reverse_etl.declaration import list_syncs, read_sync
 from warehouse.settings import Settings
+from warehouse.snapshot import publish_snapshot
 
 if TYPE_CHECKING:
     from reverse_etl.declaration import SyncDeclaration
@@ -31,13 +32,20 @@ def sync_metadata(report: dict[str, Any], settings: Settings) -> dict[str, Any]:
 
 def run_sync(context: dg.AssetExecutionContext, settings: Settings, name: str) -> dg.MaterializeResult:
     """Send the difference; outside of production only plan it, since only production may reach people."""
+    from expectations.gate import assert_checked
     from reverse_etl.runner import sync
 
     is_dry_run = not settings.is_production
     if is_dry_run:
         context.log.warning(f"Schema '{settings.schema}' is not production: planned only, nothing is sent.")
     with translated_errors(context.retry_number):
-        report = sync(settings, name, dry_run=is_dry_run)
+        report = sync(
+            settings,
+            name,
+            gate=assert_checked,
+            dry_run=is_dry_run,
+            allow_schema=settings.schema if is_dry_run else None,
+        )
     return dg.MaterializeResult(metadata={"is_dry_run": is_dry_run, **sync_metadata(report.to_dict(), settings)})
 
 
@@ -53,7 +61,7 @@ def _sync_asset(settings: Settings, declaration: "SyncDeclaration") -> dg.Assets
         description=one_line(declaration.description, f"What {declaration.destination} is known to hold."),
         freshness_policy=freshness_of(SYNC_GROUP),
         pool=api_pool(declaration.destination),
-        required_resource_keys={"lease"},
+        required_resource_keys={"lease", "turn"},
     )
     def sync_asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         return run_sync(context, settings, declaration.name)
@@ -61,9 +69,35 @@ def _sync_asset(settings: Settings, declaration: "SyncDeclaration") -> dg.Assets
     return sync_asset
 
 
+def snapshot_definition(settings: Settings) -> dg.AssetsDefinition:
+    """The copy that dashboards, notebooks and APIs open; published once what it holds has passed its checks."""
+
+    @dg.asset(
+        key="published_snapshot",
+        deps=[dg.AssetKey([model]) for model in activation_models(settings)],
+        group_name=SYNC_GROUP,
+        owners=[TEAM_OF_GROUP[SYNC_GROUP]],
+        kinds={"duckdb", "file"},
+        description="Read-only copy of the warehouse for dashboards, notebooks and APIs, replaced by rename.",
+        freshness_policy=freshness_of(SYNC_GROUP),
+        pool=WRITER_POOL,
+        required_resource_keys={"lease", "turn"},
+    )
+    def published_snapshot(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        with translated_errors(context.retry_number):
+            publish_snapshot(settings)
+        path = settings.snapshot_path
+        return dg.MaterializeResult(
+            metadata={"path": dg.MetadataValue.path(str(path)), "megabytes": round(path.stat().st_size / 1e6, 1)}
+        )
+
+    return published_snapshot
+
+
 def sync_definitions(settings: Settings) -> list[dg.AssetsDefinition]:
-    """All declared syncs: the package's and those of `<home>/syncs`."""
-    return [_sync_asset(settings, read_sync(settings, name)) for name in list_syncs(settings)]
+    """All declared syncs (the package's and those of `<home>/syncs`), and the snapshot."""
+    syncs = [_sync_asset(settings, read_sync(settings, name)) for name in list_syncs(settings)]
+    return [*syncs, snapshot_definition(settings)]
 
 
 def activation_models(settings: Settings) -> list[str]:

@@ -1,0 +1,48 @@
+"""When a manifest is stale, without dbt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestration.manifest import fingerprint, manifest_path, project_files
+from warehouse.settings import Settings
+
+
+def project(folder: Path) -> Path:
+    for name, text in {
+        "dbt_project.yml": "name: x",
+        "models/a.sql": "select 1",
+        "models/a.yml": "models: []",
+        "seeds/s.csv": "a\n1",
+        "target/manifest.json": "{}",
+        "logs/dbt.log": "",
+    }.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def test_what_dbt_writes_is_no_part_of_the_project(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    names = [path.relative_to(folder).as_posix() for path in project_files(folder)]
+    assert names == ["dbt_project.yml", "models/a.sql", "models/a.yml", "seeds/s.csv"]
+
+
+def test_content_names_and_target_count(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    first = fingerprint(folder)
+    assert fingerprint(folder) == first
+    assert fingerprint(folder, ["prod"]) != first
+    (folder / "models" / "a.sql").rename(folder / "models" / "b.sql")
+    renamed = fingerprint(folder)
+    (folder / "models" / "b.sql").write_text("select 2")
+    assert len({first, renamed, fingerprint(folder)}) == 3
+
+
+def test_each_schema_has_its_own(tmp_path: Path) -> None:
+    prod = manifest_path(Settings(home=tmp_path, target="prod"))
+    dev = manifest_path(Settings(home=tmp_path, target="dev"))
+    assert prod.is_relative_to(tmp_path)
+    assert prod.parent != dev.parent
+    assert prod.name != dev.name
