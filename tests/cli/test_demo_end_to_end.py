@@ -1,0 +1,54 @@
+"""The two commands of the README, as a user types them: the demo, and the demo again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import command_line
+from warehouse.settings import PROJECT_DIR
+
+SMALL = ("--contacts", "300", "--events", "6000", "--months", "4")
+STEPS = 15
+
+
+def run_demo(home: Path, *more: str) -> tuple[str, str]:
+    done = subprocess.run(
+        command_line("demo", *SMALL, "--home", home, *more),
+        cwd=PROJECT_DIR,
+        env={**os.environ, "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        timeout=540,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(1200)
+def test_the_demo_and_the_demo_again(tmp_path: Path) -> None:
+    out, progress = run_demo(tmp_path / "demo", "--json")
+    first: dict[str, Any] = json.loads(out)
+    assert first["as_of"] == "2026-07-01T00:00:00Z"
+    assert "The clock stands at 2026-07-01 00:00:00Z" in progress
+    assert len(first["seconds"]) == STEPS
+    assert first["sync"]["created"] > 0
+    assert first["writes_to_esp"] > 0
+    report = Path(first["report_path"])
+    assert report.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert Path(first["snapshot_path"]).exists()
+
+    screen, progress = run_demo(tmp_path / "demo")
+    assert "0 writes to the ESP: nothing had changed." in screen
+    assert "9 unchanged files skipped" in progress
+    assert str(report) in screen
+    assert max(len(line) for line in screen.splitlines() if line.startswith(("│", "╭", "╰"))) <= 100
+    for text in (out, screen, progress):
+        assert "@" not in text
+    assert "Traceback" not in progress
