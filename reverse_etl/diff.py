@@ -317,7 +317,7 @@ def _insert_items(
     values: dict[str, object] = {"sync_name": scope.sync_name, "destination": scope.destination}
     if "$plan_id" in select_sql:
         values["plan_id"] = scope.plan_id
-    con.execute(f"create or replace temp table judged_items as {select_sql}", values)
+    con.execute(f"create temp table judged_items as {select_sql}", values)
     counted = con.execute(
         "select operation, coalesce(reason, ''), count(*) from judged_items group by operation, coalesce(reason, '')"
     ).fetchall()

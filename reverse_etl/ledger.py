@@ -140,7 +140,7 @@ def take_wave(con: duckdb.DuckDBPyConnection, scope: Scope, sync_run_id: str, nu
         one.rows.append((row["record_key"], row["desired_hash"]))
     if not gathered:
         return []
-    con.execute("create or replace temp table sending (batch_number integer, batch_id text, record_key text)")
+    con.execute("create temp table sending (batch_number integer, batch_id text, record_key text)")
     for number, one in gathered.items():
         con.execute(
             "insert into sending select ?, ?, unnest(cast(? as text[]))",
@@ -166,7 +166,7 @@ def take_wave(con: duckdb.DuckDBPyConnection, scope: Scope, sync_run_id: str, nu
 
 def _fold_sent(con: duckdb.DuckDBPyConnection, scope: Scope, batch_ids: list[str]) -> None:
     con.execute(
-        """create or replace temp table sent_now as
+        """create temp table sent_now as
            select * from ledger.sync_attempts
            where outcome = 'sent' and batch_id in (select unnest(cast(? as text[])))""",
         [batch_ids],
@@ -199,7 +199,7 @@ def record_outcomes(
 ) -> None:
     """How the batches of a wave ended; what was confirmed also changes what we know of the destination's members."""
     con.execute(
-        """create or replace temp table ends
+        """create temp table ends
            (batch_id text, record_key text, outcome text, rejected_class text, message text)"""
     )
     for batch, result in outcomes:
@@ -231,7 +231,7 @@ def record_outcomes(
 
 def _fold_ended(con: duckdb.DuckDBPyConnection, batch_ids: list[str]) -> None:
     con.execute(
-        """create or replace temp table ended_now as
+        """create temp table ended_now as
            select * from ledger.sync_attempts
            where outcome <> 'sent' and batch_id in (select unnest(cast(? as text[])))""",
         [batch_ids],

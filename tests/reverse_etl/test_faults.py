@@ -120,6 +120,30 @@ def test_in_doubt_is_not_taken_for_the_old_state(world: World) -> None:
     assert {m.merge_fields["MW_CITY"] for m in found if m} == {"A"}
 
 
+def test_a_rejection_does_not_end_an_older_doubt(world: World) -> None:
+    """Confirmed A, B in doubt, C rejected, desired A again: B may still be there."""
+    small_declaration(world.settings)
+    world.sync_name = "small"
+
+    def wish(city: str) -> None:
+        world.desire(Person("p@shop.test", "subscribe", (), {"city": city}))
+
+    wish("A")
+    world.sync()
+    wish("B")
+    world.twin.faults.add("close_after", times=-1, method="POST", path="lists/[a-z]+$")
+    assert world.sync().in_doubt == 1
+    world.twin.faults.clear()
+    wish("C" * 300)
+    assert world.sync().rejected == {"data": 1}
+    _ledger_folds(world)
+    wish("A")
+    assert world.sync().updated == 1
+    found = world.twin.member("p@shop.test")
+    assert found is not None
+    assert found.merge_fields["MW_CITY"] == "A"
+
+
 def test_a_throttled_repetition_after_silence_stays_in_doubt(world: World) -> None:
     """Silence, then throttled to the end: the first one may have taken effect."""
     world.twin.put("p@shop.test")
