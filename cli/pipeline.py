@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from expectations.report import CheckReport
     from ingest.normalize import NormalizeReport
     from ingest.report import LoadReport
+    from ingest.withdraw import WithdrawReport
     from ml_jobs.report import JobReport
     from reverse_etl.plan import Plan, SyncReport
     from warehouse.build import BuildReport, Stage
@@ -38,6 +39,13 @@ def load_files(settings: Settings, path: Path, table: str | None = None, *, on_l
             on_line(f"{done.table}: {rows}")
 
     return load(settings, path, table, tell)
+
+
+def withdraw_load(settings: Settings, load_id: str) -> WithdrawReport:
+    """Take a load out of `raw.*` again."""
+    from ingest.withdraw import withdraw
+
+    return withdraw(settings, load_id)
 
 
 def load_note(report: LoadReport) -> str:

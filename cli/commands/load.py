@@ -12,6 +12,7 @@ from rich.table import Table
 from cli.output import count, plural
 from cli.session import HomeOption, JsonOption, TargetOption, open_session
 from cli.teach import add_command
+from warehouse.errors import ConfigError
 
 if TYPE_CHECKING:
     from ingest.report import LoadReport
@@ -19,9 +20,14 @@ if TYPE_CHECKING:
 
 def load_command(
     ctx: typer.Context,
-    path: Annotated[Path, typer.Argument(help="A file, a folder of files, or a manifest (.yml).")],
+    path: Annotated[
+        Path | None, typer.Argument(help="A file, a folder of files, or a manifest (.yml).", show_default=False)
+    ] = None,
     table: Annotated[
         str | None, typer.Option("--table", help="Raw table to load into; default: the file's name.")
+    ] = None,
+    withdraw: Annotated[
+        str | None, typer.Option("--withdraw", metavar="LOAD_ID", help="Take a bad load out again instead.")
     ] = None,
     home: HomeOption = None,
     target: TargetOption = None,
@@ -38,12 +44,22 @@ def load_command(
       mailwright load exports/                          all files, each into the table of its name
       mailwright load exports/2026-07-01.csv --table shop_orders
       mailwright load exports/load.yml                  a manifest: table, format and policy per file
+      mailwright load --withdraw load_01a2…             take a load out that failed its checks
 
     [bold]Exit codes[/bold]: 0 loaded, or nothing new · 2 wrong manifest · 3 a file cannot be loaded · 5 warehouse busy
     """
     session = open_session(ctx, home, target, as_json)
     from cli import pipeline
 
+    if (path is None) == (withdraw is None):
+        raise ConfigError("Name what to load, or a load to withdraw.", todo="see `mailwright load --help`")
+    if withdraw is not None:
+        with session.out.step(f"Withdraw {withdraw}"):
+            removed = pipeline.withdraw_load(session.settings, withdraw)
+        said = f"{plural(removed.rows, 'row')} of raw.{removed.table} taken out. Next: [bold]mailwright build[/bold]"
+        session.out.result(removed.to_dict(), lambda console: console.print(said))
+        return
+    assert path is not None
     with session.out.step(f"Load {path.name or path}") as step:
         report = pipeline.load_files(session.settings, path, table, on_line=step.detail)
         step.note(pipeline.load_note(report))

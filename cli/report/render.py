@@ -43,9 +43,9 @@ def words(name: str) -> str:
     return str(name).replace("_", " ")
 
 
-def money(value: Any, currency: str | None) -> str:
+def money(value: Any, currency: str | None, decimals: int = 2) -> str:
     sign = {"GBP": "£", "EUR": "€", "USD": "$"}.get(currency or "", "")
-    text = f"{sign}{abs(value):,.2f}" if sign else f"{abs(value):,.2f} {currency or ''}".strip()
+    text = f"{sign}{abs(value):,.{decimals}f}" if sign else f"{abs(value):,.{decimals}f} {currency or ''}".strip()
     return f"−{text}" if value < 0 else text
 
 
@@ -100,6 +100,7 @@ def render_html(data: ReportData, sync: Mapping[str, Any], seconds: Mapping[str,
         words=words,
         bars=bars,
         money=lambda value: "–" if value is None else money(value, currency),
+        whole_money=lambda value: money(value, currency, 0),
     )
     return environment.get_template(TEMPLATE).render(**build_context(data, sync, seconds))
 
