@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import logging
+
 import pytest
 
 from reverse_etl import runner
@@ -239,3 +242,21 @@ def test_errors_are_never_bare(world: World) -> None:
         world.sync()
     assert world.rows("select status from ledger.sync_runs") == [("failed",)]
     assert world.rows("select count(*) from ledger.sync_leases") == [(0,)]
+
+
+def test_logs_and_ledger_hold_no_secret_and_no_address(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """At the most talkative level, through a run with refusals of every kind; the ledger's messages likewise."""
+    caplog.set_level(logging.DEBUG)
+    world.desire(*PEOPLE, Person("bad@shop.invalid", "subscribe", ("vip",)))
+    world.twin.faults.add("429")
+    world.twin.faults.add("close_after", method="POST", path="lists/[a-z]+$")
+    world.sync()
+    token = base64.b64encode(f"mailwright:{API_KEY}".encode()).decode()
+    messages = [str(row) for row in world.rows("select message from ledger.sync_attempts where message is not null")]
+    reports = [str(row) for row in world.rows("select report, message from ledger.sync_runs")]
+    plans = [str(row) for row in world.rows("select counts from ledger.sync_plans")]
+    assert messages
+    for text in [record.getMessage() for record in caplog.records] + messages + reports + plans:
+        assert API_KEY not in text
+        assert token not in text
+        assert "@shop" not in text
