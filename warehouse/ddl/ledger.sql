@@ -153,7 +153,7 @@ last_confirmed as (
 
 latest as (
     select
-        sync_attempts.*,
+        *,
         row_number() over (
             partition by sync_name, destination, object, record_key
             order by attempt_number desc
