@@ -131,7 +131,6 @@ def plan_sync(
 ) -> Plan:
     """What a sync would do, without doing it; a check that stands in the way is noted in it."""
     from expectations.gate import assert_checked
-
     from reverse_etl.runner import plan
 
     return plan(
@@ -156,7 +155,6 @@ def apply_sync(
 ) -> SyncReport:
     """Send the difference to the destination and confirm it; refuses unless every check of what it reads passed."""
     from expectations.gate import assert_checked
-
     from reverse_etl.runner import sync
 
     return sync(
