@@ -28,7 +28,7 @@ ranked as (
 distinct_events as (
     select
         ranked.*,
-        {{ hash_key(['ranked.message_id', 'ranked.email']) }} as message_key
+        ranked.message_id || ' ' || coalesce(ranked.email, '') as message_key
     from ranked
     where ranked.position = 1
 ),
