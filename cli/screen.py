@@ -68,12 +68,12 @@ def _headline(data: ReportData) -> RenderableType:
         (count(totals["signed_up"]), "signed up"),
         (count(orders["buyers"]), "buyers"),
         (count(orders["orders"]), "orders"),
-        (money(orders["net_revenue"], orders["currency"]), "net"),
+        (money(orders["net_revenue"], orders["currency"], 0), "net revenue"),
     ]
     text = Text("\n")
     for value, name in parts:
         text.append(value, style="bold").append(f" {name}  ", style="dim")
-    return text.append(f"as of {as_of:%Y-%m-%d %H:%M}Z", style="dim")
+    return text.append(f"as of {as_of:%Y-%m-%d}", style="dim")
 
 
 def _bars(rows: list[Row], limit: int = 14) -> RenderableType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -53,6 +54,9 @@ def ui_command(
         f"Dagster on http://{LOOPBACK}:{port} for {settings.home} (schema {settings.schema}). Ctrl-C ends it."
     )
     os.chdir(settings.project_dir)
+    # a shell starts background jobs with SIGINT ignored, and Dagster would then ignore SIGTERM too
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.execve(command[0], command, environment)  # noqa: S606  # our own arguments
 
 
