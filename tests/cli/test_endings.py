@@ -25,7 +25,8 @@ Call = Callable[..., Outcome]
     ("args", "said"),
     [
         (["lode"], "Did you mean 'load'?"),
-        (["load"], "Missing argument"),
+        (["restore"], "Missing argument"),
+        (["load"], "Name what to load"),
         (["load", "x", "--tabel", "y"], "--tabel"),
         (["--target", "production", "status"], "production"),
         (["train", "--job", "oracle"], "oracle"),
