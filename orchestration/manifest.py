@@ -62,7 +62,30 @@ def load_manifest(settings: Settings) -> dict[str, Any]:
         with FileLock(path.parent / "parse.lock"):
             if not path.exists():
                 _parse(settings, path)
-    return json.loads(path.read_text(encoding="utf-8"))
+    return with_attached_tests(json.loads(path.read_text(encoding="utf-8")))
+
+
+def with_attached_tests(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest with a node for every test to be shown on, so that each test is an asset check.
+
+    dbt names one for tests on a model alone. A test on a source belongs to that source; one in a file of its own, to
+    the most downstream of the models that it reads.
+    """
+    depths: dict[str, int] = {}
+
+    def depth(unique_id: str) -> int:
+        if unique_id not in depths:
+            parents = manifest["nodes"].get(unique_id, {}).get("depends_on", {}).get("nodes", [])
+            depths[unique_id] = 1 + max((depth(parent) for parent in parents), default=0)
+        return depths[unique_id]
+
+    for node in manifest["nodes"].values():
+        if node["resource_type"] == "test" and not node.get("attached_node"):
+            read = [name for name in node["depends_on"]["nodes"] if name.startswith(("model.", "source.", "seed."))]
+            sources = [name for name in read if name.split(".")[0] == "source" and name.split(".")[2] != "control"]
+            candidates = sources if node.get("test_metadata") and sources else read
+            node["attached_node"] = max(candidates, key=lambda name: (depth(name), name), default=None)
+    return manifest
 
 
 def _parse(settings: Settings, path: Path) -> None:

@@ -10,6 +10,8 @@ DbtStage = Literal["before_ml", "after_ml"]
 
 WRITER_POOL = "warehouse_writer"
 """Every op that writes to the warehouse: one at a time, so that none waits on the writer's lock with a slot in hand."""
+HEADLESS_TAG = "mailwright/headless"
+"""Tag of runs without Dagster's services."""
 AFTER_ML_TAG = "after_ml"
 RAW_GROUP = "raw"
 ML_GROUP = "ml"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestration.names import HEADLESS_TAG
 from warehouse.errors import ConfigError
 from warehouse.settings import Settings
 
@@ -68,9 +66,9 @@ def run_job(settings: Settings, job_name: str, on_event: OnEvent | None = None) 
     with open_instance(settings) as instance:
         if on_event is not None:
             instance.add_event_listener(run_id, on_event)
-        # dagster-dbt repeats dbt's lines on our stdout, which is the caller's; dbt.log has them all
-        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-            result = job.execute_in_process(instance=instance, run_id=run_id, run_config=QUIET, raise_on_error=False)
+        result = job.execute_in_process(
+            instance=instance, run_id=run_id, run_config=QUIET, tags={HEADLESS_TAG: "true"}, raise_on_error=False
+        )
     return RunReport(
         job=job_name,
         run_id=run_id,

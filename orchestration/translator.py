@@ -15,7 +15,9 @@ from orchestration.names import dbt_group, dbt_key, one_line
 class Translator(DagsterDbtTranslator):
     """Keys, groups and descriptions by the pure functions of `orchestration.names`; the rest is dagster-dbt's."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tests_sources: bool) -> None:
+        """`tests_sources`: whether the tests on sources are checks of this half; each check has one op."""
+        self._tests_sources = tests_sources
         super().__init__(
             DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True, enable_source_tests_as_checks=True)
         )
@@ -43,5 +45,5 @@ class Translator(DagsterDbtTranslator):
         props = self.get_resource_props(manifest, asset_spec.metadata["dagster_dbt/unique_id"])
         if spec is None or props["resource_type"] != "source":
             return spec
-        # a source's tests run with the models that read it: they cannot hold back the op that they are part of
-        return spec._replace(blocking=False)
+        # they run with the models that read the source, so they cannot hold back the op that they are part of
+        return spec._replace(blocking=False) if self._tests_sources else None

@@ -5,7 +5,10 @@ that the sync's gate asks the same question whoever built. `DbtProjectComponent`
 and breaks relative paths (docs/adr/0005).
 """
 
+import contextlib
+import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -13,11 +16,11 @@ from dagster_dbt import DbtCliInvocation, DbtCliResource, dbt_assets
 
 from orchestration.dbt_resource import child_process_environment
 from orchestration.failures import translated_errors
-from orchestration.names import WRITER_POOL, DbtStage, dbt_build_arguments, dbt_selection
+from orchestration.names import HEADLESS_TAG, WRITER_POOL, DbtStage, dbt_build_arguments, dbt_selection
 from orchestration.translator import Translator
 from warehouse.build import BuildReport, close_build, continue_build, open_build, reopen_build
 from warehouse.dbt import DbtResult, read_result
-from warehouse.errors import DataError
+from warehouse.errors import ConfigError, DataError
 from warehouse.failpoints import failpoint
 from warehouse.lock import writer_lock
 from warehouse.settings import Settings
@@ -38,6 +41,21 @@ def _stop(invocation: DbtCliInvocation) -> None:
     if invocation.process.poll() is None:
         invocation.process.kill()
         invocation.process.wait()
+
+
+def quietly(events: Iterator[Any]) -> Iterator[Any]:
+    """The same events; what dagster-dbt prints while it makes them (each of dbt's lines) goes nowhere.
+
+    Headless, our stdout is the caller's; dbt.log has every line.
+    """
+    with Path(os.devnull).open("w") as nowhere:
+        while True:
+            with contextlib.redirect_stdout(nowhere):
+                try:
+                    event = next(events)
+                except StopIteration:
+                    return
+            yield event
 
 
 def build_stage(
@@ -61,10 +79,20 @@ def build_stage(
             )
         result = DbtResult(False, 0, 0, (("dbt", "interrupted"),))
         try:
-            yield from invocation.stream()
+            for event in quietly(invocation.stream()) if HEADLESS_TAG in context.run.tags else invocation.stream():
+                failpoint("build.streaming")
+                yield event
             errors = [("dbt", message) for message in getattr(invocation, "_error_messages", [])]
             result = read_result(invocation.process.wait(), settings.dbt_target_dir / "run_results.json", errors)
             failpoint("build.built")
+        except KeyError as error:
+            if str(error.args[0]).split(".")[0] not in {"model", "test", "seed", "snapshot", "source"}:
+                raise
+            raise ConfigError(
+                f"The dbt project changed while it was built: {error.args[0]} is new.",
+                where=str(settings.dbt_project_dir),
+                todo="reload the definitions (in the UI: Deployment, Reload), then run the job again",
+            ) from error
         finally:
             # also when Dagster cancels the run in mid-stream: no dbt outlives the lock, no build stays "running"
             _stop(invocation)
@@ -78,13 +106,13 @@ def build_stage(
         )
 
 
-def _half(settings: Settings, manifest: Mapping[str, Any], stage: DbtStage, translator: Translator) -> Any:
+def _half(settings: Settings, manifest: Mapping[str, Any], stage: DbtStage) -> Any:
     selection = dbt_selection(stage)
 
     @dbt_assets(
         manifest=manifest,
         name=f"dbt_{stage}",
-        dagster_dbt_translator=translator,
+        dagster_dbt_translator=Translator(tests_sources=stage == "before_ml"),
         pool=WRITER_POOL,
         required_resource_keys={"dbt", "lease", "turn"},
         select=selection.select,
@@ -99,5 +127,4 @@ def _half(settings: Settings, manifest: Mapping[str, Any], stage: DbtStage, tran
 
 def dbt_definitions(settings: Settings, manifest: Mapping[str, Any]) -> list[dg.AssetsDefinition]:
     """Both halves."""
-    translator = Translator()
-    return [_half(settings, manifest, "before_ml", translator), _half(settings, manifest, "after_ml", translator)]
+    return [_half(settings, manifest, "before_ml"), _half(settings, manifest, "after_ml")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestration.manifest import fingerprint, manifest_path, project_files
+from orchestration.manifest import fingerprint, manifest_path, project_files, with_attached_tests
 from warehouse.settings import Settings
 
 
@@ -46,3 +46,20 @@ def test_each_schema_has_its_own(tmp_path: Path) -> None:
     assert prod.is_relative_to(tmp_path)
     assert prod.parent != dev.parent
     assert prod.name != dev.name
+
+
+def test_every_test_has_a_node_to_be_shown_on() -> None:
+    def node(kind: str, *parents: str, **more: object) -> dict[str, object]:
+        return {"resource_type": kind, "depends_on": {"nodes": list(parents)}, **more}
+
+    nodes = {
+        "model.m.a": node("model", "source.m.raw.t"),
+        "model.m.b": node("model", "model.m.a"),
+        "test.m.own": node("test", "model.m.b", "model.m.a", "source.m.raw.t"),
+        "test.m.source": node("test", "source.m.control.clock", "source.m.raw.t", test_metadata={"name": "fresh"}),
+        "test.m.model": node("test", "model.m.a", attached_node="model.m.a"),
+    }
+    found = with_attached_tests({"nodes": nodes})["nodes"]
+    assert found["test.m.own"]["attached_node"] == "model.m.b"
+    assert found["test.m.source"]["attached_node"] == "source.m.raw.t"
+    assert found["test.m.model"]["attached_node"] == "model.m.a"
