@@ -57,7 +57,7 @@ def test_what_needs_predictions_is_built_after_them(
 def test_memberships_hold_every_segment(models: dict[str, dict[str, Any]]) -> None:
     files = {path.stem for path in (MODELS / "segments").glob("seg_*.sql")}
     parents = models["model.mailwright.segment_memberships"]["depends_on"]["nodes"]
-    assert {parent.split(".")[-1] for parent in parents} == files
+    assert {parent.split(".")[-1] for parent in parents if parent.startswith("model.")} == files
     assert len(files) >= 12
 
 
