@@ -138,6 +138,7 @@ def run_dbt(
             process.wait()
         except BaseException:
             stop()
+            process.wait()  # the file is free again when we leave
             raise
         finally:
             timer.cancel()
