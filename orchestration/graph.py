@@ -79,7 +79,7 @@ def graph_text(nodes: list[Node], jobs: dict[str, list[str]]) -> str:
             lines += [f"    <- {dep}" for dep in node.deps]
             lines += [f"    check {check}" for check in node.checks]
             if node.n_dbt_tests:
-                lines.append(f"    {node.n_dbt_tests} dbt tests")
+                lines.append("    check dbt tests")
         lines.append("")
     for name, groups in sorted(jobs.items()):
         lines.append(f"job {name}: {', '.join(groups)}")
