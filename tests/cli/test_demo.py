@@ -121,6 +121,23 @@ def test_plan_then_sync_then_nothing(mailwright: Call, own_copy: Settings) -> No
         assert "@" not in outcome.stdout + outcome.stderr
 
 
+def test_keys_that_do_not_fit(mailwright: Call, own_copy: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MAILCHIMP_API_KEY", "MAILCHIMP_LIST_ID", "MAILCHIMP_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    without = mailwright("--target", "prod", "sync", home=own_copy.home)
+    assert without.code == 2
+    assert "MAILCHIMP_API_KEY" in without.stderr
+    with mailchimp_twin(own_copy.home / "esp.sqlite", own_copy.home / "esp.log"):
+        monkeypatch.setenv("MAILCHIMP_API_KEY", "0badc0de0badc0de0badc0de-us1")
+        wrong = mailwright("--target", "prod", "sync", home=own_copy.home)
+        unknown = mailwright("--target", "prod", "sync", "mailchump", home=own_copy.home)
+    assert (wrong.code, unknown.code) == (2, 2)
+    assert "Did you mean 'mailchimp'?" in unknown.stderr
+    for outcome in (without, wrong, unknown):
+        assert "0badc0de" not in outcome.stdout + outcome.stderr
+        assert "Traceback" not in outcome.stderr
+
+
 def test_status_of_a_store_that_was_synced(mailwright: Call, own_copy: Settings) -> None:
     with mailchimp_twin(own_copy.home / "esp.sqlite", own_copy.home / "esp.log"):
         mailwright("--target", "prod", "sync", home=own_copy.home)
