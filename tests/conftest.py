@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from warehouse.settings import PROJECT_DIR, Settings
 
@@ -40,17 +41,11 @@ def shared_dir() -> Callable[[str], Path]:
     return find
 
 
-@pytest.fixture(scope="session")
-def built_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """The small store after a full refresh: loaded, checked, built, trained and scored, ready to sync.
-
-    Built once for the whole run (about a minute): whoever writes takes `own_copy`.
-    """
+def _full_refresh(settings: Settings) -> None:
     from cli import pipeline
     from sandbox.config import SandboxConfig
     from sandbox.generate import generate
 
-    settings = Settings(home=tmp_path_factory.mktemp("built"), target="prod", lock_timeout_seconds=60)
     store = generate(settings.home / "files", SandboxConfig(n_contacts=800, n_web_events=30_000))
     pipeline.load_files(settings, store.manifest_path)
     pipeline.load_truth(settings, store.out_dir)
@@ -62,6 +57,23 @@ def built_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         pipeline.train(settings, job)
     pipeline.build_models(settings, "after_ml")
     pipeline.check_activation(settings)
+
+
+@pytest.fixture(scope="session")
+def built_settings(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Settings:
+    """The small store after a full refresh: loaded, checked, built, trained and scored, ready to sync.
+
+    Built once for the whole run, whichever worker comes first: whoever writes takes `own_copy`.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    settings = Settings(home=shared / "built", target="prod", lock_timeout_seconds=60)
+    with FileLock(shared / "built.lock"):
+        done = settings.home / "complete"
+        if not done.exists():
+            shutil.rmtree(settings.home, ignore_errors=True)
+            _full_refresh(settings)
+            done.touch()
     return settings
 
 

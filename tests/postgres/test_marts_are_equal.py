@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections import Counter
 from datetime import date, datetime
 from decimal import Decimal
@@ -65,25 +66,27 @@ def _rows(rows: list[tuple[Any, ...]]) -> Counter[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
-def both(postgres: Server, built_settings: Settings):
+def both(postgres: Server, built_settings: Settings, tmp_path_factory: pytest.TempPathFactory):
     """The small store, built on DuckDB, and its raw rows, clock and predictions built again on PostgreSQL."""
-    settings = built_settings
+    # a copy: it is kept open for long, and the built store is everybody's
+    home = tmp_path_factory.mktemp("postgres")
+    shutil.copyfile(built_settings.warehouse_path, home / "warehouse.duckdb")
+    settings = built_settings.model_copy(update={"home": home})
     with connect(settings, read_only=True) as con, psycopg.connect(postgres.dsn, autocommit=True) as pg:
         tables = con.execute(
             "select schema_name, table_name from duckdb_tables() where schema_name in ('raw', 'ops', 'ml') "
             "or (schema_name = 'analytics' and table_name = 'clock') order by 1, 2"
         ).fetchall()
         assert sum(_copy(con, pg, schema, table) for schema, table in tables) > 10_000
-    other = settings.model_copy(update={"home": settings.home / "postgres", "warehouse": settings.warehouse_path})
     result = run_dbt(
-        other,
+        settings,
         ["build", "--exclude-resource-type", "unit_test"],
         target="postgres",
         environment=postgres.environment,
         timeout_seconds=1200,
     )
     assert result.success, result.explain(20)
-    manifest = json.loads((other.dbt_target_dir / "manifest.json").read_text(encoding="utf-8"))
+    manifest = json.loads((settings.dbt_target_dir / "manifest.json").read_text(encoding="utf-8"))
     relations = sorted(
         (node["alias"], tuple(node["config"].get("meta", {}).get("audit_columns", [])))
         for node in manifest["nodes"].values()
