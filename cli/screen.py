@@ -68,7 +68,7 @@ def _headline(data: ReportData) -> RenderableType:
         (count(totals["signed_up"]), "signed up"),
         (count(orders["buyers"]), "buyers"),
         (count(orders["orders"]), "orders"),
-        (money(orders["net_revenue"], orders["currency"], 0), "net revenue"),
+        (money(orders["net_revenue"], orders["currency"], 0), "net"),
     ]
     text = Text("\n")
     for value, name in parts:
