@@ -144,8 +144,9 @@ def _lock(settings: Settings) -> Iterator[Finding]:
         except OSError:
             holder = "another process"
         yield Finding("warn", "lock", f"held: {holder} is writing", "wait for it; other commands wait by themselves")
-    except PermissionError:
-        yield Finding("fail", "lock", f"{settings.lock_path} cannot be opened", "give yourself write access to it")
+    except OSError as error:
+        todo = "give yourself write access to it"
+        yield Finding("fail", "lock", f"{settings.lock_path} cannot be opened: {error.strerror}", todo)
 
 
 def _warehouse(settings: Settings) -> Iterator[Finding]:

@@ -116,7 +116,7 @@ def _write_log(text: str) -> str:
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"error-{utcnow():%Y%m%dT%H%M%S}-{os.getpid()}.log"
-            path.write_text(text, encoding="utf-8")
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
             return str(path)
     return "(the log could not be written: is the disk full?)"
 

@@ -6,7 +6,7 @@ import errno
 import re
 
 from cli.session import current_session
-from warehouse.errors import ConfigError, MailwrightError, RetriableError
+from warehouse.errors import ConfigError, DataError, MailwrightError, RetriableError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL_TEXT = re.compile(r"no space left|disk quota|file too large|could not write file|failed to write", re.IGNORECASE)
@@ -32,6 +32,13 @@ def explain(error: BaseException) -> MailwrightError | None:
             f"No permission: {error.strerror}.",
             where=str(error.filename or _setting("home", "the home folder")),
             todo="give yourself access to it, or name another folder with --home",
+        )
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+        name = error.object.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        return DataError(
+            "The name of a file or folder is no UTF-8.",
+            where=" ".join(name.split())[:300],
+            todo="rename it, or run this with LANG=C.UTF-8",
         )
     return None
 

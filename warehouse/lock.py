@@ -8,6 +8,7 @@ The operating system frees it when its holder dies, however it dies.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import threading
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from warehouse.errors import RetriableError
+from warehouse.errors import ConfigError, RetriableError
 from warehouse.settings import Settings
 
 HELD_ENV = "MAILWRIGHT_LOCK_HELD"
@@ -46,21 +47,42 @@ def _holder(path: Path) -> str:
         return "another process"
 
 
+_UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EISDIR}
+
+
+@contextlib.contextmanager
+def _usable(folder: Path) -> Iterator[None]:
+    """Said here, where it is known that the folder is at fault and not the file that somebody loads."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNUSABLE:
+            raise
+        raise ConfigError(
+            f"The folder of the warehouse cannot be used: {error.strerror}.",
+            where=str(folder),
+            todo="give yourself write access (readers need it too, for the lock), or name another folder with --home",
+        ) from None
+
+
 @contextlib.contextmanager
 def writer_lock(settings: Settings, purpose: str, *, tell: Callable[[str], None] = _tell) -> Iterator[None]:
     """Hold the warehouse's writer lock; reentrant within a process, and a no-op in a holder's subprocess.
 
     Raises:
         RetriableError: another writer held it for longer than `settings.lock_timeout_seconds`.
+        ConfigError: the folder cannot be made or written to.
     """
     path = settings.lock_path
     if os.environ.get(HELD_ENV) == str(path):
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with _usable(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
     lock = _lock_of(path)
     try:
-        lock.acquire(timeout=0 if not lock.is_locked else -1)
+        with _usable(path.parent):
+            lock.acquire(timeout=0 if not lock.is_locked else -1)
     except Timeout:
         tell(f"Waiting for the warehouse: {_holder(path)} is writing.")
         try:

@@ -28,7 +28,7 @@ def _user_schema() -> str:
 class Settings(BaseSettings):
     """Settings of one installation; each can be set as an environment variable MAILWRIGHT_<NAME>."""
 
-    model_config = SettingsConfigDict(env_prefix="MAILWRIGHT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="MAILWRIGHT_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     home: Path = PROJECT_DIR / ".mailwright"
     """Folder of all local state: the warehouse file, its lock and snapshot, artefacts, Data Docs, Dagster's storage."""
@@ -52,7 +52,13 @@ class Settings(BaseSettings):
     @field_validator("home", "warehouse", "landing", "dbt_project")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
-        return value.expanduser().absolute() if value else None
+        if value is None:
+            return None
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:  # bytes that are no text: DuckDB and dbt take paths in UTF-8 alone
+            raise ValueError("is no UTF-8; choose another folder, or set LANG=C.UTF-8") from None
+        return value.expanduser().absolute()
 
     @field_validator("schema_override")
     @classmethod

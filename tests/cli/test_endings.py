@@ -16,7 +16,7 @@ import pytest
 from cli import pipeline
 from tests.cli.conftest import Outcome, command_line
 from warehouse.lock import writer_lock
-from warehouse.settings import PROJECT_DIR, Settings
+from warehouse.settings import PROJECT_DIR, Settings, load_settings
 
 Call = Callable[..., Outcome]
 
@@ -69,6 +69,28 @@ def test_a_wrong_variable_is_named(mailwright: Call, monkeypatch: pytest.MonkeyP
     outcome = mailwright("doctor")
     assert outcome.code == 2
     assert "MAILWRIGHT_THREADS" in outcome.stderr
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILWRIGHT_HOME", "")
+    monkeypatch.setenv("MAILWRIGHT_THREADS", "")
+    assert load_settings().home == PROJECT_DIR / ".mailwright"
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "build"])
+def test_a_home_whose_name_is_no_text(mailwright: Call, tmp_path: Path, command: str) -> None:
+    outcome = mailwright(command, home=tmp_path / os.fsdecode(b"caf\xe9"))
+    assert outcome.code == 2
+    assert "UTF-8" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+def test_a_file_whose_name_is_no_text(mailwright: Call, tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"caf\xe9.csv")
+    file.write_text("thing_id\n1\n", encoding="utf-8")
+    outcome = mailwright("load", file, "--table", "things")
+    assert outcome.code == 3, outcome.stderr
+    assert "UTF-8" in outcome.stderr
 
 
 @pytest.mark.parametrize("command", ["sync", "plan"])

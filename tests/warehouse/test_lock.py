@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from warehouse.connection import connect
-from warehouse.errors import RetriableError
+from warehouse.errors import ConfigError, RetriableError
 from warehouse.lock import HELD_ENV, child_environment, writer_lock
 from warehouse.settings import Settings
 
@@ -105,3 +106,24 @@ def test_a_holders_child_does_not_wait_for_its_parent(settings: Settings, monkey
     monkeypatch.setenv(HELD_ENV, str(Path("/elsewhere/warehouse.duckdb.lock")))
     with writer_lock(settings, "own"):
         assert settings.lock_path.exists()
+
+
+@pytest.mark.parametrize("below", ["", "sub"])
+def test_a_home_that_is_no_folder_is_named(tmp_path: Path, below: str) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(ConfigError, match="cannot be used") as raised, connect(Settings(home=file / below)):
+        pass
+    assert raised.value.where == str(file / below)
+
+
+def test_a_home_that_cannot_be_written_to_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(settings.lock_path))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with pytest.raises(ConfigError, match="Read-only file system") as raised, connect(settings):
+        pass
+    assert raised.value.where == str(settings.home)
+    assert raised.value.todo is not None
+    assert "--home" in raised.value.todo
