@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from expectations.declared import ACTIVATION_TABLES
 from orchestration.build import build_definitions
 from orchestration.graph import Node, graph_nodes, graph_text, groups_of_jobs, orphans
 from orchestration.home import CONFIG_NAME, dagster_environment, ensure_dagster_home
@@ -79,7 +80,8 @@ def test_both_borders_are_checked_and_blocking(nodes: list[Node]) -> None:
     checked = {node.key for node in nodes if "expectations!" in node.checks}
     raw = {node.key for node in nodes if node.key.startswith("raw/") and node.is_made_here}
     sent = {dep for node in nodes if node.key.startswith("sync/") for dep in node.deps}
-    assert checked == (raw - {"raw/identifier_normalized"}) | sent
+    assert set(ACTIVATION_TABLES) <= sent
+    assert checked == (raw - {"raw/identifier_normalized"}) | set(ACTIVATION_TABLES)
 
 
 def test_the_two_halves_are_the_whole_and_the_first_needs_no_prediction(
