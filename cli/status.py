@@ -33,24 +33,33 @@ QUERIES: dict[str, str] = {
             build_id, schema_name, as_of, known_at, started_at, finished_at, status, n_models, n_tests, n_failed,
             message
         from ops.builds order by started_at desc, build_id desc limit 5""",
+    # the newest look at each table, and every load that fails still: one of them shuts the sync
     "checks": """
         select
-            newest.subject_kind,
-            newest.table_name,
-            newest.success,
-            newest.n_expectations,
-            newest.n_failed,
-            newest.checked_at
+            ranked.subject_kind,
+            ranked.subject_id,
+            ranked.table_name,
+            ranked.success,
+            ranked.n_expectations,
+            ranked.n_failed,
+            ranked.checked_at,
+            ranked.age = 1 as is_newest
         from (
             select
-                *,
+                runs.*,
                 row_number() over (
-                    partition by subject_kind, table_name, suite order by checked_at desc, check_run_id desc
-                ) as age
-            from ops.check_runs
-        ) as newest
-        where newest.age = 1
-        order by newest.subject_kind desc, newest.table_name""",
+                    partition by runs.subject_kind, runs.table_name, runs.suite
+                    order by runs.checked_at desc, runs.check_run_id desc
+                ) as age,
+                row_number() over (
+                    partition by runs.subject_kind, runs.subject_id, runs.table_name, runs.suite
+                    order by runs.checked_at desc, runs.check_run_id desc
+                ) as age_of_subject
+            from ops.check_runs as runs
+            where runs.subject_kind <> 'load' or runs.subject_id in (select loads.load_id from ops.loads as loads)
+        ) as ranked
+        where ranked.age = 1 or (ranked.age_of_subject = 1 and ranked.subject_kind = 'load' and not ranked.success)
+        order by ranked.subject_kind desc, ranked.table_name, ranked.checked_at, ranked.subject_id""",
     "unchecked_loads": """
         select loads.table_name, count(*) as files
         from ops.loads as loads

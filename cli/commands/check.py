@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import count
+from cli.output import count, plural
 from cli.session import HomeOption, JsonOption, TargetOption, open_session
 from cli.teach import add_command
 
@@ -50,8 +50,19 @@ def check_command(
     data = {"ok": failed == 0, **{name: report.to_dict() for name, report in reports.items()}}
     out.result(data, lambda console: render(console, reports, str(settings.data_docs_dir)))
     if failed:
-        out.say(f"Error: {failed} expectation(s) failed; nothing that depends on them is synced.")
+        out.say(f"Error: {plural(failed, 'expectation')} failed; nothing that depends on them is synced.")
+        out.say(f"Where: {', '.join(_failed_subjects(reports))}")
+        out.say(
+            "What to do: correct the source and load it again (a bad load is taken out by `mailwright load --withdraw "
+            "LOAD`), or mend the model; then build and check again"
+        )
         raise typer.Exit(FAILED)
+
+
+def _failed_subjects(reports: dict[str, Any]) -> list[str]:
+    """`raw.shop_orders (load_…)`: what `--withdraw` needs to know."""
+    runs = [run for report in reports.values() for run in report.runs if not run.success]
+    return [f"{'raw.' * (run.subject_kind == 'load')}{run.table_name} ({run.subject_id})" for run in runs]
 
 
 def _note(report: Any) -> str:
@@ -64,13 +75,14 @@ def render(console: Console, reports: dict[str, Any], docs: str) -> None:
     unmet = [result for report in reports.values() for result in report.to_dict()["unmet"]]
     if unmet:
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for name in ("table", "column", "expectation", "rows", "sample row keys"):
+        for name in ("table", "column", "expectation", "found", "rows", "sample row keys"):
             table.add_column(name, overflow="fold")
         for item in unmet:
             table.add_row(
                 Text(item["table_name"]),
                 Text(item["column_name"] or ""),
-                Text(item["expectation"] + ("" if item["severity"] == "blocking" else " (a warning)")),
+                Text(item["expectation"]),
+                Text(item["message"] or item["severity"]),
                 count(item["unexpected_count"]),
                 Text(", ".join(item["sample_row_keys"][:5])),
             )
@@ -80,7 +92,8 @@ def render(console: Console, reports: dict[str, Any], docs: str) -> None:
     console.print(
         f"{count(passed)} expectations passed" + (f", {warnings} of them with a warning." if warnings else ".")
     )
-    console.print(f"Data Docs: {docs}/index.html", soft_wrap=True, style="dim")
+    if any(report.runs for report in reports.values()):
+        console.print(f"Data Docs: {docs}/index.html", soft_wrap=True, style="dim")
 
 
 def register(app: typer.Typer) -> None:

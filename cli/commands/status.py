@@ -97,16 +97,20 @@ def render(console: Console, status: Status) -> None:
 
 def _checks(console: Console, status: Status) -> None:
     rows = status.tables["checks"]
-    passed = sum(row["n_expectations"] - row["n_failed"] for row in rows)
+    newest = [row for row in rows if row["is_newest"]]
+    passed = sum(row["n_expectations"] - row["n_failed"] for row in newest)
     failing = [row for row in rows if not row["success"]]
     if rows:
         console.print(Text("Checks", style="bold"))
-        console.print(f"{count(passed)} expectations passed on {len(rows)} tables at the newest look.")
+        console.print(f"{count(passed)} expectations passed on {len(newest)} tables at the newest look.")
     _table(console, "", failing, {
-        "failing": lambda row: f"{row['subject_kind']} {row['table_name']}",
+        "failing": lambda row: row["table_name"],
+        "load or build": lambda row: row["subject_id"],
         "failed": lambda row: count(row["n_failed"]),
         "checked": lambda row: _when(row["checked_at"]),
     })  # fmt: skip
+    if any(row["subject_kind"] == "load" for row in failing):
+        console.print("Correct the file and load it; take the bad load out: `mailwright load --withdraw LOAD`.")
     waiting = status.tables["unchecked_loads"]
     if waiting:
         names = ", ".join(row["table_name"] for row in waiting)
