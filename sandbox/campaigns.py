@@ -37,12 +37,15 @@ class Campaigns:
 
 
 def draw_campaigns(config: SandboxConfig, period: Period, catalogue: Catalogue) -> Campaigns:
-    """Newsletters and product news on fixed days at ten, topics in turn."""
+    """Newsletters and product news at ten, every so many days up to the last days of the period, topics at random.
+
+    Counted back from the end: the present must have mails to look back on, however the calendar falls.
+    """
     rng = stream(config.seed, "campaigns")
     plan = []
     for purpose, days in enumerate((config.newsletter_every_days, config.product_news_every_days)):
-        first = period.start + (3 + purpose * 4) * DAY + 10 * HOUR
-        plan += [(at, purpose) for at in range(first // HOUR * HOUR, period.end - HOUR, days * DAY)]
+        last = period.end // DAY * DAY - (2 + purpose * 4) * DAY + 10 * HOUR
+        plan += [(at, purpose) for at in range(last, period.start + 3 * DAY, -days * DAY)]
     plan.sort()
     send_at = np.array([at for at, _ in plan], dtype=np.int64)
     purpose = np.array([kind for _, kind in plan], dtype=np.int64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from tests.sandbox.conftest import SMALL, Query
@@ -172,3 +174,16 @@ def test_mail_events_come_in_order(query: Query) -> None:
         where e.at < s.at or e.event in ('open', 'click', 'complaint', 'unsubscribe') and (d.at is null or e.at < d.at)
     """
     assert query(wrong) == [(0,)]
+
+
+def test_mailings_reach_into_the_last_days(query: Query) -> None:
+    """Windows of a few days that end at `as_of` have mails and human opens to look at."""
+    for kind in ("nl", "news"):
+        sent = f"select max(occurred_at) from email_events where event = 'sent' and campaign_id like '{kind}-%'"
+        ((last,),) = query(sent)
+        assert timedelta(0) < SMALL.ends_at - last < timedelta(days=7)
+    opens = f"""
+        select count(*) from email_events e join truth.email_events t using (event_id)
+        where e.event = 'open' and not t.is_machine and e.occurred_at >= timestamp '{SMALL.ends_at}' - interval 2 days
+    """
+    assert query(opens) > [(20,)]
