@@ -35,6 +35,7 @@ stated as (
         contacts.source,
         contacts.created_at as signed_up_at,
         contacts.updated_at as stated_at,
+        contacts.loaded_at,
         contacts.load_id,
         contacts.row_number
     from contacts
@@ -55,6 +56,7 @@ stated as (
         cast(null as text) as source,
         customers.created_at as signed_up_at,
         customers.updated_at as stated_at,
+        customers.loaded_at,
         customers.load_id,
         customers.row_number
     from customers
@@ -75,33 +77,53 @@ stated as (
         signups.source,
         signups.submitted_at as signed_up_at,
         signups.submitted_at as stated_at,
+        signups.loaded_at,
         signups.load_id,
         signups.row_number
     from signups
 ),
 
+-- a form is a statement of its own; of a record that is kept up to date the newest version speaks
+versioned as (
+    select
+        stated.*,
+        case
+            when stated.statement_source = 'newsletter_signup' then 1
+            else row_number() over (
+                partition by stated.statement_source, stated.identifier_value
+                order by
+                    stated.stated_at desc nulls last,
+                    stated.loaded_at desc nulls last,
+                    stated.load_id desc,
+                    stated.row_number desc
+            )
+        end as version_position
+    from stated
+),
+
 final as (
     select
-        {{ hash_key(['stated.statement_source', 'stated.load_id', 'stated.row_number']) }} as statement_id,
+        {{ hash_key(['versioned.statement_source', 'versioned.load_id', 'versioned.row_number']) }} as statement_id,
         identifier_profiles.profile_id,
-        stated.statement_source,
-        {{ usable_first_name('stated.first_name', 'stated.email', 'placeholder_names.name is not null') }} as first_name,
-        stated.last_name,
-        stated.gender,
-        stated.birth_year,
-        stated.city,
-        stated.country,
-        stated.time_zone,
-        stated.interests,
-        stated.source,
-        stated.signed_up_at,
-        stated.stated_at
-    from stated
+        versioned.statement_source,
+        {{ usable_first_name('versioned.first_name', 'versioned.email', 'placeholder_names.name is not null') }} as first_name,
+        versioned.last_name,
+        versioned.gender,
+        versioned.birth_year,
+        versioned.city,
+        versioned.country,
+        versioned.time_zone,
+        versioned.interests,
+        versioned.source,
+        versioned.signed_up_at,
+        versioned.stated_at,
+        versioned.version_position = 1 as is_current
+    from versioned
     inner join identifier_profiles
         on
-            stated.identifier_type = identifier_profiles.identifier_type
-            and stated.identifier_value = identifier_profiles.identifier_value
-    left join placeholder_names on upper(stated.first_name) = placeholder_names.name
+            versioned.identifier_type = identifier_profiles.identifier_type
+            and versioned.identifier_value = identifier_profiles.identifier_value
+    left join placeholder_names on upper(versioned.first_name) = placeholder_names.name
 )
 
 select * from final

@@ -6,6 +6,7 @@ split as (
     select
         statements.profile_id,
         statements.stated_at,
+        statements.is_current,
         {{ split_to_rows('statements.interests') }} as raw_interest
     from statements
     where statements.interests is not null
@@ -15,6 +16,7 @@ cleaned as (
     select
         split.profile_id,
         split.stated_at,
+        split.is_current,
         lower({{ clean_text('split.raw_interest') }}) as interest
     from split
 ),
@@ -27,6 +29,8 @@ final as (
     from cleaned
     where cleaned.interest is not null
     group by cleaned.profile_id, cleaned.interest
+    -- what a newer version of the record no longer says is no longer meant
+    having max(case when cleaned.is_current then 1 else 0 end) = 1
 )
 
 select * from final
