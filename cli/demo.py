@@ -189,7 +189,7 @@ def _fill(settings: Settings, config: DemoConfig, out: Output) -> datetime:
     out.say(f"  The clock stands at {as_of}Z, where the data ends.")
     with out.step("Normalize e-mails and phones") as step:
         normalized = pipeline.normalize(settings)
-        step.note(f"{count(normalized.n_new)} new")
+        step.note(pipeline.normalize_note(normalized))
     return as_of
 
 

@@ -101,6 +101,11 @@ def normalize(settings: Settings) -> NormalizeReport:
     return normalize_identifiers(settings)
 
 
+def normalize_note(report: NormalizeReport) -> str:
+    """One short line; an address that is not valid reaches no model, so their number is never left out."""
+    return f"{report.n_new:,} new" + (f", {report.n_invalid:,} of them not valid" if report.n_invalid else "")
+
+
 def build_models(
     settings: Settings, stage: Stage = "all", *, as_of: datetime | None = None, on_line: OnLine = None
 ) -> BuildReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from rich.columns import Columns
@@ -186,9 +187,9 @@ def _ending(console: Console, report: DemoReport) -> None:
         console.print(f"[bold green]{count(writes)} writes to the ESP[/bold green], {count(requests)} requests in all.")
     total = sum(report.seconds.values())
     console.print(f"{total:.0f} seconds. Report: [bold]{report.report_path}[/bold]", soft_wrap=True)
-    where = f"--home {report.home} --target prod"
+    where = f"--home {shlex.quote(str(report.home))} --target prod"  # to be pasted into a shell
     console.print(
-        f"Next: mailwright demo (again: nothing to write)   mailwright ui   mailwright {where} status",
+        f"Next: the same command again (nothing to write)   mailwright {where} ui   mailwright {where} status",
         soft_wrap=True,
         style="dim",
     )

@@ -65,7 +65,7 @@ def build_command(
     instant = parse_instant(as_of) if as_of else None
     with out.step("Normalize e-mails and phones") as step:
         normalized = pipeline.normalize(settings)
-        step.note(f"{count(normalized.n_new)} new")
+        step.note(pipeline.normalize_note(normalized))
     jobs: list[JobReport] = []
     if train:
         with out.step("Build up to the features") as step:

@@ -36,8 +36,8 @@ def demo_command(
 
     Simulates a shop (contacts, catalogue, web and e-mail events, orders, consent), loads and checks it, builds
     profiles, segments and predictions, syncs them to a local twin of Mailchimp, and ends with one screen and an HTML
-    report. Run it again: nothing has changed, so nothing is written to the ESP. It lives in a folder of its own
-    (`<home>/demo`, or `<home>/demo-orders` with --orders), apart from your warehouse.
+    report. Run it again: nothing has changed, so nothing is written to the ESP. It lives in a folder of its own, apart
+    from your warehouse: that of --home, else `demo` (`demo-orders` with --orders) under the default home.
 
     [bold]Examples[/bold]
 

@@ -49,6 +49,14 @@ def test_a_build_normalizes_first(mailwright: Call, calls: list[tuple[Any, ...]]
     assert "522 tests passed" in outcome.stdout
 
 
+def test_addresses_that_are_not_valid_are_counted(
+    mailwright: Call, calls: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = NormalizeReport(n_new=1200, n_invalid=1100, n_role=0, n_emails=1200, n_phones=0)
+    monkeypatch.setattr(pipeline, "normalize", lambda _settings: report)
+    assert "1,200 new, 1,100 of them not valid" in " ".join(mailwright("build").stderr.split())
+
+
 def test_training_stands_between_the_stages(mailwright: Call, calls: list[tuple[Any, ...]]) -> None:
     outcome = mailwright("--target", "prod", "build", "--train", "--json")
     assert [call[0] for call in calls] == ["normalize", "build", "train", "train", "build"]

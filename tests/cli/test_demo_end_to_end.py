@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def run_demo(home: Path, *more: str) -> tuple[str, str]:
 @pytest.mark.e2e
 @pytest.mark.timeout(1200)
 def test_the_demo_and_the_demo_again(tmp_path: Path) -> None:
-    out, progress = run_demo(tmp_path / "demo", "--json")
+    home = tmp_path / "a démo"  # a space and an accent: nothing on the way may mind
+    out, progress = run_demo(home, "--json")
     first: dict[str, Any] = json.loads(out)
     assert first["as_of"] == "2026-07-01T00:00:00Z"
     assert "The clock stands at 2026-07-01 00:00:00Z" in progress
@@ -44,7 +46,8 @@ def test_the_demo_and_the_demo_again(tmp_path: Path) -> None:
     assert report.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert Path(first["snapshot_path"]).exists()
 
-    screen, progress = run_demo(tmp_path / "demo")
+    screen, progress = run_demo(home)
+    assert f"mailwright --home {shlex.quote(str(home))} --target prod status" in screen
     assert "0 writes to the ESP: nothing had changed." in screen
     assert "9 unchanged files skipped" in progress
     assert str(report) in screen
