@@ -230,3 +230,41 @@ def test_real_orders_pass(settings: Settings, shared_dir: Callable[[str], Path],
     negative = [r for r in checks.results if r.expectation == "share_negative_prices_severe"]
     zero = [r for r in checks.results if r.expectation == "share_zero_prices_severe"]
     assert (negative[0].unexpected_count, zero[0].unexpected_count) == (2, 2_515)
+
+
+CONSENT = "consent_event_id,email,channel,purpose,state,source,wording_version,evidence,occurred_at,received_at\n"
+MAIL = (
+    "event_id,event,email,message_id,campaign_id,link_url,user_agent,ip,is_provider_flagged_machine,bounce_type,"
+    "occurred_at,received_at\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("table", "head", "good", "bad", "expectation"),
+    [
+        (
+            "consent_events",
+            CONSENT,
+            "c{i},p{i}@example.com,email,newsletter,granted,form,v1,{{}},2024-01-01,2024-01-01\n",
+            "x,p1@example.com,email,newsletter,withdrawn,preference_center,v1,{},,2024-01-02\n",
+            "statements_quarantined",
+        ),
+        (
+            "email_events",
+            MAIL,
+            "e{i},delivered,p{i}@example.com,m{i},c,,,,,,2024-01-01,2024-01-01\n",
+            "x,unsubscribe,p1@example.com,m1,c,,,,,,yesterday,2024-01-02\n",
+            "refusals_quarantined",
+        ),
+    ],
+)
+def test_a_refusal_that_cannot_be_read_blocks(
+    settings: Settings, tmp_path: Path, table: str, head: str, good: str, bad: str, expectation: str
+) -> None:
+    path = tmp_path / f"{table}.csv"
+    path.write_text(head + "".join(good.format(i=i) for i in range(200)), encoding="utf-8")
+    load(settings, path)
+    assert check_loads(settings).success
+    path.write_text(head + "".join(good.format(i=i) for i in range(200, 400)) + bad, encoding="utf-8")
+    assert load(settings, path).rows_quarantined == 1
+    assert [r.expectation for r in check_loads(settings).results if not r.success] == [expectation]

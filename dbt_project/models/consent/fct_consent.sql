@@ -24,6 +24,8 @@ ranked_events as (
         row_number() over (
             partition by consent_events.consent_event_id
             order by
+                -- one key, two states: the refusal counts
+                case when consent_events.state = 'granted' then 2 else 1 end asc,
                 consent_events.received_at asc nulls last,
                 consent_events.occurred_at asc nulls last,
                 consent_events.load_id asc,

@@ -6,6 +6,14 @@ normalized as (
     select * from {{ source('raw', 'identifier_normalized') }}
 ),
 
+-- a statement was made before it arrived: a clock that runs ahead must not hide a withdrawal, or let a grant outlive one
+timed as (
+    select
+        source.*,
+        case when source.occurred_at > source.received_at then source.received_at else source.occurred_at end as happened_at
+    from source
+),
+
 final as (
     select
         -- ids
@@ -23,17 +31,17 @@ final as (
         source.evidence,
 
         -- timestamps
-        source.occurred_at,
+        source.happened_at as occurred_at,
         source.received_at,
 
         -- delivery
         source._loaded_at as loaded_at,
         source._load_id as load_id,
         source._row_number as row_number
-    from source
+    from timed as source
     left join normalized
         on normalized.identifier_type = 'email' and source.email = normalized.raw_value
-    where {{ visible('consent', 'source.occurred_at', 'source.received_at') }}
+    where {{ visible('consent', 'source.happened_at', 'source.received_at') }}
 )
 
 select * from final
