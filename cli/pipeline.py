@@ -94,6 +94,26 @@ def pin(settings: Settings, as_of: datetime) -> datetime:
     return as_of
 
 
+def assert_loaded(settings: Settings) -> None:
+    """Refuse to build on nothing.
+
+    Raises:
+        DataError: no raw table holds a row.
+    """
+    from ingest.contracts import declared_contracts, has_rows, raw_schema, sources_path
+    from warehouse.connection import connect
+
+    schema = raw_schema(settings)
+    with connect(settings, purpose="build") as con:
+        if not has_rows(con, schema, declared_contracts(sources_path(settings))):
+            raise DataError(
+                f"Nothing was loaded yet: no table of schema '{schema}' holds a row.",
+                where=str(settings.warehouse_path),
+                todo="run `mailwright load PATH`; where another loader fills the warehouse, name its schema in `vars: "
+                "raw_schema` of dbt_project/dbt_project.yml",
+            )
+
+
 def normalize(settings: Settings) -> NormalizeReport:
     """Normalize e-mails and phones that were not seen before."""
     from ingest.normalize import normalize_identifiers

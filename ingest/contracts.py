@@ -21,6 +21,8 @@ from ingest.types import canonical, portable, quoted
 from warehouse.errors import ConfigError
 from warehouse.settings import Settings
 
+OWN_SCHEMA = "raw"
+"""Where `mailwright load` writes."""
 AUDIT_COLUMNS = ("_loaded_at", "_load_id", "_row_number")
 DEFAULT_MAX_QUARANTINED_SHARE = 0.1
 TOLERATED_ROWS = 10
@@ -62,6 +64,24 @@ class TableContract:
 def sources_path(settings: Settings) -> Path:
     """The YAML that declares the raw tables."""
     return settings.dbt_project_dir / "models" / "staging" / "sources.yml"
+
+
+def raw_schema(settings: Settings) -> str:
+    """Schema that the staging models read: `raw`, or that of the user's own loader (`vars: raw_schema` of the project).
+
+    Raises:
+        ConfigError: the project file is not YAML.
+    """
+    path = settings.dbt_project_dir / "dbt_project.yml"
+    if not path.exists():
+        return OWN_SCHEMA
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"The dbt project is not YAML: {str(error).splitlines()[0]}", where=str(path), todo="correct the file"
+        ) from None
+    return str((content.get("vars") or {}).get("raw_schema") or OWN_SCHEMA)
 
 
 def _meta(node: dict[str, Any]) -> dict[str, Any]:
@@ -132,12 +152,49 @@ def declared_contracts(path: Path) -> dict[str, TableContract]:
     return _read(path, path.stat().st_mtime_ns)
 
 
-def existing_columns(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
+def complete_schema(con: duckdb.DuckDBPyConnection, schema: str, contracts: dict[str, TableContract]) -> None:
+    """Give the staging models what they read beside tables that another loader may have filled; these stay as they are.
+
+    That is an empty table for each declared one that is not there, and in a foreign schema a view of the normalized
+    identifiers.
+    """
+    con.execute(f"create schema if not exists {quoted(schema)}")
+    if schema != OWN_SCHEMA:
+        con.execute(
+            f"create or replace view {quoted(schema)}.identifier_normalized as "
+            f"select * from {OWN_SCHEMA}.identifier_normalized"
+        )
+    rows = con.execute(
+        "select table_name from information_schema.tables "
+        "where table_schema = ? and table_catalog = current_database()",
+        [schema],
+    ).fetchall()
+    there = {str(name).lower() for (name,) in rows}
+    for contract in contracts.values():
+        if contract.table.lower() not in there:
+            create_table(con, contract, schema)
+
+
+def has_rows(con: duckdb.DuckDBPyConnection, schema: str, contracts: dict[str, TableContract]) -> bool:
+    """Whether any declared raw table that is there holds a row."""
+    rows = con.execute(
+        "select table_name from information_schema.tables "
+        "where table_schema = ? and table_catalog = current_database()",
+        [schema],
+    ).fetchall()
+    return any(
+        con.execute(f"select 1 from {quoted(schema)}.{quoted(name)} limit 1").fetchall()
+        for (name,) in rows
+        if name in contracts
+    )
+
+
+def existing_columns(con: duckdb.DuckDBPyConnection, table: str, schema: str = OWN_SCHEMA) -> dict[str, str]:
     """Columns of a raw table as it is, without the loader's own: name → portable type; empty if there is none."""
     rows = con.execute(
         "select column_name, data_type from duckdb_columns() "
-        "where schema_name = 'raw' and table_name = ? and database_name = current_database() order by column_index",
-        [table],
+        "where schema_name = ? and table_name = ? and database_name = current_database() order by column_index",
+        [schema, table],
     ).fetchall()
     return {name: portable(data_type) for name, data_type in rows if name not in AUDIT_COLUMNS}
 
@@ -163,14 +220,17 @@ def _by_name(name: str) -> str | None:
     return name if name in {"email", "phone"} else None
 
 
-def create_table(con: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
+def create_table(con: duckdb.DuckDBPyConnection, contract: TableContract, schema: str = OWN_SCHEMA) -> None:
     """Create the raw table if absent, and add the columns of the contract that it lacks (null in older rows)."""
     columns = ", ".join(f"{quoted(column.name)} {column.data_type}" for column in contract.columns)
     con.execute(
-        f"create table if not exists raw.{quoted(contract.table)} "
+        f"create table if not exists {quoted(schema)}.{quoted(contract.table)} "
         f"({columns}, _loaded_at timestamp not null, _load_id text not null, _row_number bigint not null)"
     )
-    there = existing_columns(con, contract.table)
+    there = existing_columns(con, contract.table, schema)
     for column in contract.columns:
         if column.name not in there:
-            con.execute(f"alter table raw.{quoted(contract.table)} add column {quoted(column.name)} {column.data_type}")
+            con.execute(
+                f"alter table {quoted(schema)}.{quoted(contract.table)} "
+                f"add column {quoted(column.name)} {column.data_type}"
+            )

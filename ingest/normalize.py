@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingest.contracts import declared_contracts, sources_path
+from ingest.contracts import complete_schema, declared_contracts, raw_schema, sources_path
 from ingest.emails import Email, normalize_email
 from ingest.phones import Phone, normalize_phone
 from ingest.types import quoted
@@ -82,12 +82,14 @@ def normalize_identifiers(
     options = options or NormalizeOptions()
     with connect(settings, purpose="normalize identifiers") as con:
         ensure_state(con, settings)
+        schema = raw_schema(settings)
+        complete_schema(con, schema, declared_contracts(sources_path(settings)))
         columns = identifier_columns(con, settings)
         con.execute("begin")
         try:
             if again:
                 con.execute("delete from raw.identifier_normalized")
-            counts = [_normalize_kind(con, kind, columns[kind], options) for kind in ("email", "phone")]
+            counts = [_normalize_kind(con, schema, kind, columns[kind], options) for kind in ("email", "phone")]
             failpoint("normalize.before_commit")
             con.execute("commit")
         except BaseException:
@@ -100,9 +102,10 @@ def normalize_identifiers(
 def identifier_columns(con: duckdb.DuckDBPyConnection, settings: Settings) -> dict[str, list[tuple[str, str]]]:
     """`email` and `phone` → (raw table, column) where they occur."""
     rows = con.execute(
-        "select table_name, column_name from duckdb_columns() where schema_name = 'raw' and data_type = 'VARCHAR' "
+        "select table_name, column_name from duckdb_columns() where schema_name = ? and data_type = 'VARCHAR' "
         "and database_name = current_database() and table_name not in ('quarantine', 'identifier_normalized') "
-        "order by table_name, column_index"
+        "order by table_name, column_index",
+        [raw_schema(settings)],
     ).fetchall()
     declared = declared_contracts(sources_path(settings))
     found: dict[str, list[tuple[str, str]]] = {"email": [], "phone": []}
@@ -116,12 +119,12 @@ def identifier_columns(con: duckdb.DuckDBPyConnection, settings: Settings) -> di
 
 
 def _normalize_kind(
-    con: duckdb.DuckDBPyConnection, kind: str, columns: list[tuple[str, str]], options: NormalizeOptions
+    con: duckdb.DuckDBPyConnection, schema: str, kind: str, columns: list[tuple[str, str]], options: NormalizeOptions
 ) -> tuple[int, int, int]:
     if not columns:
         return 0, 0, 0
     union = " union ".join(
-        f"select {quoted(column)} as raw_value from raw.{quoted(table)} where {quoted(column)} is not null"
+        f"select {quoted(column)} as raw_value from {quoted(schema)}.{quoted(table)} where {quoted(column)} is not null"
         for table, column in columns
     )
     new = con.execute(

@@ -63,6 +63,7 @@ def build_command(
 
     out, settings = session.out, session.settings
     instant = parse_instant(as_of) if as_of else None
+    pipeline.assert_loaded(settings)
     with out.step("Normalize e-mails and phones") as step:
         normalized = pipeline.normalize(settings)
         step.note(pipeline.normalize_note(normalized))

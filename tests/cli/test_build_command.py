@@ -37,9 +37,17 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         made.append(("train", settings.schema, job))
         return JobReport(job, "trained", AS_OF, f"{job}-abc", {"auc": 0.75}, 100, 20, 50)  # pyright: ignore[reportArgumentType]
 
+    monkeypatch.setattr(pipeline, "assert_loaded", lambda _settings: None)
     for step in (normalize, build_models, train):
         monkeypatch.setattr(pipeline, step.__name__, step)
     return made
+
+
+def test_nothing_to_build(mailwright: Call) -> None:
+    outcome = mailwright("build")
+    assert outcome.code == 3
+    assert outcome.stderr.startswith("Error: Nothing was loaded yet")
+    assert "mailwright load" in outcome.stderr
 
 
 def test_a_build_normalizes_first(mailwright: Call, calls: list[tuple[Any, ...]]) -> None:

@@ -150,6 +150,29 @@ def test_each_distinct_raw_value_once(
     assert "example.com" not in caplog.text.lower()
 
 
+def test_a_loader_of_ones_own(settings: Settings, tmp_path: Path, query: Query) -> None:
+    """`vars: raw_schema` names the schema that another loader fills; its tables are read there and left as they are."""
+    project = tmp_path / "project"
+    (project / "models" / "staging").mkdir(parents=True)
+    (project / "dbt_project.yml").write_text("vars: {raw_schema: lake}\n", encoding="utf-8")
+    columns = "columns: [{name: id, data_type: text}, {name: email, data_type: text}]"
+    (project / "models" / "staging" / "sources.yml").write_text(
+        f"sources: [{{name: raw, tables: [{{name: people, {columns}}}, {{name: others, {columns}}}]}}]\n",
+        encoding="utf-8",
+    )
+    own = settings.model_copy(update={"dbt_project": project})
+    query("create schema lake")
+    query("create table lake.people as select '1' as id, 'Ann@Example.com' as email")
+    for expected in (1, 0):
+        assert normalize_identifiers(own).n_new == expected
+    assert query("select raw_value, normalized_value from lake.identifier_normalized") == [
+        ("Ann@Example.com", "ann@example.com")
+    ]
+    assert query("select * from lake.people") == [("1", "Ann@Example.com")]
+    assert query("select count(*) from lake.others") == [(0,)]
+    assert query("select count(*) from duckdb_tables() where schema_name = 'raw' and table_name = 'people'") == [(0,)]
+
+
 def test_changed_options_apply_when_asked_again(settings: Settings, tmp_path: Path, query: Query) -> None:
     _raw(settings, tmp_path)
     normalize_identifiers(settings)
