@@ -110,13 +110,15 @@ class SyncDeclaration(_Strict):
     key: Literal["subscriber_hash"] = "subscriber_hash"
     fields: tuple[FieldMapping, ...] = Field(min_length=1)
     segments: SegmentMirror | None = None
+    refusals: str | None = None
+    """Activation model with the further addresses of people who refused: they are unsubscribed there too."""
     guards: Guards = Guards()
     description: str = ""
 
-    @field_validator("model")
+    @field_validator("model", "refusals")
     @classmethod
-    def _plain(cls, value: str) -> str:
-        if not _IDENTIFIER.fullmatch(value):
+    def _plain(cls, value: str | None) -> str | None:
+        if value is not None and not _IDENTIFIER.fullmatch(value):
             raise ValueError("must be the name of a model")
         return value
 

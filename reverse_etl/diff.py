@@ -70,6 +70,8 @@ def check_model(con: duckdb.DuckDBPyConnection, scope: Scope) -> int:
     declaration = scope.declaration
     needed = {"subscriber_hash", "email", "consent_verdict", *declaration.columns}
     _check_columns(con, scope.schema, declaration.model, needed, declaration.name)
+    if declaration.refusals:
+        _check_columns(con, scope.schema, declaration.refusals, {"subscriber_hash"}, declaration.name)
     if declaration.segments:
         needed = {"subscriber_hash", "segment_name", "consent_verdict"}
         _check_columns(con, scope.schema, declaration.segments.model, needed, declaration.name)
@@ -126,13 +128,25 @@ def _differs(hash_sql: str) -> str:
 def _members_sql(scope: Scope) -> str:
     """One row per person of the model or of the ledger, with what is to be done about her."""
     recreate = "true" if "vanished" in scope.overrides else "false"
+    refusals = scope.declaration.refusals
+    # further addresses of people who refused: ended where they are members, never a reason to create anybody
+    refused = (
+        f"""
+        union all
+        select f.subscriber_hash, 'unsubscribe', '{LOWERED}'
+        from (select distinct subscriber_hash from "{scope.schema}"."{refusals}") as f
+        inner join remote as r on f.subscriber_hash = r.subscriber_hash
+        where not exists (select 1 from {scope.relation} as m where m.subscriber_hash = f.subscriber_hash)"""
+        if refusals
+        else ""
+    )
     return f"""
     with
+    remote as (select subscriber_hash, status from ledger.remote_members where destination = $destination),
     desired as (
         select subscriber_hash, consent_verdict, {payload_hash(scope.declaration, "m")} as desired_hash
-        from {scope.relation} as m
+        from {scope.relation} as m{refused}
     ),
-    remote as (select subscriber_hash, status from ledger.remote_members where destination = $destination),
     known as (
         select * from ledger.sync_state
         where sync_name = $sync_name and destination = $destination and object = 'member'

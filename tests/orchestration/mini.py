@@ -89,6 +89,13 @@ def _segment_members() -> str:
     return f"select {columns} from {{{{ ref('sync_mailchimp__members') }}}}"
 
 
+def _refusals() -> str:
+    return (
+        "select profile_id, email, subscriber_hash, 'unsubscribe' as consent_verdict "
+        "from {{ ref('sync_mailchimp__members') }} where 1 = 0"
+    )
+
+
 def write_mini_project(folder: Path) -> Path:
     """Write the project into `folder`."""
     shutil.copytree(REAL / "macros", folder / "macros")
@@ -103,6 +110,7 @@ def write_mini_project(folder: Path) -> Path:
     models = {
         **MODELS,
         "activation/sync_mailchimp__members": _members(),
+        "activation/sync_mailchimp__refusals": _refusals(),
         "activation/sync_mailchimp__segment_members": _segment_members(),
     }
     for name, sql in models.items():

@@ -149,13 +149,61 @@ def test_foreign_members_fields_and_tags_stay(world: World) -> None:
     world.sync(overrides=["share_leaving"])
     both = world.twin.member("both@shop.test")
     assert both is not None
-    assert (both.status, both.merge_fields) == ("subscribed", {"LNAME": "Family"})
+    assert (both.status, both.merge_fields) == ("subscribed", {"FNAME": "B", "LNAME": "Family"})
     theirs = world.twin.member("theirs@shop.test")
     assert theirs is not None
     assert theirs.merge_fields == {"FNAME": "Theirs"}
     assert world.twin.inside("newsletter") == {hash_of("theirs@shop.test"), hash_of("both@shop.test")}
     # only memberships that we confirmed ourselves are taken away
     assert world.twin.inside("mw:vip") == {hash_of("theirs@shop.test"), hash_of("other@shop.test")}
+
+
+def test_a_name_that_we_do_not_know_empties_nobodys(world: World) -> None:
+    """FNAME is the audience's own field: forms fill it. Ours is "there" for people whom we create, and no more."""
+    world.twin.put("known@shop.test", FNAME="Anna")
+    world.desire(Person("known@shop.test", "update_only"), Person("new@shop.test"))
+    world.sync()
+    new, known = world.twin.member("new@shop.test"), world.twin.member("known@shop.test")
+    assert new is not None
+    assert known is not None
+    assert new.merge_fields["FNAME"] == "there"
+    assert known.merge_fields["FNAME"] == "Anna"
+    world.desire(Person("new@shop.test"))
+    world.sync()
+    known = world.twin.member("known@shop.test")
+    assert known is not None
+    assert known.merge_fields["FNAME"] == "Anna"
+
+
+def test_a_refusal_ends_the_subscription_of_every_address(world: World) -> None:
+    """Subscribed with an address that was in use once; refused with another one."""
+    world.desire(Person("old@shop.test", "subscribe", ("vip",)))
+    world.sync()
+    world.desire(Person("new@shop.test", "subscribe"))
+    world.sync()
+    assert world.twin.status("old@shop.test") == "subscribed"
+    world.twin.put("gone@shop.test", "cleaned")
+    world.twin.put("foreign@shop.test")
+    refused = ("old@shop.test", "gone@shop.test", "never@shop.test", "foreign@shop.test")
+    world.desire(Person("new@shop.test", "unsubscribe"), refusals=refused)
+    report = world.sync()
+    assert report.lowered == 3
+    assert [world.twin.status(e) for e in ("new@shop.test", *refused)] == [
+        "unsubscribed", "unsubscribed", "cleaned", None, "unsubscribed",
+    ]  # fmt: skip
+    assert world.twin.inside("mw:vip") == set()
+    assert world.sync().writes == 0
+    # she comes back with the one in use: the others stay as they are
+    world.desire(Person("new@shop.test", "subscribe"))
+    world.sync()
+    assert world.twin.status("old@shop.test") == "unsubscribed"
+
+
+def test_the_address_in_use_has_its_own_verdict(world: World) -> None:
+    """A model that names it in both places: the verdict of the person counts, once."""
+    world.twin.put("a@shop.test")
+    world.desire(Person("a@shop.test", "subscribe"), refusals=["a@shop.test"])
+    assert world.sync().lowered == 0
 
 
 def test_policies_name_each_status_once() -> None:

@@ -140,9 +140,11 @@ class World:
             timeout=self.timeout,
         )
 
-    def desire(self, *people: Person, as_of: datetime = AS_OF, schema: str | None = None) -> None:
-        """Replace both activation models."""
-        write_models(self.settings, people, as_of, schema)
+    def desire(
+        self, *people: Person, as_of: datetime = AS_OF, schema: str | None = None, refusals: Sequence[str] = ()
+    ) -> None:
+        """Replace the activation models."""
+        write_models(self.settings, people, as_of, schema, refusals)
 
     def plan(self, **options: Any) -> Plan:
         target = self.destination()
@@ -165,7 +167,11 @@ class World:
 
 
 def write_models(
-    settings: Settings, people: Sequence[Person], as_of: datetime = AS_OF, schema: str | None = None
+    settings: Settings,
+    people: Sequence[Person],
+    as_of: datetime = AS_OF,
+    schema: str | None = None,
+    refusals: Sequence[str] = (),
 ) -> None:
     schema = schema or settings.schema
     with connect(settings, purpose="test") as con:
@@ -177,6 +183,13 @@ def write_models(
             f"""create or replace table "{schema}".sync_mailchimp__segment_members (profile_id text, email text,
                 subscriber_hash text, segment_name text, entered_at timestamp, consent_verdict text)"""
         )
+        con.execute(
+            f"""create or replace table "{schema}".sync_mailchimp__refusals
+                (profile_id text, email text, subscriber_hash text, consent_verdict text)"""
+        )
+        for email in refusals:
+            row = {"email": email, "subscriber_hash": hash_of(email), "consent_verdict": "unsubscribe"}
+            _insert(con, f'"{schema}".sync_mailchimp__refusals', row)
         for person in people:
             row = {
                 "profile_id": "p" + hash_of(person.email)[:8],
