@@ -3,7 +3,7 @@
 
   cutoffs: a relation with a column `as_of` (timestamp): the clock for today's features, past instants for training.
   Returns one row per (cut-off, profile known before it). What is used lies before the cut-off: activity, returns,
-  and the identifiers that were known by then to be this profile's (an anonymous view that only a later purchase ties
+  cancellations, and the identifiers that were known by then to be this profile's (an anonymous view that only a later purchase ties
   to a person is not used). Behaviour on the web and in mail comes from the day rollup; so a cut-off in the past must
   be a local midnight (int_training__cutoffs sees to it), while the clock may be any instant. Orders come from order
   lines, because a return changes an order that lies in the past.
@@ -52,6 +52,12 @@ identifier_days as (
 order_lines as (
 
     select * from {{ ref('fct_order_lines') }}
+
+),
+
+cancelled_sales as (
+
+    select * from {{ ref('int_orders__cancelled_sales') }}
 
 ),
 
@@ -141,6 +147,38 @@ activity_features as (
 
 ),
 
+placed_lines as (
+
+    select
+        order_line_id,
+        order_id,
+        identifier_type,
+        identifier_value,
+        ordered_at,
+        ordered_on,
+        cast(null as timestamp) as cancelled_at,
+        quantity,
+        unit_price,
+        gross_revenue
+    from order_lines
+
+    union all
+
+    select
+        order_line_id,
+        order_id,
+        identifier_type,
+        identifier_value,
+        ordered_at,
+        ordered_on,
+        cancelled_at,
+        quantity,
+        unit_price,
+        gross_revenue
+    from cancelled_sales
+
+),
+
 -- a return that lies after the cut-off has not happened yet
 returns_at_cutoff as (
 
@@ -161,22 +199,24 @@ lines_at_cutoff as (
         known_links.as_of,
         known_links.as_of_on,
         known_links.profile_id,
-        order_lines.order_id,
-        order_lines.ordered_at,
-        order_lines.ordered_on,
-        order_lines.unit_price,
-        order_lines.gross_revenue,
-        cast(order_lines.quantity - coalesce(returns_at_cutoff.quantity, 0) as bigint) as net_quantity
+        placed_lines.order_id,
+        placed_lines.ordered_at,
+        placed_lines.ordered_on,
+        placed_lines.unit_price,
+        placed_lines.gross_revenue,
+        cast(placed_lines.quantity - coalesce(returns_at_cutoff.quantity, 0) as bigint) as net_quantity
     from known_links
-    inner join order_lines
+    inner join placed_lines
         on
-            known_links.identifier_type = order_lines.identifier_type
-            and known_links.identifier_value = order_lines.identifier_value
-            and known_links.as_of > order_lines.ordered_at
+            known_links.identifier_type = placed_lines.identifier_type
+            and known_links.identifier_value = placed_lines.identifier_value
+            and known_links.as_of > placed_lines.ordered_at
     left join returns_at_cutoff
         on
             known_links.as_of = returns_at_cutoff.as_of
-            and order_lines.order_line_id = returns_at_cutoff.order_line_id
+            and placed_lines.order_line_id = returns_at_cutoff.order_line_id
+    -- a cancellation that lies after the cut-off has not happened yet
+    where placed_lines.cancelled_at is null or placed_lines.cancelled_at >= known_links.as_of
 
 ),
 

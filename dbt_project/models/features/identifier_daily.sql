@@ -4,6 +4,12 @@ with orders as (
 
 ),
 
+lines as (
+
+    select * from {{ ref('int_orders__lines') }}
+
+),
+
 web_events as (
 
     select * from {{ ref('fct_web_events') }}
@@ -90,6 +96,25 @@ order_days as (
 
 ),
 
+-- whoever placed an order that was cancelled later, or brought something back, was there too
+other_shop_days as (
+
+    select
+        identifier_type,
+        identifier_value,
+        ordered_on as activity_on,
+        max(ordered_at) as last_human_activity_at
+    from lines
+    where
+        identifier_value is not null
+        and (
+            (order_type = 'sale' and excluded_reason = 'cancelled_order')
+            or (order_type = 'return' and excluded_reason is null)
+        )
+    group by identifier_type, identifier_value, ordered_on
+
+),
+
 all_days as (
 
     select
@@ -170,6 +195,33 @@ all_days as (
         cast(null as timestamp) as last_human_email_at,
         last_human_activity_at
     from order_days
+
+    union all
+
+    select
+        identifier_type,
+        identifier_value,
+        activity_on,
+        0 as n_sessions,
+        0 as n_page_views,
+        0 as n_product_views,
+        0 as n_cart_adds,
+        0 as n_checkouts,
+        0 as n_demo_requests,
+        0 as n_orders,
+        0 as n_items,
+        0 as net_revenue,
+        0 as n_emails_sent,
+        0 as n_emails_delivered,
+        0 as n_human_opens,
+        0 as n_human_clicks,
+        0 as n_machine_opens,
+        0 as n_machine_clicks,
+        0 as n_unsubscribes,
+        cast(null as timestamp) as last_session_at,
+        cast(null as timestamp) as last_human_email_at,
+        last_human_activity_at
+    from other_shop_days
 
 ),
 

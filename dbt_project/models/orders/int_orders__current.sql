@@ -29,6 +29,7 @@ final as (
         ranked.currency,
         ranked.is_test,
         ranked.is_cancelled,
+        ranked.cancelled_at,
         ranked.ordered_at,
         {{ local_date('ranked.ordered_at') }} as ordered_on
     from ranked
