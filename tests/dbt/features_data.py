@@ -42,6 +42,9 @@ class Store:
         for number in range(n_profiles):
             self._profile(number)
         self._guest_orders()
+        for key in self.rows["int_identity__identifier_profiles"]:
+            if self.random.random() < 0.3:
+                self._other_lines(key)
 
     def _id(self, prefix: str) -> str:
         self.n += 1
@@ -159,6 +162,26 @@ class Store:
             {**key, **total, "order_id": order_id, "ordered_at": at, "ordered_on": local_date(at),
              "is_purchase": total["net_quantity"] > 0}
         )  # fmt: skip
+
+    def _other_lines(self, key: dict[str, Any]) -> None:
+        """A return that no sale was found for, or an order that was cancelled (later, mostly)."""
+        at, product = self.instant(), self.random.choice(self.rows["dim_products"])["product_id"]
+        line = {
+            "order_line_id": self._id("x"), "order_id": self._id("o"), "ordered_at": at, "ordered_on": local_date(at),
+            "product_id": product,
+            "identifier_type": key["identifier_type"], "identifier_value": key["identifier_value"],
+        }  # fmt: skip
+        kind, reason = self.random.choice([
+            ("return", None), ("return", "price_not_positive"), ("return", "cancelled_order"),
+            ("sale", "cancelled_order"), ("sale", "cancelled_order"), ("sale", "test_order"),
+        ])  # fmt: skip
+        self.rows["int_orders__lines"].append({**line, "order_type": kind, "excluded_reason": reason})
+        if (kind, reason) == ("sale", "cancelled_order"):
+            quantity, price = self.random.randint(1, 4), Decimal(self.random.randint(1, 6000)) / 100
+            self.rows["int_orders__cancelled_sales"].append({
+                **line, "quantity": quantity, "unit_price": price, "gross_revenue": quantity * price,
+                "cancelled_at": max(at + timedelta(microseconds=1), self.instant()),
+            })  # fmt: skip
 
     def _guest_orders(self) -> None:
         for _ in range(5):

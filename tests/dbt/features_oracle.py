@@ -49,8 +49,12 @@ def features(rows: Mapping[str, list[Row]], profile_id: str, cutoff: datetime) -
     for event in sorted(rows["fct_web_events"], key=lambda r: (r["occurred_at"], r["web_event_id"])):
         first_of_session.setdefault(event["session_id"], event)
     starts = {event["web_event_id"] for event in first_of_session.values()}
+    brought_or_cancelled = [
+        r for r in mine("int_orders__lines", "ordered_at")
+        if (r["order_type"], r["excluded_reason"]) in (("return", None), ("sale", "cancelled_order"))
+    ]  # fmt: skip
     done = [(r["occurred_on"], r["occurred_at"]) for r in web + human] + [
-        (r["ordered_on"], r["ordered_at"]) for r in placed
+        (r["ordered_on"], r["ordered_at"]) for r in placed + brought_or_cancelled
     ]
 
     back: dict[str, int] = defaultdict(int)
@@ -59,7 +63,8 @@ def features(rows: Mapping[str, list[Row]], profile_id: str, cutoff: datetime) -
             back[match["order_line_id"]] += match["quantity"]
     orders: dict[str, Row] = {}
     returned = Decimal(0)
-    for line in mine("fct_order_lines", "ordered_at"):
+    not_yet_cancelled = [r for r in mine("int_orders__cancelled_sales", "ordered_at") if r["cancelled_at"] >= cutoff]
+    for line in mine("fct_order_lines", "ordered_at") + not_yet_cancelled:
         order = orders.setdefault(
             line["order_id"], {"on": line["ordered_on"], "at": line["ordered_at"], "items": 0, "revenue": Decimal(0)}
         )
@@ -94,7 +99,7 @@ def features(rows: Mapping[str, list[Row]], profile_id: str, cutoff: datetime) -
     profile = next(r for r in rows["dim_profiles"] if r["profile_id"] == profile_id)
     out["has_signed_up"] = profile["signed_up_at"] is not None and profile["signed_up_at"] < cutoff
     first_seen = [local_date(min(r["linked_at"] for r in links))]
-    first_seen += [r["occurred_on"] for r in web + mail] + [r["ordered_on"] for r in placed]
+    first_seen += [r["occurred_on"] for r in web + mail] + [r["ordered_on"] for r in placed + brought_or_cancelled]
     out["tenure_days"] = (today - min(first_seen)).days
     out["returned_revenue_lifetime"] = returned
     out["demo_requests_lifetime"] = count(web, lambda r: r["event_name"] == "Demo Requested", "occurred_on", None)
@@ -265,6 +270,15 @@ def recommendations(rows: Mapping[str, list[Row]], as_of: datetime) -> dict[str,
         sent_back = {
             r["product_id"] for r in rows["fct_order_lines"] if r["profile_id"] == who and r["last_returned_at"]
         }
+        own = {
+            (r["identifier_type"], r["identifier_value"])
+            for r in rows["int_identity__identifier_profiles"] if r["profile_id"] == who
+        }  # fmt: skip
+        sent_back |= {
+            r["product_id"] for r in rows["int_orders__lines"]
+            if (r["identifier_type"], r["identifier_value"]) in own and r["order_type"] == "return"
+            and r["excluded_reason"] in (None, "price_not_positive")
+        }  # fmt: skip
         chosen: dict[str, str] = {}
         for product, rung in ladder:
             if product in products and product not in sent_back:

@@ -41,6 +41,15 @@ COLUMNS: Mapping[str, str] = {
         "net_quantity bigint, unit_price numeric(18,4), currency text, gross_revenue numeric(18,2), "
         "returned_revenue numeric(18,2), net_revenue numeric(18,2), last_returned_at timestamp"
     ),
+    "int_orders__lines": (
+        "order_line_id text, order_id text, order_type text, identifier_type text, identifier_value text, "
+        "product_id text, ordered_at timestamp, ordered_on date, excluded_reason text"
+    ),
+    "int_orders__cancelled_sales": (
+        "order_line_id text, order_id text, identifier_type text, identifier_value text, product_id text, "
+        "ordered_at timestamp, ordered_on date, cancelled_at timestamp, quantity bigint, unit_price numeric(18,4), "
+        "currency text, gross_revenue numeric(18,2)"
+    ),
     "int_orders__return_matches": (
         "return_line_id text, order_line_id text, returned_at timestamp, quantity bigint, matched_by text"
     ),

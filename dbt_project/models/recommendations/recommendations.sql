@@ -42,15 +42,52 @@ order_lines as (
 
 ),
 
-returned as (
+lines as (
 
-    select distinct
+    select * from {{ ref('int_orders__lines') }}
+
+),
+
+identifier_profiles as (
+
+    select * from {{ ref('int_identity__identifier_profiles') }}
+
+),
+
+-- what somebody brought back, whether or not a sale was found for it (it may be older than the data, or somebody else's),
+-- and what was taken back of their orders, whoever brought it
+sent_back as (
+
+    select
+        identifier_profiles.profile_id,
+        lines.product_id
+    from lines
+    inner join identifier_profiles
+        on
+            lines.identifier_type = identifier_profiles.identifier_type
+            and lines.identifier_value = identifier_profiles.identifier_value
+    where
+        lines.order_type = 'return'
+        and coalesce(lines.excluded_reason, 'price_not_positive') = 'price_not_positive'
+
+    union all
+
+    select
         profile_id,
         product_id
     from order_lines
     where
         profile_id is not null
         and last_returned_at is not null
+
+),
+
+returned as (
+
+    select distinct
+        profile_id,
+        product_id
+    from sent_back
 
 ),
 
