@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from cli.output import INTERRUPTED_ONCE
 from cli.redact import redact
 from cli.session import current_session, forget_session
 from cli.trouble import explain
@@ -123,20 +124,26 @@ def _write_log(text: str) -> str:
 
 @contextlib.contextmanager
 def _terminate_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM ends as Ctrl-C does: `finally` blocks run, subprocesses are ended, locks are freed."""
+    """SIGTERM ends as Ctrl-C does: `finally` blocks run, subprocesses end, locks are freed; neither is forgotten."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        INTERRUPTED_ONCE.set()  # some libraries swallow the exception while they are imported: the next step ends then
         raise KeyboardInterrupt
 
+    INTERRUPTED_ONCE.clear()
+    before: dict[signal.Signals, Any] = {}
     try:
-        before = signal.signal(signal.SIGTERM, interrupt)
+        before[signal.SIGTERM] = signal.signal(signal.SIGTERM, interrupt)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else a shell's background job ignores it
+            before[signal.SIGINT] = signal.signal(signal.SIGINT, interrupt)
     except ValueError:  # not the main thread (a test, an embedding program)
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from rich.text import Text
 
 from cli.redact import redact
 
+INTERRUPTED_ONCE = threading.Event()
+"""Somebody pressed Ctrl-C in this invocation; set by `cli.main`."""
 PLAIN_WIDTH = 100
 """Columns where the terminal does not say (a pipe, a log)."""
 
@@ -117,6 +120,8 @@ class Output:
         try:
             with shown:
                 yield step
+            if INTERRUPTED_ONCE.is_set():
+                raise KeyboardInterrupt
             ended_well = True
         finally:
             self.seconds[title] = time.perf_counter() - started

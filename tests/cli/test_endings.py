@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import signal
 import subprocess
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from cli import pipeline
+from ml_jobs.report import JobReport
 from tests.cli.conftest import Outcome, command_line
 from warehouse.lock import writer_lock
 from warehouse.settings import PROJECT_DIR, Settings, load_settings
@@ -166,6 +169,25 @@ def test_interrupted_while_it_waits(settings: Settings, tmp_path: Path, how: sig
     assert process.returncode == 130
     assert "Interrupted" in rest
     assert "Traceback" not in rest
+
+
+def test_a_swallowed_interrupt_is_not_forgotten(
+    mailwright: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A library that is just being imported may take the exception for its own."""
+    went_on: list[str] = []
+
+    def train(_settings: Settings, job: str, **_: object) -> JobReport:
+        went_on.append(job)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return JobReport("churn", "trained", datetime(2026, 7, 1), "churn-abc", {}, 1, 1, 1)
+
+    monkeypatch.setattr(pipeline, "train", train)
+    outcome = mailwright("train")
+    assert outcome.code == 130
+    assert "Interrupted" in outcome.stderr
+    assert went_on == ["recommendations"]
 
 
 @pytest.mark.parametrize(
