@@ -26,6 +26,15 @@ COLUMNS: Mapping[str, str] = {
         "city text, country text, time_zone text, signed_up_at timestamp, first_seen_at timestamp, source text"
     ),
     "profile_interests": "profile_id text, interest text, stated_at timestamp",
+    # refusals at other addresses: no rows here, their own tests are with consent and with the sync
+    "profile_identifiers": (
+        "profile_id text, identifier_type text, identifier_value text, linked_at timestamp, first_seen_at timestamp, "
+        "last_seen_at timestamp, last_trusted_at timestamp"
+    ),
+    "int_consent__address_states": (
+        "profile_id text, email text, channel text, purpose text, state text, reason text, decided_at timestamp, "
+        "is_bounced boolean, bounced_at timestamp"
+    ),
     "dim_products": (
         "product_id text, product_name text, category text, price numeric(18,2), currency text, product_url text, "
         "image_url text, stock_quantity bigint, is_in_stock boolean, is_product boolean, updated_at timestamp"
