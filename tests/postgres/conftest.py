@@ -43,13 +43,22 @@ class Server:
 
 
 def _binaries() -> Path:
-    candidates = [path.parent for path in Path("/usr/lib/postgresql").glob(f"{WANTED_MAJOR}/bin/initdb")]
+    """Folder of the server's programs: the one that MAILWRIGHT_PG_BIN names, else Debian's, else the one on PATH."""
+    named = os.environ.get("MAILWRIGHT_PG_BIN")
+    if named:
+        # only there: whoever names a folder does not mean another server
+        if not (Path(named) / "initdb").is_file():
+            pytest.skip(f"skipped: no PostgreSQL (no initdb in {named}, which MAILWRIGHT_PG_BIN names)")
+        return Path(named).resolve()
+    debian = Path(f"/usr/lib/postgresql/{WANTED_MAJOR}/bin")
+    if (debian / "initdb").is_file():
+        return debian
     on_path = shutil.which("initdb")
-    if on_path:
-        candidates.append(Path(on_path).resolve().parent)
-    if not candidates:
-        pytest.skip("skipped: no PostgreSQL (no initdb in /usr/lib/postgresql/15/bin or on PATH)")
-    return candidates[0]
+    if not on_path:
+        pytest.skip(
+            f"skipped: no PostgreSQL (no initdb in {debian} or on PATH; MAILWRIGHT_PG_BIN names another folder)"
+        )
+    return Path(on_path).resolve().parent
 
 
 def _server_user() -> str | None:
