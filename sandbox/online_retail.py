@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from sandbox.arrays import DAY, SECOND, Ints, instants, money, pick
+from sandbox.arrays import DAY, SECOND, Ints, instants, money, pick, stream
 from sandbox.catalogue import Chooser
 from sandbox.config import SandboxConfig
 from sandbox.generate import write_contacts, write_mailings
@@ -20,7 +20,18 @@ from sandbox.output import Progress, SandboxReport, Writer
 from sandbox.people import People
 from sandbox.period import Period
 from sandbox.truth import write_truth
-from sandbox.visits import Outcome, Views, concat, cut, draw_outcome, draw_sessions, draw_staples, draw_views
+from sandbox.visits import (
+    Outcome,
+    Sessions,
+    Views,
+    concat,
+    cut,
+    draw_outcome,
+    draw_sessions,
+    draw_staples,
+    draw_views,
+    events_per_session,
+)
 from sandbox.web import lay_out, page_table, web_columns
 
 
@@ -65,6 +76,7 @@ def convert(
 
     say("visits")
     visits, shown, invoice = purchase_visits(config, period, people, rows, invoices, catalogue, chooser, product)
+    visits, shown, invoice = _half_of_the_events(config, visits, shown, invoice)
     others = draw_sessions(config, period, people, log)
     staples = draw_staples(config, people, catalogue, chooser)
     looked = draw_views(config, people, catalogue, chooser, staples, others, log)
@@ -101,6 +113,27 @@ def convert(
     write_truth(writer, people, catalogue, identifiers)
     manifest = writer.manifest(as_of)
     return SandboxReport(out_dir, manifest, as_of, writer.rows, time.perf_counter() - began)
+
+
+def _half_of_the_events(
+    config: SandboxConfig, visits: Sessions, shown: Views, invoice: Ints
+) -> tuple[Sessions, Views, Ints]:
+    """All purchase visits, or a random selection that leaves half of the configured events to other visits.
+
+    They come in the order of the invoices: merely cut at the count, they would end in the middle of the period.
+    """
+    size = events_per_session(visits, shown, Outcome(invoice >= 0, invoice))
+    drawn = stream(config.seed, "traced_visits").permutation(len(visits))
+    fitting = np.cumsum(size[drawn]) <= config.n_web_events // 2
+    if fitting.all():
+        return visits, shown, invoice
+    kept = np.sort(drawn[fitting])
+    place = np.full(len(visits), -1)
+    place[kept] = np.arange(len(kept))
+    session = place[shown.session]
+    inside = session >= 0
+    views = Views(session[inside], shown.product[inside], shown.is_added[inside], shown.quantity[inside])
+    return visits.take(kept), views, invoice[kept]
 
 
 def _orders(invoices: Invoices, people: People) -> dict[str, pa.Array]:

@@ -204,12 +204,18 @@ def draw_outcome(config: SandboxConfig, people: People, sessions: Sessions, view
     return Outcome(checkout, order)
 
 
+def events_per_session(sessions: Sessions, views: Views, outcome: Outcome) -> Ints:
+    """How many events each session will be."""
+    per_session = sessions.n_pages + np.bincount(views.session, 1 + views.is_added, len(sessions)).astype(np.int64)
+    for once in (outcome.has_checkout, outcome.order >= 0, sessions.wants_demo, sessions.login == LOGS_IN):
+        per_session += once
+    return per_session
+
+
 def cut(config: SandboxConfig, sessions: Sessions, views: Views, outcome: Outcome) -> tuple[Sessions, Views, Outcome]:
     """The first sessions whose events reach the configured count, and what belongs to them."""
     n = len(sessions)
-    per_session = sessions.n_pages + np.bincount(views.session, 1 + views.is_added, n).astype(np.int64)
-    for once in (outcome.has_checkout, outcome.order >= 0, sessions.wants_demo, sessions.login == LOGS_IN):
-        per_session += once
+    per_session = events_per_session(sessions, views, outcome)
     count = int(np.searchsorted(np.cumsum(per_session), config.n_web_events, side="left")) + 1
     inside = views.session < count
     kept = Views(views.session[inside], views.product[inside], views.is_added[inside], views.quantity[inside])

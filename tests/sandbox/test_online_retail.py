@@ -99,6 +99,24 @@ def test_what_is_simulated_fits_the_orders(converted: Path) -> None:
     assert con.execute(unsold).fetchall() == [(0,)]
 
 
+def test_few_events_still_span_the_whole_period(tmp_path: Path) -> None:
+    few = TINY.model_copy(update={"n_web_events": 2_000})
+    # as in the real file, invoices are numbered by their instants
+    rows = sorted(some_rows(600), key=lambda row: row[4])
+    number = {old: str(536_365 + n) for n, old in enumerate(dict.fromkeys(row[0] for row in rows if row[0] < "A"))}
+    rows = [(number.get(row[0], row[0]), *row[1:]) for row in rows]
+    convert(write_parquet(tmp_path / "orders.parquet", rows), tmp_path / "out", few)
+    con = files_as_views(tmp_path / "out")
+    quarters = con.execute("""
+        with period as (select min(ordered_at) as first_at, timestamp '2011-06-21' as last_at from shop_orders)
+
+        select least(3, floor(4 * epoch(w."timestamp" - first_at) / epoch(last_at - first_at)))::int as quarter,
+          count(*) filter (w.event = 'Order Completed') > 5, count(*) > 200
+        from web_events as w cross join period where w."timestamp" >= first_at group by 1 order by 1
+    """).fetchall()
+    assert quarters == [(quarter, True, True) for quarter in range(4)]
+
+
 def test_same_file_same_bytes(tmp_path: Path) -> None:
     orders = write_parquet(tmp_path / "orders.parquet", some_rows())
     convert(orders, tmp_path / "a", TINY)
