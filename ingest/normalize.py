@@ -36,6 +36,8 @@ _SCHEMA = pa.schema(
     ]
 )
 _BATCH = 50_000
+SUPPRESSED_EMAILS = ("ledger", "remote_suppressions", "email")
+"""As the vendor spells them: what it says about an address must meet the same person as our own rows."""
 
 
 class NormalizeOptions(BaseSettings):
@@ -71,8 +73,8 @@ def normalize_identifiers(
 ) -> NormalizeReport:
     """Normalize the identifiers of all raw tables that are not normalized yet.
 
-    Columns: those declared with `meta.format: email | phone` in sources.yml, and any raw column called `email` or
-    `phone`.
+    Columns: those declared with `meta.format: email | phone` in sources.yml, any raw column called `email` or `phone`,
+    and the addresses whose subscription ended at a destination.
 
     Args:
         settings: the installation.
@@ -89,7 +91,7 @@ def normalize_identifiers(
         try:
             if again:
                 con.execute("delete from raw.identifier_normalized")
-            counts = [_normalize_kind(con, schema, kind, columns[kind], options) for kind in ("email", "phone")]
+            counts = [_normalize_kind(con, kind, columns[kind], options) for kind in ("email", "phone")]
             failpoint("normalize.before_commit")
             con.execute("commit")
         except BaseException:
@@ -99,33 +101,34 @@ def normalize_identifiers(
     return NormalizeReport(emails + phones, bad_emails + bad_phones, roles, emails, phones)
 
 
-def identifier_columns(con: duckdb.DuckDBPyConnection, settings: Settings) -> dict[str, list[tuple[str, str]]]:
-    """`email` and `phone` → (raw table, column) where they occur."""
+def identifier_columns(con: duckdb.DuckDBPyConnection, settings: Settings) -> dict[str, list[tuple[str, str, str]]]:
+    """`email` and `phone` → (schema, table, column) where they occur."""
+    schema = raw_schema(settings)
     rows = con.execute(
         "select table_name, column_name from duckdb_columns() where schema_name = ? and data_type = 'VARCHAR' "
         "and database_name = current_database() and table_name not in ('quarantine', 'identifier_normalized') "
         "order by table_name, column_index",
-        [raw_schema(settings)],
+        [schema],
     ).fetchall()
     declared = declared_contracts(sources_path(settings))
-    found: dict[str, list[tuple[str, str]]] = {"email": [], "phone": []}
+    found: dict[str, list[tuple[str, str, str]]] = {"email": [SUPPRESSED_EMAILS], "phone": []}
     for table, name in rows:
         contract = declared.get(table)
         column = contract.column(name) if contract else None
         kind = column.identifier if column else name if name in found else None
         if kind in found:
-            found[kind].append((table, name))
+            found[kind].append((schema, table, name))
     return found
 
 
 def _normalize_kind(
-    con: duckdb.DuckDBPyConnection, schema: str, kind: str, columns: list[tuple[str, str]], options: NormalizeOptions
+    con: duckdb.DuckDBPyConnection, kind: str, columns: list[tuple[str, str, str]], options: NormalizeOptions
 ) -> tuple[int, int, int]:
     if not columns:
         return 0, 0, 0
     union = " union ".join(
         f"select {quoted(column)} as raw_value from {quoted(schema)}.{quoted(table)} where {quoted(column)} is not null"
-        for table, column in columns
+        for schema, table, column in columns
     )
     new = con.execute(
         f"select raw_value from ({union}) as raw_values where not exists (select 1 from raw.identifier_normalized n "

@@ -110,12 +110,12 @@ class SyncDeclaration(_Strict):
     key: Literal["subscriber_hash"] = "subscriber_hash"
     fields: tuple[FieldMapping, ...] = Field(min_length=1)
     segments: SegmentMirror | None = None
-    refusals: str | None = None
-    """Activation model with the further addresses of people who refused: they are unsubscribed there too."""
+    addresses: str | None = None
+    """Activation model with every address of each person: her word at one of them holds for all."""
     guards: Guards = Guards()
     description: str = ""
 
-    @field_validator("model", "refusals")
+    @field_validator("model", "addresses")
     @classmethod
     def _plain(cls, value: str | None) -> str | None:
         if value is not None and not _IDENTIFIER.fullmatch(value):

@@ -70,8 +70,9 @@ def check_model(con: duckdb.DuckDBPyConnection, scope: Scope) -> int:
     declaration = scope.declaration
     needed = {"subscriber_hash", "email", "consent_verdict", *declaration.columns}
     _check_columns(con, scope.schema, declaration.model, needed, declaration.name)
-    if declaration.refusals:
-        _check_columns(con, scope.schema, declaration.refusals, {"subscriber_hash"}, declaration.name)
+    if declaration.addresses:
+        needed = {"profile_id", "subscriber_hash", "is_refused", "suppressions_weighed_to"}
+        _check_columns(con, scope.schema, declaration.addresses, needed, declaration.name)
     if declaration.segments:
         needed = {"subscriber_hash", "segment_name", "consent_verdict"}
         _check_columns(con, scope.schema, declaration.segments.model, needed, declaration.name)
@@ -125,27 +126,68 @@ def _differs(hash_sql: str) -> str:
     )"""
 
 
+def _addresses_sql(scope: Scope) -> str:
+    """One row per person and address, as far as the sync declares a model of them."""
+    if scope.declaration.addresses is None:
+        return """select cast(null as text) as profile_id, cast(null as text) as subscriber_hash,
+            false as is_refused, cast(null as timestamp) as suppressions_weighed_to where false"""
+    return f"""select profile_id, subscriber_hash, is_refused, suppressions_weighed_to
+        from "{scope.schema}"."{scope.declaration.addresses}\""""
+
+
 def _members_sql(scope: Scope) -> str:
     """One row per person of the model or of the ledger, with what is to be done about her."""
     recreate = "true" if "vanished" in scope.overrides else "false"
-    refusals = scope.declaration.refusals
-    # further addresses of people who refused: ended where they are members, never a reason to create anybody
-    refused = (
-        f"""
-        union all
-        select f.subscriber_hash, 'unsubscribe', '{LOWERED}'
-        from (select distinct subscriber_hash from "{scope.schema}"."{refusals}") as f
-        inner join remote as r on f.subscriber_hash = r.subscriber_hash
-        where not exists (select 1 from {scope.relation} as m where m.subscriber_hash = f.subscriber_hash)"""
-        if refusals
-        else ""
-    )
     return f"""
     with
     remote as (select subscriber_hash, status from ledger.remote_members where destination = $destination),
+    addresses as ({_addresses_sql(scope)}),
+    -- people unsubscribed at a destination since consent was folded: until the next build weighs that, it binds here
+    unweighed as (
+        select distinct a.profile_id
+        from addresses as a
+        inner join ledger.remote_suppressions as e on a.subscriber_hash = e.subscriber_hash
+        where
+            e.kind = 'unsubscribe'
+            and (a.suppressions_weighed_to is null or e.seen_at > a.suppressions_weighed_to)
+    ),
+    unsubscribed as (
+        select distinct a.subscriber_hash
+        from addresses as a inner join unweighed as u on a.profile_id = u.profile_id
+    ),
+    model as (
+        select
+            m.subscriber_hash,
+            case
+                when u.subscriber_hash is not null and m.consent_verdict in ({listed(VERDICTS)}) then 'unsubscribe'
+                else m.consent_verdict
+            end as consent_verdict,
+            case
+                when u.subscriber_hash is not null and m.consent_verdict <> 'unsubscribe'
+                    then 'unsubscribed_in_destination'
+                when m.consent_verdict = 'unsubscribe' then 'consent_withdrawn'
+            end as refusal,
+            {payload_hash(scope.declaration, "m")} as desired_hash
+        from {scope.relation} as m
+        left join unsubscribed as u on m.subscriber_hash = u.subscriber_hash
+    ),
+    -- further addresses of such people: ended where they are members, never a reason to create anybody
+    refused as (
+        select subscriber_hash, min(refusal) as refusal
+        from (
+            select subscriber_hash, 'consent_withdrawn' as refusal from addresses where is_refused
+            union all
+            select subscriber_hash, 'unsubscribed_in_destination' from unsubscribed
+        ) as r
+        group by subscriber_hash
+    ),
     desired as (
-        select subscriber_hash, consent_verdict, {payload_hash(scope.declaration, "m")} as desired_hash
-        from {scope.relation} as m{refused}
+        select subscriber_hash, consent_verdict, refusal, desired_hash from model
+        union all
+        select f.subscriber_hash, 'unsubscribe', f.refusal, '{LOWERED}'
+        from refused as f
+        inner join remote as r on f.subscriber_hash = r.subscriber_hash
+        where not exists (select 1 from model as m where m.subscriber_hash = f.subscriber_hash)
     ),
     known as (
         select * from ledger.sync_state
@@ -165,7 +207,7 @@ def _members_sql(scope: Scope) -> str:
                 else 'blocked'
             end as wanted,
             case
-                when d.consent_verdict = 'unsubscribe' then 'consent_withdrawn'
+                when d.consent_verdict = 'unsubscribe' then d.refusal
                 when d.consent_verdict is null or d.consent_verdict not in ({listed(VERDICTS)})
                     then 'no_consent_verdict'
                 when r.subscriber_hash is null and d.consent_verdict <> 'subscribe' then 'no_opt_in_evidence'

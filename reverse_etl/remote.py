@@ -1,5 +1,8 @@
 """What a destination holds, pulled before each plan into `ledger.remote_members` and `ledger.remote_segments`.
 
+A subscription that ended there is evidence about the person, not only a state of the address: it is kept in
+`ledger.remote_suppressions`, where the consent models find it.
+
 HTTP and transactions take turns: pages are gathered without the writer's lock, then written in one short piece.
 """
 
@@ -12,6 +15,7 @@ from datetime import datetime, timedelta
 import duckdb
 
 from reverse_etl.destination import Destination, RemoteMember
+from reverse_etl.diff import LOWERED
 from warehouse.clock import utcnow
 from warehouse.connection import connect
 from warehouse.settings import Settings
@@ -19,6 +23,8 @@ from warehouse.settings import Settings
 FULL_PULL_EVERY = timedelta(hours=24)
 OVERLAP = timedelta(seconds=90)
 """Changes this much older than the newest one known are asked for again: the vendor's clock has whole seconds."""
+SUPPRESSIONS = {"unsubscribed": "unsubscribe", "cleaned": "bounce"}
+"""Status there → what it says: an unsubscribe (or complaint) is the person's word, a bounce the address's end."""
 _ROWS_AT_ONCE = 50_000
 
 
@@ -35,11 +41,56 @@ def _since(con: duckdb.DuckDBPyConnection, destination: str, fields: str) -> dat
     return newest - OVERLAP
 
 
+def _note_suppressions(
+    con: duckdb.DuckDBPyConnection, destination: str, rows: Sequence[RemoteMember], seen_at: datetime
+) -> None:
+    """Remember who was unsubscribed, or bounced, since the last look. Our own lowerings are no news.
+
+    The vendor's clock may run ahead of ours: nothing was said later than it was seen.
+    """
+    ended = [m for m in rows if m.status in SUPPRESSIONS]
+    con.execute(
+        f"""insert into ledger.remote_suppressions
+            with pulled as (
+                select unnest(cast($hash as text[])) as subscriber_hash, unnest(cast($email as text[])) as email,
+                    unnest(cast($status as text[])) as status, unnest(cast($kind as text[])) as kind,
+                    unnest(cast($changed as timestamp[])) as changed_at
+            )
+            select md5($destination || '/' || p.subscriber_hash || '/' || cast($now as text)), $destination,
+                p.subscriber_hash, p.email, p.kind, least(coalesce(p.changed_at, $now), $now), $now
+            from pulled as p
+            left join ledger.remote_members as r on r.destination = $destination
+                and r.subscriber_hash = p.subscriber_hash
+            where (
+                r.status is distinct from p.status
+                or not exists (
+                    select 1 from ledger.remote_suppressions as s
+                    where s.destination = $destination and s.subscriber_hash = p.subscriber_hash and s.kind = p.kind
+                )
+            )
+            and not (p.kind = 'unsubscribe' and exists (
+                select 1 from ledger.sync_state as o
+                where o.destination = $destination and o.object = 'member' and o.record_key = p.subscriber_hash
+                    and o.sent_hash = '{LOWERED}'
+            ))""",
+        {
+            "destination": destination,
+            "hash": [m.subscriber_hash for m in ended],
+            "email": [m.email for m in ended],
+            "status": [m.status for m in ended],
+            "kind": [SUPPRESSIONS[m.status] for m in ended],
+            "changed": [m.last_changed_at for m in ended],
+            "now": seen_at,
+        },
+    )
+
+
 def _write(
     con: duckdb.DuckDBPyConnection, destination: str, members: Sequence[RemoteMember], pulled_at: datetime
 ) -> None:
     unique = {m.subscriber_hash: m for m in members}  # a page may repeat what moved meanwhile
     rows = list(unique.values())
+    _note_suppressions(con, destination, rows, utcnow())
     con.execute(
         """insert into ledger.remote_members
            select $destination, unnest(cast($hash as text[])), unnest(cast($email as text[])),

@@ -54,7 +54,7 @@ def _sync_asset(settings: Settings, declaration: "SyncDeclaration") -> dg.Assets
     # moments, under the OS lock.
     @dg.asset(
         key=sync_key(declaration.name),
-        deps=[dg.AssetKey([model]) for model in (*models_of(declaration), declaration.refusals) if model],
+        deps=[dg.AssetKey([model]) for model in (*models_of(declaration), declaration.addresses) if model],
         group_name=SYNC_GROUP,
         owners=[TEAM_OF_GROUP[SYNC_GROUP]],
         kinds={"python", declaration.destination},

@@ -31,6 +31,11 @@ COLUMNS: Mapping[str, str] = {
         "profile_id text, identifier_type text, identifier_value text, linked_at timestamp, first_seen_at timestamp, "
         "last_seen_at timestamp, last_trusted_at timestamp"
     ),
+    "fct_consent": (
+        "consent_event_id text, profile_id text, identifier_type text, identifier_value text, channel text, "
+        "purpose text, state text, scope text, source text, wording_version text, occurred_at timestamp, "
+        "received_at timestamp, is_evidence boolean"
+    ),
     "int_consent__address_states": (
         "profile_id text, email text, channel text, purpose text, state text, reason text, decided_at timestamp, "
         "is_bounced boolean, bounced_at timestamp"

@@ -164,14 +164,14 @@ def wrong_readers(models: Iterable[Model]) -> list[str]:
         kinds = [source.split(".") for source in model.sources]
         for schema, table in kinds:
             allowed = MAY_READ.get("clock" if schema == "control" else schema, set())
-            if schema in {"raw", "ops"}:
+            if schema in {"raw", "ops", "ledger"}:
                 allowed = SOURCE_READERS
             if allowed is not None and model.folder not in allowed:
                 found.append(f"{model.name} ({model.folder}) reads source {schema}.{table}")
         if model.folder == "staging":
-            tables = {table for schema, table in kinds if schema == "raw"} - {"identifier_normalized"}
+            tables = {table for schema, table in kinds if schema in {"raw", "ledger"}} - {"identifier_normalized"}
             if len(tables) != 1:
-                found.append(f"{model.name} reads {len(tables)} raw tables: {sorted(tables)}")
+                found.append(f"{model.name} reads {len(tables)} tables: {sorted(tables)}")
             if model.refs:
                 found.append(f"{model.name} reads models: {sorted(model.refs)}")
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cli import pipeline
 from ingest.load import ensure_raw_tables
@@ -29,3 +29,37 @@ def test_empty_tables_build_and_offer_nobody(settings: Settings) -> None:
         for mart in ("dim_profiles", "profile_features", "segment_memberships", "recommendations"):
             assert con.execute(f"select count(*) from analytics.{mart}").fetchall() == [(0,)], mart
         assert con.execute("select count(*) from analytics.sync_mailchimp__members").fetchall() == [(0,)]
+
+
+def test_an_unsubscribe_at_the_esp_reaches_the_persons_consent(own_copy: Settings) -> None:
+    """A pull saw it before the build: from then on it is evidence like any other, with the vendor's spelling."""
+    with connect(own_copy, purpose="test") as con:
+        profile, email, as_of = con.execute(
+            """select c.profile_id, a.email, k.as_of from analytics.dim_consent as c
+               inner join analytics.int_consent__address_states as a
+                   on a.profile_id = c.profile_id and a.purpose = 'newsletter'
+               cross join analytics.clock as k
+               where c.purpose = 'newsletter' and c.is_mailable order by c.profile_id, a.email limit 1"""
+        ).fetchall()[0]
+        before = as_of - timedelta(hours=1)
+        con.execute(
+            "insert into ledger.remote_suppressions values ('s', 'mailchimp', md5(lower(?)), ?, 'unsubscribe', ?, ?)",
+            [email, email.upper(), before, before],
+        )
+    pipeline.normalize(own_copy)
+    names = ["fct_consent", "int_consent__address_states", "dim_consent", "sync_mailchimp__addresses"]
+    result = run_dbt(own_copy, ["run", "--select", "stg_esp__suppressions", *names])
+    assert result.success, result.explain(20)
+    with connect(own_copy, read_only=True) as con:
+        verdicts = con.execute(
+            "select purpose, state, reason, is_mailable from analytics.dim_consent where profile_id = ? and purpose in "
+            "(select purpose from analytics.consent_purposes where is_mailing) order by purpose",
+            [profile],
+        ).fetchall()
+        assert verdicts
+        assert {verdict[1:] for verdict in verdicts} == {("suppressed", "unsubscribed_at_esp", False)}
+        weighed = con.execute(
+            "select is_refused, suppressions_weighed_to from analytics.sync_mailchimp__addresses where email = ?",
+            [email],
+        ).fetchall()
+        assert weighed == [(True, before)]

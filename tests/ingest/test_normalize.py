@@ -189,7 +189,8 @@ def test_the_projects_identifier_columns(settings: Settings) -> None:
     ensure_raw_tables(settings)
     with connect(settings, purpose="test") as con:
         columns = identifier_columns(con, settings)
-    assert {table for table, _ in columns["email"]} >= {
+    assert {table for _, table, _ in columns["email"]} >= {
+        "remote_suppressions",
         "crm_contacts",
         "newsletter_signups",
         "shop_customers",
@@ -197,4 +198,4 @@ def test_the_projects_identifier_columns(settings: Settings) -> None:
         "email_events",
         "consent_events",
     }
-    assert ("crm_contacts", "phone") in columns["phone"]
+    assert ("raw", "crm_contacts", "phone") in columns["phone"]

@@ -89,10 +89,10 @@ def _segment_members() -> str:
     return f"select {columns} from {{{{ ref('sync_mailchimp__members') }}}}"
 
 
-def _refusals() -> str:
+def _addresses() -> str:
     return (
-        "select profile_id, email, subscriber_hash, 'unsubscribe' as consent_verdict "
-        "from {{ ref('sync_mailchimp__members') }} where 1 = 0"
+        "select profile_id, email, subscriber_hash, false as is_refused, "
+        "cast(null as timestamp) as suppressions_weighed_to from {{ ref('sync_mailchimp__members') }}"
     )
 
 
@@ -110,7 +110,7 @@ def write_mini_project(folder: Path) -> Path:
     models = {
         **MODELS,
         "activation/sync_mailchimp__members": _members(),
-        "activation/sync_mailchimp__refusals": _refusals(),
+        "activation/sync_mailchimp__addresses": _addresses(),
         "activation/sync_mailchimp__segment_members": _segment_members(),
     }
     for name, sql in models.items():

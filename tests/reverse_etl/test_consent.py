@@ -199,6 +199,61 @@ def test_a_refusal_ends_the_subscription_of_every_address(world: World) -> None:
     assert world.twin.status("old@shop.test") == "unsubscribed"
 
 
+def test_an_unsubscribe_there_binds_all_her_addresses(world: World) -> None:
+    """Unsubscribed by herself at the ESP with one address; now another is in use, and a third is subscribed there."""
+    world.desire(Person("a@shop.test", "subscribe"))
+    world.sync()
+    world.twin.put("a@shop.test", "unsubscribed")
+    world.twin.put("c@shop.test", "subscribed")
+    moved = Person("b@shop.test", "subscribe", ("vip",), other_addresses=("a@shop.test", "c@shop.test"))
+    world.desire(moved, Person("stranger@shop.test", "subscribe"))
+    assert world.plan().lowered == 1
+    report = world.sync()
+    assert [world.twin.status(e) for e in ("a@shop.test", "b@shop.test", "c@shop.test", "stranger@shop.test")] == [
+        "unsubscribed", None, "unsubscribed", "subscribed",
+    ]  # fmt: skip
+    assert (report.created, report.lowered, report.blocked) == (1, 1, {"unsubscribed_in_destination": 2})
+    assert world.sync().writes == 0
+
+
+def test_once_weighed_consent_decides(world: World) -> None:
+    """The build has weighed the unsubscribe, and newer evidence outranks it: nothing binds beside consent."""
+    world.twin.put("a@shop.test", "unsubscribed")
+    world.desire(Person("b@shop.test", "subscribe", other_addresses=("a@shop.test",)))
+    assert world.sync().created == 0
+    seen_at = world.rows("select seen_at from ledger.remote_suppressions")[0][0]
+    world.desire(Person("b@shop.test", "subscribe", other_addresses=("a@shop.test",), weighed_to=seen_at))
+    assert world.sync().created == 1
+    # unsubscribed once more: that is news again
+    world.twin.put("a@shop.test", "subscribed")
+    world.sync()
+    world.twin.put("a@shop.test", "unsubscribed")
+    assert world.sync().lowered == 1
+    assert world.twin.status("b@shop.test") == "unsubscribed"
+
+
+def test_what_we_lowered_ourselves_is_no_evidence(world: World) -> None:
+    """Else a refusal would renew itself with the instant at which we carried it out."""
+    world.twin.put("a@shop.test", "subscribed")
+    world.twin.put("bounced@shop.test", "cleaned")
+    world.desire(Person("a@shop.test", "unsubscribe"))
+    assert world.sync().lowered == 1
+    world.rows("delete from ledger.remote_pulls returning 1")  # the next pull is a full one
+    world.sync()
+    assert world.rows("select email, kind from ledger.remote_suppressions") == [("bounced@shop.test", "bounce")]
+
+
+def test_a_suppression_is_kept_once(world: World) -> None:
+    """However often it is pulled; and never dated later than it was seen, whatever the vendor's clock says."""
+    world.twin.put("a@shop.test", "unsubscribed")
+    world.desire(Person("b@shop.test", "subscribe"))
+    for _ in range(2):
+        world.sync()
+        world.rows("delete from ledger.remote_pulls returning 1")
+    rows = world.rows("select email, kind, suppressed_at <= seen_at from ledger.remote_suppressions")
+    assert rows == [("a@shop.test", "unsubscribe", True)]
+
+
 def test_the_address_in_use_has_its_own_verdict(world: World) -> None:
     """A model that names it in both places: the verdict of the person counts, once."""
     world.twin.put("a@shop.test")

@@ -117,6 +117,9 @@ class Person:
     verdict: str | None = "subscribe"
     segments: tuple[str, ...] = ()
     columns: Mapping[str, Any] = field(default_factory=dict)
+    other_addresses: tuple[str, ...] = ()
+    weighed_to: datetime | None = None
+    """Up to when her consent has weighed what the destination says of her addresses."""
 
 
 @dataclass
@@ -184,12 +187,22 @@ def write_models(
                 subscriber_hash text, segment_name text, entered_at timestamp, consent_verdict text)"""
         )
         con.execute(
-            f"""create or replace table "{schema}".sync_mailchimp__refusals
-                (profile_id text, email text, subscriber_hash text, consent_verdict text)"""
+            f"""create or replace table "{schema}".sync_mailchimp__addresses (profile_id text, email text,
+                subscriber_hash text, is_refused boolean, suppressions_weighed_to timestamp)"""
         )
-        for email in refusals:
-            row = {"email": email, "subscriber_hash": hash_of(email), "consent_verdict": "unsubscribe"}
-            _insert(con, f'"{schema}".sync_mailchimp__refusals', row)
+        addresses: list[tuple[str, str, bool, datetime | None]] = [(email, email, True, None) for email in refusals]
+        for person in people:
+            for email in (person.email, *person.other_addresses):
+                addresses.append((person.email, email, person.verdict == "unsubscribe", person.weighed_to))
+        for owner, email, is_refused, weighed_to in addresses:
+            row = {
+                "profile_id": "p" + hash_of(owner)[:8],
+                "email": email,
+                "subscriber_hash": hash_of(email),
+                "is_refused": is_refused,
+                "suppressions_weighed_to": weighed_to,
+            }
+            _insert(con, f'"{schema}".sync_mailchimp__addresses', row)
         for person in people:
             row = {
                 "profile_id": "p" + hash_of(person.email)[:8],

@@ -116,6 +116,17 @@ create table if not exists ledger.remote_members (
     primary key (destination, subscriber_hash)
 );
 
+-- append-only: one row per time that a pull found a subscription ended at a destination by anybody but us
+create table if not exists ledger.remote_suppressions (
+    suppression_id text primary key,
+    destination text not null,
+    subscriber_hash text not null,
+    email text not null,
+    kind text not null,
+    suppressed_at timestamp not null,
+    seen_at timestamp not null
+);
+
 -- one row per pull of a destination's members
 create table if not exists ledger.remote_pulls (
     destination text not null,

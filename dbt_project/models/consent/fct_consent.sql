@@ -10,6 +10,10 @@ email_events as (
     select * from {{ ref('fct_email_events') }}
 ),
 
+suppressions as (
+    select * from {{ ref('stg_esp__suppressions') }}
+),
+
 purposes as (
     select * from {{ ref('consent_purposes') }}
 ),
@@ -56,6 +60,7 @@ stated as (
         ranked_events.source,
         ranked_events.wording_version,
         ranked_events.occurred_at,
+        ranked_events.received_at,
         -- an import, or the ESP's word, proves no consent; a withdrawal needs no proof
         ranked_events.state = 'withdrawn'
         or ranked_events.source in ('form', 'double_opt_in', 'preference_center') as is_evidence
@@ -75,6 +80,7 @@ ticked as (
         'form' as source,
         ranked_signups.wording_version,
         ranked_signups.submitted_at as occurred_at,
+        cast(null as timestamp) as received_at,
         true as is_evidence
     from ranked_signups
     inner join purposes
@@ -99,6 +105,7 @@ suppressed as (
         case when email_events.event_type = 'bounce' then 'hard_bounce' else email_events.event_type end as source,
         cast(null as text) as wording_version,
         email_events.occurred_at,
+        cast(null as timestamp) as received_at,
         true as is_evidence
     from email_events
     inner join purposes on purposes.channel = 'email' and purposes.is_mailing
@@ -107,12 +114,32 @@ suppressed as (
         or (email_events.event_type = 'bounce' and email_events.bounce_type = 'hard')
 ),
 
+-- what a pull found at the ESP, whether or not its event ever arrives
+ended_there as (
+    select
+        'esp_suppression:' || suppressions.suppression_id || ':' || purposes.purpose as consent_event_id,
+        suppressions.email,
+        purposes.channel,
+        purposes.purpose,
+        'suppressed' as state,
+        case when suppressions.kind = 'bounce' then 'address' else 'person' end as scope,
+        case when suppressions.kind = 'bounce' then 'cleaned_at_esp' else 'unsubscribed_at_esp' end as source,
+        cast(null as text) as wording_version,
+        suppressions.occurred_at,
+        suppressions.received_at,
+        true as is_evidence
+    from suppressions
+    inner join purposes on purposes.channel = 'email' and purposes.is_mailing
+),
+
 combined as (
     select * from stated
     union all
     select * from ticked
     union all
     select * from suppressed
+    union all
+    select * from ended_there
 ),
 
 final as (
@@ -128,6 +155,7 @@ final as (
         combined.source,
         combined.wording_version,
         combined.occurred_at,
+        combined.received_at,
         combined.is_evidence
     from combined
     left join identifier_profiles

@@ -10,15 +10,15 @@ consent as (
 
 ),
 
-address_states as (
+evidence as (
 
-    select * from {{ ref('int_consent__address_states') }}
+    select * from {{ ref('fct_consent') }}
 
 ),
 
-subscribers as (
+address_states as (
 
-    select * from {{ ref('int_activation__subscribers') }}
+    select * from {{ ref('int_consent__address_states') }}
 
 ),
 
@@ -34,28 +34,37 @@ refused as (
 
 ),
 
+weighed as (
+
+    select
+        evidence.identifier_value as email,
+        max(evidence.received_at) as weighed_to
+    from evidence
+    where evidence.source = 'unsubscribed_at_esp'
+    group by evidence.identifier_value
+
+),
+
 final as (
 
     select
         identifiers.profile_id,
         identifiers.identifier_value as email,
         {{ dbt.hash('lower(identifiers.identifier_value)') }} as subscriber_hash,
-        'unsubscribe' as consent_verdict,
+        refused.profile_id is not null as is_refused,
+        weighed.weighed_to as suppressions_weighed_to,
         consent.reason as consent_reason
     from identifiers
-    inner join refused
-        on identifiers.profile_id = refused.profile_id
     inner join consent
         on
             identifiers.profile_id = consent.profile_id
             and consent.channel = 'email'
             and consent.purpose = 'newsletter'
-    -- the address in use has its verdict already
-    left join subscribers
-        on {{ dbt.hash('lower(identifiers.identifier_value)') }} = subscribers.subscriber_hash
-    where
-        identifiers.identifier_type = 'email'
-        and subscribers.subscriber_hash is null
+    left join refused
+        on identifiers.profile_id = refused.profile_id
+    left join weighed
+        on identifiers.identifier_value = weighed.email
+    where identifiers.identifier_type = 'email'
 
 )
 
