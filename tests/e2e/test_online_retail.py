@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -13,6 +14,7 @@ import duckdb
 import pytest
 
 from tests.e2e.conftest import Done, Run
+from tests.e2e.past import show_the_past
 from warehouse.connection import connect
 from warehouse.settings import Settings
 
@@ -143,3 +145,28 @@ def test_the_sync_confirmed_everybody(demo: tuple[Done, Settings], query: Any) -
     assert sync["rejected"] == {}
     confirmed = query("select count(*) from ledger.sync_state where object = 'member' and state = 'confirmed'")
     assert confirmed == [(sync["created"] + sync["updated"] + sync["lowered"],)]
+
+
+def test_the_past_is_apart_repeatable_and_never_synced(
+    demo: tuple[Done, Settings], orders: Path, mailwright: Run, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path / "home", target="prod")
+    settings.home.mkdir()
+    # the other tests read the demo's store as it is
+    shutil.copyfile(demo[1].warehouse_path, settings.warehouse_path)
+    relations = show_the_past(settings, mailwright, "2011-09-01", tmp_path)
+    assert len(relations) > 60
+    with connect(settings, read_only=True) as con:
+        steps = con.execute(
+            "select rows_left, revenue_left from asof_20110901.order_reconciliation order by step_number"
+        ).fetchall()
+        # counted in the file itself: of 541,909 rows and of 397,884 clean ones
+        seen, clean, worth = con.execute(
+            "select count(*), count(*) filter (is_clean), sum(Quantity * UnitPrice::decimal(18, 4)) filter (is_clean) "
+            "from (select *, CustomerID is not null and InvoiceNo not like 'C%' and Quantity > 0 and UnitPrice > 0 "
+            "as is_clean from read_parquet(?) where InvoiceDate < '2011-09-01')",
+            [str(orders)],
+        ).fetchall()[0]
+    assert 300_000 < seen < 400_000
+    assert steps[0][0] == seen
+    assert (clean, round(worth, 2)) in [(rows, round(money, 2)) for rows, money in steps]
