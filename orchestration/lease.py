@@ -33,15 +33,22 @@ def _note_path(lease: Path) -> Path:
     return lease.with_suffix(".ended")
 
 
+def _at_the_gate(folder: Path) -> FileLock:
+    """Leases are taken and asked after one at a time: a question holds the lock for a moment, and who came to take
+    it just then would run without one, and count as dead."""
+    gate = folder / "leases" / ".gate.lock"
+    gate.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(gate)
+
+
 @contextlib.contextmanager
 def held_lease(folder: Path, run_id: str) -> Iterator[None]:
     """Hold the lease of a run."""
     path = lease_path(folder, run_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _note_path(path).unlink(missing_ok=True)
     lock = FileLock(path)
     # a step's own process (multiprocess executor) finds its parent holding the lease: that is as good
-    with contextlib.suppress(Timeout):
+    with _at_the_gate(folder), contextlib.suppress(Timeout):
+        _note_path(path).unlink(missing_ok=True)
         lock.acquire(timeout=0)
     try:
         yield
@@ -93,17 +100,18 @@ def is_alive(folder: Path, run_id: str, started_at: float, now: float | None = N
     now = time.time() if now is None else now
     path = lease_path(folder, run_id)
     note = _note_path(path)
-    if note.exists():
-        return now - note.stat().st_mtime < GRACE_SECONDS
-    if not path.exists():
-        return now - started_at < GRACE_SECONDS
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
+    with _at_the_gate(folder):
+        if note.exists():
+            return now - note.stat().st_mtime < GRACE_SECONDS
+        if not path.exists():
+            return now - started_at < GRACE_SECONDS
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        lock.release()
+        return False
 
 
 def forget(folder: Path, run_id: str) -> None:
@@ -116,7 +124,7 @@ def forget(folder: Path, run_id: str) -> None:
 def bury_dead_runs(instance: DagsterInstance, folder: Path) -> list[str]:
     """Mark runs whose process is gone as failed and free their pool slots; returns their ids.
 
-    The run-monitoring daemon does the same for runs of the UI; headless runs have no daemon, so each does it first.
+    The run-monitoring daemon does the same where there is one; without it, each run does it before its first op.
     """
     from dagster import DagsterRunStatus, RunsFilter
 

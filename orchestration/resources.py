@@ -1,16 +1,23 @@
 """Resources of every job."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from orchestration.dbt_resource import dbt_resource
 from orchestration.jobs import MAX_RUNTIME_SECONDS
-from orchestration.lease import held_lease, held_turn
+from orchestration.lease import bury_dead_runs, held_lease, held_turn
 from warehouse.settings import Settings
+
+
+def _is_over(context: dg.InitResourceContext) -> bool:
+    """Whether the run has ended: `dagster job execute` makes the resources once more then, to show its result."""
+    run = context.instance.get_run_by_id(context.run_id) if context.instance and context.run_id else None
+    return run is not None and run.is_finished
 
 
 @contextlib.contextmanager
@@ -23,13 +30,35 @@ def _lease_of(context: dg.InitResourceContext) -> Iterator[None]:
         yield
 
 
+def _clear_away(context: dg.InitResourceContext) -> None:
+    """Before this run asks for a place in a pool, which one that was killed may still hold."""
+    instance = context.instance
+    if instance is not None and not instance.is_ephemeral:
+        bury_dead_runs(instance, Path(instance.root_directory))
+
+
 class RunLease(dg.ConfigurableResource[Any]):
     """Holds the run's lease (see `orchestration.lease`) from its first op to its last."""
 
+    _left: contextlib.ExitStack = PrivateAttr(default_factory=contextlib.ExitStack)
+
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["RunLease"]:
-        with _lease_of(context):
+        if _is_over(context):
             yield self
+            return
+        with _lease_of(context), self._left:
+            _clear_away(context)
+            yield self
+
+    def closing(self, events: Generator[Any, None, None]) -> Generator[Any, None, None]:
+        """The same events, whose generator is closed at the latest when the run ends.
+
+        Dagster may stop a run while it handles an event: then it drops the generator that waits to give the next
+        one, and nothing of its `finally` runs for as long as somebody keeps the error's traceback.
+        """
+        self._left.callback(events.close)
+        return events
 
 
 class Turn(dg.ConfigurableResource[Any]):
@@ -39,9 +68,13 @@ class Turn(dg.ConfigurableResource[Any]):
 
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Turn"]:
+        if _is_over(context):
+            yield self
+            return
         tell = context.log.warning if context.log else print
         # the lease comes first: who waits for its turn is alive
         with _lease_of(context), held_turn(Path(self.path), tell, MAX_RUNTIME_SECONDS):
+            _clear_away(context)  # once more: the run that this one waited for may have been killed
             yield self
 
 

@@ -7,7 +7,7 @@ and breaks relative paths (docs/adr/0005).
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def quietly(events: Iterator[Any]) -> Iterator[Any]:
 
 def build_stage(
     context: dg.AssetExecutionContext, dbt: DbtCliResource, settings: Settings, stage: DbtStage
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Run one half and stream its models and tests as Dagster events.
 
     Raises:
@@ -120,7 +120,8 @@ def _half(settings: Settings, manifest: Mapping[str, Any], stage: DbtStage) -> A
     )
     def half(context: dg.AssetExecutionContext) -> Iterator[Any]:
         with translated_errors(context.retry_number):
-            yield from build_stage(context, context.resources.dbt, settings, stage)
+            events = build_stage(context, context.resources.dbt, settings, stage)
+            yield from context.resources.lease.closing(events)
 
     return half
 

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 
 import dagster as dg
 import pytest
 
 from ingest.withdraw import withdraw
 from orchestration.build import build_definitions
-from orchestration.home import open_instance
+from orchestration.home import dagster_environment, open_instance
 from tests.orchestration.conftest import Store
 from tests.orchestration.mini import AS_OF
+from warehouse.settings import PROJECT_DIR
+
+ENDED_WHILE_AN_EVENT_IS_HANDLED = """
+import os, signal
+from dagster._utils.interrupts import capture_interrupts
+from orchestration.run import run_job
+from warehouse.settings import load_settings
+
+def end(entry):
+    event = entry.dagster_event
+    if event and event.event_type_value == "ASSET_MATERIALIZATION" and event.step_key == "dbt_before_ml":
+        os.kill(os.getpid(), signal.SIGTERM)
+
+with capture_interrupts():
+    run_job(load_settings(), "segments_refresh", end)
+"""
 
 
 def statuses(store: Store) -> list[str]:
@@ -117,3 +136,22 @@ def test_after_a_kill_the_next_run_starts_unaided_and_converges(store: Store, fa
         assert list(runs.values()).count(dg.DagsterRunStatus.FAILURE) == 1
         assert dg.DagsterRunStatus.STARTED not in runs.values()
         assert not instance.event_log_storage.get_concurrency_run_ids()
+
+
+def test_a_run_that_is_ended_takes_its_dbt_with_it(store: Store) -> None:
+    """Also where Dagster, and not the op, has the word at that moment."""
+    run = subprocess.Popen(
+        [sys.executable, "-c", ENDED_WHILE_AN_EVENT_IS_HANDLED],
+        cwd=PROJECT_DIR,
+        env={**os.environ, **dagster_environment(store.settings), **store.esp_environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert "DagsterExecutionInterruptedError" in run.communicate(timeout=500)[1]
+    message = "select status, message from ops.builds order by started_at desc, build_id desc limit 1"
+    assert store.query(message) == [("failed", "dbt: interrupted")]
+    listed = subprocess.run(["ps", "-A", "-ww", "-o", "pgid=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(maxsplit=1) for line in listed.splitlines()]
+    assert [args for pgid, args in rows if pgid == str(run.pid) and "/dbt " in args] == []
