@@ -259,6 +259,7 @@ def customer_columns(config: SandboxConfig, period: Period, people: People) -> t
     columns = {
         "customer_id": people.customer_id.take(pa.array(person)),
         "user_id": people.user_id.take(pa.array(person)),
+        "loyalty_card": pa.nulls(n, pa.string()),
         "email": address,
         "phone": phones(rng, n, rng.random(n) < 0.6),
         "first_name": keep(people.first_name.take(pa.array(person)), rng.random(n) < 0.95),

@@ -146,6 +146,7 @@ def _orders(invoices: Invoices, people: People) -> dict[str, pa.Array]:
         "order_id": invoices.ids.take(pa.array(place)),
         "customer_id": pick(people.customer_id, customer),
         "user_id": pick(people.user_id, customer),
+        "loyalty_card": none,
         "email": none,
         "channel": pick(["web"], zero),
         "order_type": pick(["sale", "return"], invoices.is_return[place].astype(np.int64)),
@@ -197,6 +198,7 @@ def _customers(invoices: Invoices, people: People) -> dict[str, pa.Array]:
     return {
         "customer_id": people.customer_id.take(pa.array(place)),
         "user_id": people.user_id.take(pa.array(place)),
+        "loyalty_card": unknown,
         "email": unknown,
         "phone": unknown,
         "first_name": unknown,

@@ -33,15 +33,15 @@ RAW_SCHEMAS: dict[str, pa.Schema] = {
         "consent_newsletter boolean; consent_profiling boolean; wording_version; submitted_at timestamp"
     ),
     "shop_customers": _schema(
-        "customer_id; user_id; email; phone; first_name; last_name; city; country; created_at timestamp; "
-        "updated_at timestamp"
+        "customer_id; user_id; loyalty_card; email; phone; first_name; last_name; city; country; "
+        "created_at timestamp; updated_at timestamp"
     ),
     "shop_products": _schema(
         "product_id; product_name; category; price numeric(18,4); currency; product_url; image_url; "
         "stock_quantity bigint; updated_at timestamp"
     ),
     "shop_orders": _schema(
-        "order_id; customer_id; user_id; email; channel; order_type; original_order_id; status; "
+        "order_id; customer_id; user_id; loyalty_card; email; channel; order_type; original_order_id; status; "
         "cancelled_at timestamp; is_test boolean; country; currency; ordered_at timestamp"
     ),
     "shop_order_lines": _schema(

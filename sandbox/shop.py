@@ -184,6 +184,7 @@ def shop_columns(
         "order_id": ids,
         "customer_id": pick(people.customer_id, np.where(has_customer & ~guest, person, -1)),
         "user_id": pick(people.user_id, np.where(has_account, person, -1)),
+        "loyalty_card": pa.nulls(len(source), pa.string()),
         "email": _guest_addresses(rng, config, people, person, guest),
         "channel": pick(["web", "pos"], sales.is_pos[source].astype(np.int64)),
         "order_type": pick(["sale", "return"], is_return.astype(np.int64)),

@@ -17,6 +17,7 @@ final as (
         coalesce(normalized.is_valid, false) as is_email_valid,
         coalesce(normalized.is_role, false) as is_email_role,
         source.phone as raw_phone,
+        case when phones.is_valid then phones.normalized_value end as phone,
         {{ clean_text('source.first_name') }} as first_name,
         {{ clean_text('source.last_name') }} as last_name,
         {{ clean_text('source.gender') }} as gender,
@@ -42,6 +43,8 @@ final as (
     from source
     left join normalized
         on normalized.identifier_type = 'email' and source.email = normalized.raw_value
+    left join normalized as phones
+        on phones.identifier_type = 'phone' and source.phone = phones.raw_value
     where {{ visible('crm', 'source.updated_at') }}
 )
 

@@ -11,12 +11,14 @@ final as (
         -- ids
         source.customer_id,
         {{ clean_text('source.user_id') }} as user_id,
+        {{ clean_text('source.loyalty_card') }} as loyalty_card,
 
         -- text
         case when normalized.is_valid then normalized.normalized_value end as email,
         coalesce(normalized.is_valid, false) as is_email_valid,
         coalesce(normalized.is_role, false) as is_email_role,
         source.phone as raw_phone,
+        case when phones.is_valid then phones.normalized_value end as phone,
         {{ clean_text('source.first_name') }} as first_name,
         {{ clean_text('source.last_name') }} as last_name,
         {{ clean_text('source.city') }} as city,
@@ -34,6 +36,8 @@ final as (
     from source
     left join normalized
         on normalized.identifier_type = 'email' and source.email = normalized.raw_value
+    left join normalized as phones
+        on phones.identifier_type = 'phone' and source.phone = phones.raw_value
     where {{ visible('shop', 'source.updated_at') }}
 )
 

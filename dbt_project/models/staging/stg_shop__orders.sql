@@ -12,6 +12,7 @@ final as (
         source.order_id,
         {{ clean_text('source.customer_id') }} as customer_id,
         {{ clean_text('source.user_id') }} as user_id,
+        {{ clean_text('source.loyalty_card') }} as loyalty_card,
         {{ clean_text('source.original_order_id') }} as original_order_id,
 
         -- text

@@ -45,6 +45,7 @@ final as (
         source.message_id,
         {{ clean_text('source.anonymous_id') }} as anonymous_id,
         {{ clean_text('source.user_id') }} as user_id,
+        {{ clean_text(json_text('source.context', ['device', 'id'])) }} as device_id,
         {{ json_text('source.properties', ['product_id']) }} as product_id,
         {{ json_text('source.properties', ['order_id']) }} as order_id,
 
@@ -52,6 +53,7 @@ final as (
         source.type as event_type,
         case when source.type = 'page' then 'page' else coalesce(source.event, source.type) end as event_name,
         case when normalized.is_valid then normalized.normalized_value end as email,
+        coalesce(normalized.is_role, false) as is_email_role,
         {{ json_text('source.properties', ['category']) }} as category,
         {{ json_text('source.properties', ['url']) }} as page_url,
         {{ json_text('source.properties', ['referrer']) }} as referrer,
