@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
+from urllib.parse import unquote
 
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+from ingest.domains import is_disposable, mailbox
+
+# the joiners U+200C and U+200D count in names of other scripts: another domain would be left without them
+_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+_JOINERS_IN_ASCII = re.compile("(?<![^\x00-\x7f])[\u200c\u200d]+(?![^\x00-\x7f])")
 ROLES = frozenset(
     {
         "abuse", "accounts", "admin", "administrator", "billing", "compliance", "contact",
@@ -25,6 +31,7 @@ _REASONS = (
     ("must have an @-sign", "no @ sign"),
     ("something before the @-sign", "nothing before the @"),
     ("something after the @-sign", "nothing after the @"),
+    ("Quoting the part", "quoted local part"),
     ("too long", "too long"),
     ("special-use or reserved", "reserved domain"),
     ("should have a period", "not a full domain"),
@@ -32,7 +39,6 @@ _REASONS = (
     ("before the @-sign", "characters before the @ that are not allowed"),
     ("after the @-sign", "domain that is not allowed"),
     ("display name", "display name around the address"),
-    ("quoted", "quoted local part"),
 )
 
 
@@ -41,21 +47,33 @@ class Email:
     """A normalized address, or why there is none."""
 
     value: str | None
+    """What mail is sent to."""
     is_valid: bool
     reason: str | None
     is_role: bool = False
+    is_disposable: bool = False
+    identity: str | None = None
+    """What equals are equal by: `value`, or the mailbox behind it."""
+
+
+def _visible(text: str) -> str:
+    return _JOINERS_IN_ASCII.sub("", _INVISIBLE.sub("", text)).strip()
 
 
 def _cleaned(raw: str) -> str:
-    """Without what people and exports put around an address: blanks, invisible characters, mailto:, < >."""
-    text = _INVISIBLE.sub("", raw).strip()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-        text = text[1:-1].strip()
-    if text[:7].lower() == "mailto:":
-        text = text[7:]
-    if text.startswith("<") and text.endswith(">"):
-        text = text[1:-1]
-    return unicodedata.normalize("NFC", text.strip())
+    """Without what people and exports put around an address: blanks, invisible characters, quotes, mailto:, < >."""
+    text = _visible(raw)
+    before = ""
+    while text != before:  # '<mailto:…>' as well as 'mailto:<…>'
+        before = text
+        if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+            text = text[1:-1].strip()
+        if text[:7].lower() == "mailto:":
+            # RFC 6068: headers after '?', anything percent-encoded; an address has no colon, so once at most
+            text = _visible(unquote(text[7:].split("?", 1)[0], errors="strict"))
+        if text.startswith("<") and text.endswith(">"):
+            text = text[1:-1].strip()
+    return unicodedata.normalize("NFC", text)
 
 
 def _reason(message: str) -> str:
@@ -63,20 +81,23 @@ def _reason(message: str) -> str:
     return next((said for sign, said in _REASONS if sign in message), "not an address")
 
 
-def normalize_email(raw: str, *, lower_local: bool = True, strip_plus: bool = False) -> Email:
+def normalize_email(
+    raw: str, *, lower_local: bool = True, provider_rules: bool = False, never_disposable: Collection[str] = ()
+) -> Email:
     """Lower-case, IDNA-encoded address of a raw one.
 
     Args:
         raw: as it was typed or exported.
         lower_local: also lower the part before the @ (the domain always is).
-        strip_plus: drop `+tag` at the end of the part before the @.
+        provider_rules: equals are those that the provider delivers to one mailbox (domains.yml).
+        never_disposable: domains that are not, whatever the list says.
     """
     from email_validator import EmailNotValidError, validate_email
 
-    text = _cleaned(raw)
-    if not text:
-        return Email(None, False, "empty")
     try:
+        text = _cleaned(raw)
+        if not text:
+            return Email(None, False, "empty")
         parsed = validate_email(text, check_deliverability=False, strict=True)
     except (EmailNotValidError, UnicodeError, ValueError) as error:
         return Email(None, False, _reason(str(error)))
@@ -84,7 +105,13 @@ def normalize_email(raw: str, *, lower_local: bool = True, strip_plus: bool = Fa
     if lower_local:
         # not casefold: it would make 'ß' into 'ss', another mailbox
         local = unicodedata.normalize("NFC", local.lower())
-    base = local.split("+", 1)[0]
-    if strip_plus and base:
-        local = base
-    return Email(f"{local}@{parsed.ascii_domain.lower()}", True, None, is_role=base.lower() in ROLES)
+    domain = parsed.ascii_domain.lower()
+    value = f"{local}@{domain}"
+    return Email(
+        value,
+        True,
+        None,
+        is_role=local.split("+", 1)[0].lower() in ROLES,
+        is_disposable=is_disposable(domain, never=never_disposable),
+        identity=mailbox(value) if provider_rules else value,
+    )

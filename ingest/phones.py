@@ -1,9 +1,10 @@
-"""One telephone number to E.164 form (`+` and up to 15 digits): its shape alone, without national numbering plans."""
+"""One telephone number to E.164 form (`+` and up to 15 digits), valid by its numbering plan (phonenumbers)."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _EXTENSION = re.compile(r"(?:ext\.?|extension|x|#|;ext=)\s*\d{1,6}\s*$", re.IGNORECASE)
@@ -20,32 +21,64 @@ class Phone:
     reason: str | None
 
 
-def normalize_phone(raw: str, *, country_code: str | None = None) -> Phone:
+def normalize_phone(raw: str, *, regions: Sequence[str] = ()) -> Phone:
     """E.164 form of a raw number.
 
     Args:
         raw: as it was typed or exported.
-        country_code: calling code of numbers written nationally; None leaves those invalid.
+        regions: ISO 3166-1 codes of where numbers written nationally may be from; one that is valid in several of
+            them is nobody's, since a guess would be somebody else's number. Without any, those stay invalid.
     """
+    from phonenumbers import NumberParseException, PhoneNumberFormat, format_number, is_valid_number, parse
+
     text = unicodedata.normalize("NFKC", raw).strip()
-    text = _EXTENSION.sub("", text.removeprefix("tel:")).strip()
+    if text[:4].lower() == "tel:":
+        text = text[4:]
+    text = _EXTENSION.sub("", text).strip()
     if not text:
         return Phone(None, False, "empty")
+    # the library looks for a number in any text, and reads letters as keys
     if not _ALLOWED.fullmatch(text):
         return Phone(None, False, "characters that no number has")
-    text = "".join(str(unicodedata.digit(char)) if char.isdecimal() else char for char in text)
-    international = text.startswith(("+", "00"))
-    # '+44 (0)20 …': the zero in brackets is dialled at home only
-    shown = text.replace("(0)", "") if international else text
-    digits = re.sub(r"\D", "", shown)
-    if text.startswith("00"):
-        digits = digits.removeprefix("00")
-    if not international:
-        if country_code is None:
-            return Phone(None, False, "no country code")
-        digits = country_code + digits.removeprefix("0")
-    if not 8 <= len(digits) <= 15 or digits.startswith("0"):
-        return Phone(None, False, "wrong number of digits")
+    digits = "".join(str(unicodedata.digit(char)) for char in text if char.isdecimal())
     if len(set(digits[-7:])) == 1 or digits.endswith(_PLACEHOLDERS):
         return Phone(None, False, "placeholder")
-    return Phone("+" + digits, True, None)
+    is_international = text.startswith(("+", "00"))
+    if text.startswith("00"):
+        text = "+" + text.removeprefix("00")
+    if not is_international and not regions:
+        return Phone(None, False, "no country code")
+    found: set[str] = set()
+    reasons: list[str] = []
+    for region in [None] if is_international else regions:
+        try:
+            number = parse(text, region)
+        except NumberParseException as error:
+            wrong_code = error.error_type == NumberParseException.INVALID_COUNTRY_CODE
+            reasons.append("unknown country code" if wrong_code else "wrong number of digits")
+            continue
+        if is_valid_number(number):
+            found.add(format_number(number, PhoneNumberFormat.E164))
+        else:
+            reasons.append(_why_not(number))
+    if len(found) > 1:
+        return Phone(None, False, "valid in several regions")
+    return Phone(found.pop(), True, None) if found else Phone(None, False, max(reasons, key=_NEAREST.index))
+
+
+_NEAREST = ("unknown country code", "wrong number of digits", "not in the numbering plan")
+"""Of the reasons of several regions, the last of these is told."""
+
+
+def _why_not(number: object) -> str:
+    from phonenumbers import PhoneNumber, is_possible_number
+
+    assert isinstance(number, PhoneNumber)
+    return "not in the numbering plan" if is_possible_number(number) else "wrong number of digits"
+
+
+def known_regions() -> frozenset[str]:
+    """All regions that have a numbering plan."""
+    from phonenumbers import SUPPORTED_REGIONS
+
+    return frozenset(SUPPORTED_REGIONS)

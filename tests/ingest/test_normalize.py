@@ -1,124 +1,25 @@
-"""Normalized identifiers: grammar, idempotence, speed of a set, silence about addresses."""
+"""Identifiers of all raw tables, once each, by the rules of today; silence about addresses."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
-from ingest.emails import normalize_email
 from ingest.load import load
-from ingest.normalize import NormalizeOptions, normalize_identifiers
-from ingest.phones import normalize_phone
+from ingest.normalize import NormalizeOptions, normalize_identifiers, options_of_environment
 from tests.ingest.conftest import Query
-from warehouse.settings import Settings
-
-
-@pytest.mark.parametrize(
-    ("raw", "value"),
-    [
-        ("Ann.Lee@Example.COM", "ann.lee@example.com"),
-        ("  ann@example.com\n", "ann@example.com"),
-        ("<Ann@example.com>", "ann@example.com"),
-        ("mailto:ann@example.com", "ann@example.com"),
-        ("a\u200bnn@example.com", "ann@example.com"),
-        ("ann+shop@example.com", "ann+shop@example.com"),
-        ("ann@bücher.example.com", "ann@xn--bcher-kva.example.com"),
-        ("STRASSE@example.com", "strasse@example.com"),
-        ("straße@example.com", "straße@example.com"),
-        ("E\u0301mile@example.com", "émile@example.com"),
-    ],
-)
-def test_emails(raw: str, value: str) -> None:
-    found = normalize_email(raw)
-    assert (found.value, found.is_valid, found.reason) == (value, True, None)
-    assert normalize_email(value).value == value, "a normal form is its own"
-
-
-@pytest.mark.parametrize(
-    ("raw", "reason"),
-    [
-        ("", "empty"),
-        ("ann", "no @ sign"),
-        ("ann@localhost", "not a full domain"),
-        ("ann@mail.test", "reserved domain"),
-        ("ann..lee@example.com", "misplaced period"),
-        ("@example.com", "nothing before the @"),
-        ("ann@", "nothing after the @"),
-        ("Ann Lee <ann@example.com>", "display name around the address"),
-        ("a" * 70 + "@example.com", "too long"),
-        ("ann@exa mple.com", "domain that is not allowed"),
-    ],
-)
-def test_invalid_emails_say_why_in_fixed_words(raw: str, reason: str) -> None:
-    found = normalize_email(raw)
-    assert (found.value, found.is_valid, found.reason) == (None, False, reason)
-
-
-def test_options_of_emails() -> None:
-    assert normalize_email("Ann+x@Example.com", strip_plus=True).value == "ann@example.com"
-    assert normalize_email("Ann@Example.com", lower_local=False).value == "Ann@example.com"
-    assert normalize_email("No-Reply+1@example.com").is_role
-    assert not normalize_email("noreply.ann@example.com").is_role
-
-
-@hypothesis_settings(max_examples=60, deadline=None)
-@given(st.text(max_size=40))
-def test_any_text_has_an_answer_that_never_quotes_it(raw: str) -> None:
-    for found in (normalize_email(raw), normalize_phone(raw, country_code="44")):
-        assert found.is_valid == (found.value is not None)
-        assert found.is_valid == (found.reason is None)
-        assert found.reason is None or len(raw) < 4 or raw not in found.reason
-
-
-@pytest.mark.parametrize(
-    ("raw", "value"),
-    [
-        ("+44 (0)20 7946 0958", "+442079460958"),
-        ("0044 20 7946 0958", "+442079460958"),
-        ("020 7946 0958", "+442079460958"),
-        ("+1 (212) 555-0199 ext. 12", "+12125550199"),
-        ("tel:+1-212-555-0199", "+12125550199"),
-        ("٠٢٠٧٩٤٦٠٩٥٨", "+442079460958"),
-        ("call me", None),
-        ("+44 0000000000", None),
-        ("12", None),
-        ("+1 234 567 890 123 456 7", None),
-    ],
-)
-def test_phones(raw: str, value: str | None) -> None:
-    assert normalize_phone(raw, country_code="44").value == value
-
-
-def test_a_national_number_without_a_country_stays_invalid() -> None:
-    assert normalize_phone("020 7946 0958").reason == "no country code"
-
-
-def test_isemail_cases(shared_dir: Callable[[str], Path]) -> None:
-    cases = json.loads(shared_dir("data/isemail/isemail_v3.json").read_text(encoding="utf-8"))
-    wrong = []
-    for case in cases:
-        # control characters stand as their pictures (U+2400…) in the file
-        address = "".join(chr(ord(c) - 0x2400) if "\u2400" <= c <= "\u241f" else c for c in case["address"] or "")
-        is_valid = normalize_email(address).is_valid
-        if case["category"] == "ISEMAIL_ERR" and is_valid and normalize_email(address.strip()).value != address.strip():
-            wrong.append((case["id"], case["diagnosis"]))
-        # 'test@io': a top-level domain alone is valid by grammar and never a mailbox that one sells to
-        if case["category"] == "ISEMAIL_VALID_CATEGORY" and not is_valid and "." in address:
-            wrong.append((case["id"], case["diagnosis"]))
-    assert not wrong
-    assert len(cases) == 164
+from warehouse.errors import ConfigError
+from warehouse.settings import PROJECT_DIR, Settings
 
 
 def _raw(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "people.csv").write_text(
-        "id,email,phone\n1,Ann@Example.com,+442079460958\n2,ann@example.com,\n3,,\n4,broken,12\n5,info@example.com,\n",
+        "id,email,phone\n1,Ann@Example.com,+442079460958\n2,ann@example.com,\n3,,\n4,broken,12\n5,info@example.com,\n"
+        "6,Ann@Mailinator.com,\n",
         encoding="utf-8",
     )
     (tmp_path / "others.csv").write_text("email\nann@example.com\nBob@Example.com\n", encoding="utf-8")
@@ -132,18 +33,25 @@ def test_each_distinct_raw_value_once(
     caplog.set_level(logging.DEBUG)
     _raw(settings, tmp_path)
     report = normalize_identifiers(settings)
-    assert (report.n_emails, report.n_phones, report.n_invalid, report.n_role) == (5, 2, 2, 1)
+    assert (report.n_emails, report.n_phones, report.n_invalid, report.n_role) == (6, 2, 2, 1)
+    assert (report.n_new, report.n_disposable) == (8, 1)
     assert normalize_identifiers(settings).n_new == 0
     assert query(
-        "select raw_value, normalized_value, is_valid, is_role from raw.identifier_normalized "
-        "where identifier_type = 'email' order by raw_value"
+        "select raw_value, normalized_value, reason, is_valid, is_role, is_disposable from raw.identifier_normalized "
+        "order by identifier_type, raw_value"
     ) == [
-        ("Ann@Example.com", "ann@example.com", True, False),
-        ("Bob@Example.com", "bob@example.com", True, False),
-        ("ann@example.com", "ann@example.com", True, False),
-        ("broken", None, False, False),
-        ("info@example.com", "info@example.com", True, True),
+        ("Ann@Example.com", "ann@example.com", None, True, False, False),
+        ("Ann@Mailinator.com", "ann@mailinator.com", None, True, False, True),
+        ("Bob@Example.com", "bob@example.com", None, True, False, False),
+        ("ann@example.com", "ann@example.com", None, True, False, False),
+        ("broken", None, "no @ sign", False, False, False),
+        ("info@example.com", "info@example.com", None, True, True, False),
+        ("+442079460958", "+442079460958", None, True, False, False),
+        ("12", None, "no country code", False, False, False),
     ]
+    assert query(
+        "select count(*) from raw.identifier_normalized where identity_value is distinct from normalized_value"
+    ) == [(0,)]
     (tmp_path / "others.csv").write_text("email\nnew@example.com\nBob@Example.com\n", encoding="utf-8")
     load(settings, tmp_path / "others.csv")
     assert normalize_identifiers(settings).n_new == 1
@@ -173,12 +81,165 @@ def test_a_loader_of_ones_own(settings: Settings, tmp_path: Path, query: Query) 
     assert query("select count(*) from duckdb_tables() where schema_name = 'raw' and table_name = 'people'") == [(0,)]
 
 
-def test_changed_options_apply_when_asked_again(settings: Settings, tmp_path: Path, query: Query) -> None:
+def test_changed_options_apply_by_themselves(
+    settings: Settings, tmp_path: Path, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "people.csv").write_text(
+        "id,email,phone\n1,A.nn+x@Gmail.com,020 7946 0958\n2,bob@mailinator.com,+442079460959\n", encoding="utf-8"
+    )
+    load(settings, tmp_path / "people.csv")
+    found = (
+        "select normalized_value, identity_value, is_disposable from raw.identifier_normalized "
+        "order by identifier_type, raw_value"
+    )
+    assert normalize_identifiers(settings).n_new == 4
+    plain = [
+        ("a.nn+x@gmail.com", "a.nn+x@gmail.com", False),
+        ("bob@mailinator.com", "bob@mailinator.com", True),
+        ("+442079460959", "+442079460959", False),
+        (None, None, False),
+    ]
+    assert query(found) == plain
+
+    monkeypatch.setenv("MAILWRIGHT_NORMALIZE_PHONE_REGIONS", "us, gb")
+    again = normalize_identifiers(settings)
+    assert (again.n_emails, again.n_phones, again.n_invalid) == (0, 2, 0), "each kind has its own rules"
+    assert query(found)[3] == ("+442079460958", "+442079460958", False)
+
+    monkeypatch.setenv("MAILWRIGHT_NORMALIZE_PROVIDER_RULES", "true")
+    monkeypatch.setenv("MAILWRIGHT_NORMALIZE_NEVER_DISPOSABLE", "Mailinator.com")
+    again = normalize_identifiers(settings)
+    assert (again.n_emails, again.n_phones) == (2, 0)
+    assert query(found)[:2] == [
+        ("a.nn+x@gmail.com", "ann@gmail.com", False),
+        ("bob@mailinator.com", "bob@mailinator.com", False),
+    ]
+    assert normalize_identifiers(settings).n_new == 0
+
+    for name in ("PHONE_REGIONS", "PROVIDER_RULES", "NEVER_DISPOSABLE"):
+        monkeypatch.delenv(f"MAILWRIGHT_NORMALIZE_{name}")
+    normalize_identifiers(settings)
+    assert query(found) == plain
+
+
+def test_a_newer_list_applies_by_itself(
+    settings: Settings, tmp_path: Path, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an update of a library decides otherwise is not left as it was for the addresses of before."""
     _raw(settings, tmp_path)
     normalize_identifiers(settings)
-    again = normalize_identifiers(settings, NormalizeOptions(phone_country_code="44"), again=True)
-    assert again.n_new == 7
-    assert query("select count(*) from raw.identifier_normalized") == [(7,)]
+    before = query("select distinct identifier_type, rules from raw.identifier_normalized order by 1")
+    monkeypatch.setattr("ingest.normalize.version", lambda name: f"{name} of tomorrow")
+    assert normalize_identifiers(settings).n_new == 8
+    after = query("select distinct identifier_type, rules from raw.identifier_normalized order by 1")
+    assert [kind for kind, _ in before] == [kind for kind, _ in after] == ["email", "phone"]
+    assert not set(before) & set(after)
+
+
+def test_a_warehouse_of_before_gets_the_new_columns(settings: Settings, tmp_path: Path, query: Query) -> None:
+    query("create schema raw")
+    query(
+        "create table raw.identifier_normalized (identifier_type text not null, raw_value text not null, "
+        "normalized_value text, is_valid boolean not null, reason text, is_role boolean not null, "
+        "normalized_at timestamp not null, primary key (identifier_type, raw_value))"
+    )
+    query(
+        "insert into raw.identifier_normalized values "
+        "('email', 'bob@mailinator.com', 'bob@mailinator.com', true, null, false, '2026-01-01'), "
+        "('email', 'nobody wrote this', null, false, 'no @ sign', false, '2026-01-01')"
+    )
+    (tmp_path / "people.csv").write_text("id,email\n1,bob@mailinator.com\n", encoding="utf-8")
+    load(settings, tmp_path / "people.csv")
+    assert normalize_identifiers(settings).n_new == 1
+    assert query("select raw_value, identity_value, is_disposable from raw.identifier_normalized") == [
+        ("bob@mailinator.com", "bob@mailinator.com", True)
+    ]
+    assert normalize_identifiers(settings).n_new == 0
+
+
+def test_an_interrupted_change_of_rules_leaves_the_old_rows(settings: Settings, tmp_path: Path, query: Query) -> None:
+    from tests.ingest.conftest import run_python
+
+    _raw(settings, tmp_path)
+    normalize_identifiers(settings)
+    rows = "select * from raw.identifier_normalized order by identifier_type, raw_value"
+    before = query(rows)
+    code = f"""
+from pathlib import Path
+from ingest.normalize import NormalizeOptions, normalize_identifiers
+from warehouse.settings import Settings
+normalize_identifiers(Settings(home=Path({str(settings.home)!r}), target="prod"), NormalizeOptions(provider_rules=True))
+"""
+    killed = run_python(code, MAILWRIGHT_FAILPOINT="normalize.before_commit")
+    assert killed.returncode == -9, killed.stderr
+    assert query(rows) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PHONE_REGIONS", "UK", "'UK' is no region with a numbering plan (United Kingdom: GB)"),
+        ("PHONE_REGIONS", "44", "'44' is no region with a numbering plan"),
+        ("PROVIDER_RULES", "gmail", "MAILWRIGHT_NORMALIZE_PROVIDER_RULES: Input should be a valid boolean"),
+        ("PHONE_COUNTRY_CODE", "44", "MAILWRIGHT_NORMALIZE_PHONE_COUNTRY_CODE is no setting"),
+        ("STRIP_PLUS", "true", "use MAILWRIGHT_NORMALIZE_LOWER_LOCAL_PART, MAILWRIGHT_NORMALIZE_PROVIDER_RULES"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_one_message(
+    name: str, value: str, said: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"MAILWRIGHT_NORMALIZE_{name}", value)
+    with pytest.raises(ConfigError) as caught:
+        normalize_identifiers(settings)
+    assert said in str(caught.value)
+    assert not settings.warehouse_path.exists(), "nothing was started"
+
+
+def test_no_choice_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert options_of_environment() == NormalizeOptions() == NormalizeOptions(phone_regions=(), never_disposable=())
+    monkeypatch.setenv("MAILWRIGHT_NORMALIZE_PHONE_REGIONS", "")
+    assert options_of_environment().phone_regions == ()
+
+
+def test_addresses_inside_identify_events(settings: Settings, tmp_path: Path, query: Query) -> None:
+    """The staging model reads them out of the JSON: an address that occurs nowhere else would be nobody's."""
+    event = {"type": "identify", "timestamp": "2026-01-01 00:00:00", "received_at": "2026-01-01 00:00:00"}
+    events = [
+        {**event, "properties": {"email": "One@Example.com"}},
+        {**event, "properties": {"traits": {"email": "Two@Example.com"}}},
+        {**event, "properties": {}, "context": {"traits": {"email": "Three@Example.com"}}},
+        {**event, "type": "track", "properties": {"email": "Four@Example.com"}},
+        {**event, "properties": {"email": None}, "context": {"traits": 1}},
+    ]
+    rows = [
+        {
+            **row,
+            "message_id": str(at),
+            "properties": json.dumps(row["properties"]),
+            "context": json.dumps(row.get("context")),
+        }
+        for at, row in enumerate(events)
+    ]
+    (tmp_path / "web_events.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    load(settings, tmp_path / "web_events.jsonl")
+    query("update raw.web_events set context = '{no json' where message_id = '0'")
+    assert normalize_identifiers(settings).n_emails == 3
+    assert query("select normalized_value from raw.identifier_normalized order by 1") == [
+        ("one@example.com",),
+        ("three@example.com",),
+        ("two@example.com",),
+    ]
+
+
+def test_the_staging_model_reads_addresses_where_they_are_looked_for() -> None:
+    from ingest.normalize import IDENTIFY_EMAILS
+
+    model = (PROJECT_DIR / "dbt_project/models/staging/stg_web__events.sql").read_text(encoding="utf-8")
+    calls = [
+        (column, "$." + ".".join(part.strip(" '\"") for part in path.split(",")))
+        for column, path in re.findall(r"json_text\('source\.(\w+)', \[([^]]*'email')\]\)", model)
+    ]
+    assert sorted(calls) == sorted((column, path) for column, paths in IDENTIFY_EMAILS.items() for path in paths)
 
 
 def test_the_projects_identifier_columns(settings: Settings) -> None:

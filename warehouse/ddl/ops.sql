@@ -36,6 +36,10 @@ create table if not exists raw.identifier_normalized (
     normalized_at timestamp not null,
     primary key (identifier_type, raw_value)
 );
+-- tables that are there already lack these; rows without rules are done again by the next call
+alter table raw.identifier_normalized add column if not exists identity_value text;
+alter table raw.identifier_normalized add column if not exists is_disposable boolean;
+alter table raw.identifier_normalized add column if not exists rules text;
 
 -- one row per build of a schema
 create table if not exists ops.builds (
