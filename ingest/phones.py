@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 _EXTENSION = re.compile(r"(?:ext\.?|extension|x|#|;ext=)\s*\d{1,6}\s*$", re.IGNORECASE)
 _ALLOWED = re.compile(r"[+\d\s().\-/\u2010-\u2015\u00a0]+")
-_PLACEHOLDERS = ("1234567", "0123456")
+_RUNS = ("0123456789" * 2, "9876543210" * 2)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def normalize_phone(raw: str, *, regions: Sequence[str] = ()) -> Phone:
     if not _ALLOWED.fullmatch(text):
         return Phone(None, False, "characters that no number has")
     digits = "".join(str(unicodedata.digit(char)) for char in text if char.isdecimal())
-    if len(set(digits[-7:])) == 1 or digits.endswith(_PLACEHOLDERS):
+    if _is_placeholder(digits[-7:]):
         return Phone(None, False, "placeholder")
     is_international = text.startswith(("+", "00"))
     if text.startswith("00"):
@@ -68,6 +68,11 @@ def normalize_phone(raw: str, *, regions: Sequence[str] = ()) -> Phone:
 
 _NEAREST = ("unknown country code", "wrong number of digits", "not in the numbering plan")
 """Of the reasons of several regions, the last of these is told."""
+
+
+def _is_placeholder(last: str) -> bool:
+    """One digit again and again, or seven counted up or down: what people type where a number is demanded."""
+    return len(set(last)) == 1 or (len(last) == 7 and any(last in run for run in _RUNS))
 
 
 def _why_not(number: object) -> str:
