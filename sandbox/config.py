@@ -55,8 +55,44 @@ class SandboxConfig(BaseModel):
     """Contacts with a second e-mail address, used in newsletter forms and guest checkouts."""
     role_address_share: Rate = 0.004
     """Contacts who use an address of a function (`info@`, `sales@`), which others of their company use too."""
+    colleagues_per_role_address: int = Field(default=3, ge=1)
+    """Contacts who share one such address."""
     shared_device_share: Rate = 0.01
-    """People whose first device (`anonymous_id`) is somebody else's."""
+    """People whose first device (`anonymous_id`, and `device_id` where it has one) is somebody else's."""
+
+    # -- what links a person's identifiers, and what must not link two people's -----------------------
+    device_id_share: Rate = 0.6
+    """Devices that the collector names (`context.device.id`), beside their browser (`anonymous_id`)."""
+    kiosk_visit_share: Rate = 0.02
+    """Visits of contacts in a city with a store made at the store's kiosk: one browser and device, many people."""
+    family_phone_share: Rate = 0.012
+    """Contacts who give the telephone of another contact."""
+    recycled_phone_share: Rate = 0.003
+    """Contacts whose telephone was that of another contact, who signed up at least a year before them."""
+    national_phone_rate: Rate = 0.15
+    """Telephones written without country code, which say nothing certain."""
+    placeholder_phone_rate: Rate = 0.006
+    """CRM contacts with a filler in the place of a telephone ('0000000000')."""
+    placeholder_email_rate: Rate = 0.004
+    """CRM contacts with a filler in the place of an address ('none@none.com')."""
+    customer_phone_rate: Rate = 0.6
+    """Shop customers who give their telephone."""
+    account_other_address_share: Rate = 0.3
+    """Account holders with a second address who opened the account with it."""
+    email_change_share: Rate = 0.06
+    """CRM contacts changed later whose address changed: the first version has the former one."""
+    loyalty_card_share: Rate = 0.4
+    """Account holders in a city with a store who hold a loyalty card (whoever holds the store's card does)."""
+    till_card_rate: Rate = 0.85
+    """Point-of-sale orders of known customers with a loyalty card who show it."""
+    till_card_alone_rate: Rate = 0.5
+    """Other point-of-sale orders of card holders where the card is scanned, and the customer is not looked up."""
+    till_email_rate: Rate = 0.05
+    """Point-of-sale orders of known customers who have the receipt mailed."""
+    web_card_rate: Rate = 0.5
+    """Web orders of logged-in card holders that name the card."""
+    guest_card_rate: Rate = 0.25
+    """Web orders of card holders without an account that name the card."""
 
     # -- contacts and their dirt -----------------------------------------------------------------------
     crm_share: Rate = 0.85
@@ -126,7 +162,7 @@ class SandboxConfig(BaseModel):
     pos_orders_per_web_order: float = Field(default=0.35, ge=0.0)
     """Point-of-sale orders, without web traces, per web order."""
     pos_anonymous_rate: Rate = 0.3
-    """Point-of-sale orders by nobody known."""
+    """Point-of-sale orders without a customer (some of them with a loyalty card)."""
     cancelled_rate: Rate = 0.025
     """Sales cancelled within three days."""
     return_rate: Rate = 0.06

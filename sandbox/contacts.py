@@ -27,12 +27,10 @@ from sandbox.arrays import (
     stream,
 )
 from sandbox.config import SandboxConfig
+from sandbox.links import Identifiers, Links, damages
 from sandbox.people import People
 from sandbox.period import Period
 from sandbox.permission import NEWSLETTER, PROFILING, Permission
-
-Identifiers = list[tuple[Ints, str, pa.Array]]
-"""(person, identifier type, value): what goes to `truth.persons`."""
 
 
 def write_variants(
@@ -52,7 +50,7 @@ def write_variants(
 
 
 def crm_columns(
-    config: SandboxConfig, period: Period, people: People, categories: Sequence[str]
+    config: SandboxConfig, period: Period, people: People, categories: Sequence[str], links: Links
 ) -> tuple[dict[str, pa.Array], Identifiers]:
     """The rows of `crm_contacts` by instant, and whose they are."""
     rng = stream(config.seed, "crm")
@@ -70,15 +68,21 @@ def crm_columns(
     # the CRM learns of an account when that is opened, not before
     updated = np.where(in_account, np.maximum(updated, people.account_at[person]), updated)
 
-    address = people.email.take(pa.array(person))
-    address = merge(is_second, write_variants(rng, config, address, force=True), write_variants(rng, config, address))
+    own = people.email.take(pa.array(person))
+    owned = merge(is_second, write_variants(rng, config, own, force=True), write_variants(rng, config, own))
     invalid = rng.random(n) < config.invalid_email_rate
     missing = ~invalid & (rng.random(n) < config.missing_email_rate)
-    owned = address
-    address = merge(invalid, pick(pools.INVALID_EMAILS, rng.integers(0, len(pools.INVALID_EMAILS), n)), address)
+    address = merge(invalid, pick(pools.INVALID_EMAILS, rng.integers(0, len(pools.INVALID_EMAILS), n)), owned)
     address = keep(address, ~missing)
+    filled_in = stream(config.seed, "crm_placeholders")
+    no_address = ~(invalid | missing) & (filled_in.random(n) < config.placeholder_email_rate)
+    no_phone = filled_in.random(n) < config.placeholder_phone_rate
+    address = merge(no_address, _fillers(filled_in, pools.PLACEHOLDER_EMAILS, n), address)
 
     city, given = people.city[person], 1.0 - config.missing_attribute_rate
+    phone, national = write_phones(rng, config, people.phone.take(pa.array(person)))
+    gives_phone = rng.random(n) < given
+    phone = merge(no_phone, _fillers(filled_in, pools.PLACEHOLDER_PHONES, n), phone)
     test = rng.random(n) < config.test_contact_rate
     which = rng.integers(0, len(pools.TEST_NAMES), n)
     first = keep(people.first_name.take(pa.array(person)), rng.random(n) >= config.missing_name_rate)
@@ -89,7 +93,7 @@ def crm_columns(
     columns = {
         "contact_id": numbered("K", np.arange(n) + 1, 7),
         "email": address,
-        "phone": phones(rng, n, rng.random(n) < given),
+        "phone": keep(phone, gives_phone | no_phone),
         "first_name": first,
         "last_name": last,
         "gender": pick(["female", "male", "other"], _gender(rng, person, given)),
@@ -110,12 +114,34 @@ def crm_columns(
     # the number is given by instant
     columns = {name: column.take(pa.array(order)) for name, column in columns.items() if name != "contact_id"}
     columns = {"contact_id": ids, **columns}
-    rightful = ~(invalid | missing)[order]
+    rightful = ~(invalid | missing | no_address)[order]
     mine = person[order]
     written = owned.take(pa.array(order)).filter(pa.array(rightful))
     known = (people.account_at[person] <= created)[order]
-    columns = add_first_versions(rng, columns, created[order], updated[order], {"user_id": known})
-    return columns, [(mine, "contact_id", ids), (mine[rightful], "email", written)]
+    before = people.former_email.take(pa.array(mine))
+    before = keep(before, ~is_second[order] & (updated > created)[order])
+    columns = add_first_versions(rng, columns, created[order], updated[order], {"user_id": known}, {"email": before})
+
+    contact = ("contact_id", ids)
+    damage = damages(invalid=invalid, missing=missing, placeholder=no_address).take(pa.array(order))
+    links.add_addresses("crm_contacts", mine, contact, own.take(pa.array(order)), owned.take(pa.array(order)), damage)
+    links.add("crm_contacts", mine, contact, ("email", before))
+    damage = damages(placeholder=no_phone, national=national).take(pa.array(order))
+    given_phone = keep(people.phone.take(pa.array(person)), gives_phone).take(pa.array(order))
+    links.add("crm_contacts", mine, contact, ("phone", given_phone), damage)
+    account = people.user_id.take(pa.array(mine))
+    links.add("crm_contacts", mine, contact, ("user_id", keep(account, in_account[order])))
+    changed = np.asarray(before.is_valid())
+    return columns, [
+        (mine, "contact_id", ids),
+        (mine[rightful], "email", written),
+        (mine[changed], "email", before.filter(pa.array(changed))),
+    ]
+
+
+def _fillers(rng: np.random.Generator, fillers: Sequence[str], n: int) -> pa.Array:
+    """n of them: the first one half of the time."""
+    return pick(fillers, choose(rng, [len(fillers) - 1, *[1.0] * (len(fillers) - 1)], n))
 
 
 def add_first_versions(
@@ -124,11 +150,12 @@ def add_first_versions(
     created: Ints,
     updated: Ints,
     known_at_first: dict[str, Bools],
+    other_at_first: dict[str, pa.Array],
 ) -> dict[str, pa.Array]:
     """Rows as last updated, and before them the same rows as first written where those differ.
 
-    The first version lacks what was not known then, and some of what people tell later (phone, interests).
-    All rows are by `updated_at`.
+    The first version lacks what was not known then, and some of what people tell later (phone, interests);
+    it has another value where `other_at_first` has one. All rows are by `updated_at`.
     """
     first = np.flatnonzero(updated > created)
     versions = {}
@@ -140,6 +167,8 @@ def add_first_versions(
             before = keep(before, known_at_first[name][first])
         elif name in {"phone", "interests"}:
             before = keep(before, rng.random(len(first)) < 0.5)
+        elif name in other_at_first:
+            before = pc.coalesce(other_at_first[name].take(pa.array(first)), before)
         versions[name] = pa.concat_arrays([column, before])
     at = np.concatenate([updated, created[first]])
     place = np.lexsort((np.concatenate([np.arange(len(created)), first]), at))
@@ -182,23 +211,25 @@ def _interests(
     return pc.choose(pa.array(how_many), nothing, first, two, join(first, ", ", second, ", ", third))
 
 
-def phones(rng: np.random.Generator, n: int, present: Bools) -> pa.Array:
-    """Fictional numbers (555-01xx, 07700 900xxx) in several spellings."""
-    american = numbered("", rng.integers(0, 100, n), 2)
-    area = numbered("", choose(rng, [4, 2, 1], n) * 101 + 212)
-    british = numbered("", rng.integers(0, 1000, n), 3)
-    spellings = (
-        join("+1", area, "55501", american),
-        join("(", area, ") 555-01", american),
-        join("+447700900", british),
-        join("07700 900", british),
-    )
-    kind = choose(rng, [0.4, 0.2, 0.3, 0.1], n)
-    return keep(pc.choose(pa.array(kind), *spellings), present)
+def write_phones(rng: np.random.Generator, config: SandboxConfig, phone: pa.Array) -> tuple[pa.Array, Bools]:
+    """(numbers as people type them, which of them lack the country code)."""
+    n = len(phone)
+    area, middle, line = (pc.utf8_slice_codeunits(phone, *part) for part in ((2, 5), (5, 8), (8, None)))
+    local = join("(", area, ") ", middle, "-", line)
+    country = pc.utf8_slice_codeunits(phone, 0, 2)
+    dialled = join("00", pc.utf8_slice_codeunits(phone, 1, None))
+    national = rng.random(n) < config.national_phone_rate
+    kind = np.where(national, 3, choose(rng, [0.6, 0.3, 0.1], n))
+    return pc.choose(pa.array(kind), phone, join(country, " ", local), dialled, local), national
 
 
 def signup_columns(
-    config: SandboxConfig, period: Period, people: People, permission: Permission, categories: Sequence[str]
+    config: SandboxConfig,
+    period: Period,
+    people: People,
+    permission: Permission,
+    categories: Sequence[str],
+    links: Links,
 ) -> tuple[dict[str, pa.Array], Identifiers]:
     """The rows of `newsletter_signups` by instant, and whose they are."""
     rng = stream(config.seed, "signups")
@@ -214,7 +245,8 @@ def signup_columns(
     n = len(person)
     place = np.lexsort((person, at))
     person, at, is_second = person[place], at[place], is_second[place]
-    address = write_variants(rng, config, permission.address.take(pa.array(person)))
+    own = permission.address.take(pa.array(person))
+    address = write_variants(rng, config, own)
     # a ticked form leaves consent under its address, so the mistyped ones are among the others
     unticked = ~permission.ticked[:, person].any(axis=0)
     invalid = unticked & (rng.random(n) < config.invalid_email_rate / max(0.01, float(unticked.mean())))
@@ -222,6 +254,8 @@ def signup_columns(
     form = rng.integers(0, len(pools.FORM_SOURCES), n)
     ids = numbered("S", np.arange(n) + 1, 7)
     device = people.device_first[person] + (rng.random(n) ** 1.7 * people.device_count[person]).astype(np.int64)
+    sent = rng.random(n) < 0.9
+    browser = people.device_ids.take(pa.array(device))
     columns = {
         "signup_id": ids,
         "email": written,
@@ -231,12 +265,14 @@ def signup_columns(
         "hidden_source": pick(pools.FORM_SOURCES, np.where(rng.random(n) < 0.95, form, -1)),
         "hidden_referrer": pick(pools.REFERRERS[1:], rng.integers(-1, 3, n)),
         "page_url": pick([f"{pools.SHOP_URL}/newsletter", f"{pools.SHOP_URL}/"], choose(rng, [3, 1], n)),
-        "anonymous_id": pick(people.device_ids, np.where(rng.random(n) < 0.9, device, -1)),
+        "anonymous_id": keep(browser, sent),
         "consent_newsletter": pa.array(permission.ticked[NEWSLETTER, person]),
         "consent_profiling": pa.array(permission.ticked[PROFILING, person]),
         "wording_version": pick(pools.WORDINGS, _wording(at)),
         "submitted_at": instants(at),
     }
+    damage = damages(invalid=invalid, lost=~sent)
+    links.add_addresses("newsletter_signups", person, ("anonymous_id", browser), own, address, damage)
     return columns, [(person[~invalid], "email", written.filter(pa.array(~invalid)))]
 
 
@@ -244,7 +280,9 @@ def _wording(at: Ints) -> Ints:
     return (at >= micros(datetime(*pools.WORDING_CHANGED))).astype(np.int64)
 
 
-def customer_columns(config: SandboxConfig, period: Period, people: People) -> tuple[dict[str, pa.Array], Identifiers]:
+def customer_columns(
+    config: SandboxConfig, period: Period, people: People, links: Links
+) -> tuple[dict[str, pa.Array], Identifiers]:
     """The rows of `shop_customers` by instant: accounts, and cards of the store without an address."""
     rng = stream(config.seed, "customers")
     person = np.flatnonzero(people.customer_at < period.end)
@@ -254,14 +292,18 @@ def customer_columns(config: SandboxConfig, period: Period, people: People) -> t
     updated = created + (rng.exponential(90.0, n) * DAY * (rng.random(n) < 0.4)).astype(np.int64)
     updated = np.where(updated < period.end, updated, created)
     account = people.account_at[person] < NEVER
-    address = keep(write_variants(rng, config, people.email.take(pa.array(person))), account)
+    own = keep(people.account_email.take(pa.array(person)), account)
+    address = write_variants(rng, config, own)
     city = people.city[person]
+    own_phone = people.phone.take(pa.array(person))
+    phone, national = write_phones(rng, config, own_phone)
+    gives_phone = rng.random(n) < config.customer_phone_rate
     columns = {
         "customer_id": people.customer_id.take(pa.array(person)),
         "user_id": people.user_id.take(pa.array(person)),
-        "loyalty_card": pa.nulls(n, pa.string()),
+        "loyalty_card": people.loyalty_card.take(pa.array(person)),
         "email": address,
-        "phone": phones(rng, n, rng.random(n) < 0.6),
+        "phone": keep(phone, gives_phone),
         "first_name": keep(people.first_name.take(pa.array(person)), rng.random(n) < 0.95),
         "last_name": keep(people.last_name.take(pa.array(person)), rng.random(n) < 0.95),
         "city": _cities(rng, city, rng.random(n) < 0.9),
@@ -274,4 +316,10 @@ def customer_columns(config: SandboxConfig, period: Period, people: People) -> t
         (person[account], "user_id", columns["user_id"].filter(pa.array(account))),
         (person[account], "email", address.filter(pa.array(account))),
     ]
-    return add_first_versions(rng, columns, created, updated, {}), owners
+    customer = ("customer_id", columns["customer_id"])
+    links.add("shop_customers", person, customer, ("user_id", columns["user_id"]))
+    links.add("shop_customers", person, customer, ("loyalty_card", columns["loyalty_card"]))
+    links.add_addresses("shop_customers", person, customer, own, address, None)
+    own_phone = keep(own_phone, gives_phone)
+    links.add("shop_customers", person, customer, ("phone", own_phone), damages(national=national))
+    return add_first_versions(rng, columns, created, updated, {}, {}), owners

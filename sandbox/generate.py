@@ -10,7 +10,8 @@ import numpy as np
 from sandbox.arrays import Ints
 from sandbox.catalogue import Catalogue, Chooser, draw_catalogue
 from sandbox.config import SandboxConfig
-from sandbox.contacts import Identifiers, crm_columns, customer_columns, signup_columns
+from sandbox.contacts import crm_columns, customer_columns, signup_columns
+from sandbox.links import Identifiers, Links
 from sandbox.mail import MailLog, mail_columns, send_mailings
 from sandbox.output import Progress, SandboxReport, Writer
 from sandbox.people import People, draw_people
@@ -38,8 +39,9 @@ from sandbox.visits import (
     draw_sessions,
     draw_staples,
     draw_views,
+    visit_kiosks,
 )
-from sandbox.web import ORDER, lay_out, page_table, web_columns
+from sandbox.web import ORDER, lay_out, link_sessions, page_table, web_columns
 
 
 def generate(out_dir: Path, config: SandboxConfig | None = None, on_progress: Progress | None = None) -> SandboxReport:
@@ -74,6 +76,7 @@ def generate(out_dir: Path, config: SandboxConfig | None = None, on_progress: Pr
     has_account = people.account_at[sessions.person] <= sessions.start
     anonymous = (sessions.login != LOGGED_IN) & (outcome.order >= 0) & has_account
     sessions.login[anonymous] = LOGS_IN
+    visit_kiosks(config, people, sessions)
     laid = lay_out(config, period, sessions, views, outcome, len(page_table(catalogue)))
 
     say("orders")
@@ -91,7 +94,8 @@ def generate(out_dir: Path, config: SandboxConfig | None = None, on_progress: Pr
     ids = order_numbers(sales)
     lines = price_lines(config, catalogue, sales)
     totals = order_totals(lines, len(sales))
-    orders, order_lines = shop_columns(config, period, people, catalogue, sales, ids, lines)
+    links = Links()
+    orders, order_lines = shop_columns(config, period, people, catalogue, sales, ids, lines, links)
     writer.table("shop_orders", orders)
     writer.table("shop_order_lines", order_lines)
 
@@ -101,8 +105,9 @@ def generate(out_dir: Path, config: SandboxConfig | None = None, on_progress: Pr
     del web_rows
 
     say("contacts")
-    identifiers = write_contacts(writer, config, period, people, catalogue, log.permission)
-    write_truth(writer, people, catalogue, identifiers)
+    identifiers = write_contacts(writer, config, period, people, catalogue, log.permission, links)
+    identifiers += link_sessions(people, sessions, links)
+    write_truth(writer, people, catalogue, identifiers, links)
     manifest = writer.manifest(config.ends_at)
     return SandboxReport(out_dir, manifest, config.ends_at, writer.rows, time.perf_counter() - began)
 
@@ -127,16 +132,17 @@ def write_contacts(
     people: People,
     catalogue: Catalogue,
     permission: Permission,
+    links: Links,
     *,
     with_customers: bool = True,
 ) -> Identifiers:
     """What people wrote about themselves, and whose it is."""
     tables = {
-        "crm_contacts": crm_columns(config, period, people, catalogue.categories),
-        "newsletter_signups": signup_columns(config, period, people, permission, catalogue.categories),
+        "crm_contacts": crm_columns(config, period, people, catalogue.categories, links),
+        "newsletter_signups": signup_columns(config, period, people, permission, catalogue.categories, links),
     }
     if with_customers:
-        tables["shop_customers"] = customer_columns(config, period, people)
+        tables["shop_customers"] = customer_columns(config, period, people, links)
     identifiers: Identifiers = []
     for name, (columns, owners) in tables.items():
         writer.table(name, columns)
@@ -155,6 +161,7 @@ def _web_sales(sessions: Sessions, session: Ints, at: Ints, order: Ints, views: 
     visit = session[by_order]
     return Sales(
         person=sessions.person[visit],
+        has_card_alone=no,
         at=at[by_order],
         entered_at=sessions.start[visit],
         is_pos=no,

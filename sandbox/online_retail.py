@@ -13,6 +13,7 @@ from sandbox.arrays import DAY, SECOND, Ints, instants, money, pick, stream
 from sandbox.catalogue import Chooser
 from sandbox.config import SandboxConfig
 from sandbox.generate import write_contacts, write_mailings
+from sandbox.links import Links
 from sandbox.online_retail_goods import real_catalogue
 from sandbox.online_retail_people import Invoices, invoices_of, people_around, purchase_visits
 from sandbox.online_retail_read import OrderRows, read_orders
@@ -32,7 +33,7 @@ from sandbox.visits import (
     draw_views,
     events_per_session,
 )
-from sandbox.web import lay_out, page_table, web_columns
+from sandbox.web import lay_out, link_sessions, page_table, web_columns
 
 
 def convert(
@@ -106,11 +107,19 @@ def convert(
     del web
 
     say("contacts")
-    identifiers = write_contacts(writer, config, period, people, catalogue, log.permission, with_customers=False)
+    links = Links()
+    identifiers = write_contacts(writer, config, period, people, catalogue, log.permission, links, with_customers=False)
+    identifiers += link_sessions(people, sessions, links)
     real = np.arange(len(invoices.customer_ids))
+    links.add(
+        "shop_orders",
+        real,
+        ("customer_id", people.customer_id.slice(0, len(real))),
+        ("user_id", people.user_id.slice(0, len(real))),
+    )
     for kind, values in (("customer_id", people.customer_id), ("user_id", people.user_id)):
         identifiers.append((real, kind, values.slice(0, len(real))))
-    write_truth(writer, people, catalogue, identifiers)
+    write_truth(writer, people, catalogue, identifiers, links)
     manifest = writer.manifest(as_of)
     return SandboxReport(out_dir, manifest, as_of, writer.rows, time.perf_counter() - began)
 

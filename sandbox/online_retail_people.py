@@ -118,6 +118,7 @@ def people_around(
         silent_since=np.where(real, NEVER, people.silent_since),
         customer_id=pick(numbered("", ids), only_real),
         user_id=pick(numbered("u", ids), only_real),
+        loyalty_card=pa.nulls(n, pa.string()),
     )
 
 

@@ -55,20 +55,35 @@ class People:
     """Canonical address; null for visitors who never leave one."""
     other_email: pa.Array
     """Second address, null for most."""
+    account_email: pa.Array
+    """Address of the account: the second one for some, else the first."""
+    former_email: pa.Array
+    """Address given up before the CRM contact was last changed, null for most."""
+    phone: pa.Array
+    """E.164; null for those who never sign up. A few are a family's, a few were another's before."""
     first_name: pa.Array
     last_name: pa.Array
     user_id: pa.Array
     customer_id: pa.Array
     """Shop customer; null for people without one."""
+    loyalty_card: pa.Array
+    """Held since `customer_at`; null for people without one."""
     device_first: Ints
     device_count: Ints
     device_ids: pa.Array
-    """anonymous_id of each device; person i's are device_first[i] + 0..device_count[i]-1."""
+    """anonymous_id of each device; person i's are device_first[i] + 0..device_count[i]-1; the kiosks come last."""
+    hardware_ids: pa.Array
+    """device_id of each device, in the same order; null where the collector does not name it."""
 
     @property
     def is_contact(self) -> Bools:
         """Who signs up some time."""
         return np.arange(self.n) < self.n_contacts
+
+    @property
+    def kiosk_first(self) -> int:
+        """Device of the first store city's kiosk; those of the others follow in the order of the cities."""
+        return len(self.device_ids) - len(pools.STORE_CITIES)
 
 
 def draw_people(config: SandboxConfig, period: Period, n_categories: int) -> People:
@@ -103,7 +118,14 @@ def draw_people(config: SandboxConfig, period: Period, n_categories: int) -> Peo
     customer_at = np.where(store_card, signed_up, account)
     names = draw_names(stream(config.seed, "names"), config, n)
     email, other = draw_addresses(stream(config.seed, "addresses"), config, names, contact)
+    account_email, former_email = draw_more_addresses(
+        stream(config.seed, "more_addresses"), config, names, contact, email, other
+    )
     devices = draw_devices(stream(config.seed, "devices"), config, n)
+    device_ids, hardware_ids = draw_hardware(stream(config.seed, "hardware"), config, devices[2], devices[3])
+    holds_card = in_store & (account < NEVER)
+    holds_card &= stream(config.seed, "loyalty_cards").random(n) < config.loyalty_card_share
+    holds_card |= store_card
     return People(
         n=n,
         n_contacts=k,
@@ -129,13 +151,18 @@ def draw_people(config: SandboxConfig, period: Period, n_categories: int) -> Peo
         client=draw_clients(rng, config, n),
         email=email,
         other_email=other,
+        account_email=account_email,
+        former_email=former_email,
+        phone=draw_phones(stream(config.seed, "phones"), config, contact, signed_up),
         first_name=names.first,
         last_name=names.last,
         user_id=pick(numbered("u", np.arange(n) + 100_000), np.where(account < NEVER, np.arange(n), -1)),
         customer_id=pick(numbered("C", np.arange(n) + 500_000), np.where(customer_at < NEVER, np.arange(n), -1)),
+        loyalty_card=pick(numbered("", np.arange(n) + 700_100_000), np.where(holds_card, np.arange(n), -1)),
         device_first=devices[0],
         device_count=devices[1],
-        device_ids=devices[2],
+        device_ids=device_ids,
+        hardware_ids=hardware_ids,
     )
 
 
@@ -210,8 +237,9 @@ def draw_addresses(
     local = join(names.first_ascii, ".", names.last_ascii, numbered("", np.arange(n)))
     email = join(local, "@", pick(domains, choose(rng, weights, n)))
     role = contact & (rng.random(n) < config.role_address_share)
-    roles = [f"{name}@{company}" for company in companies[:12] for name in pools.ROLES]
-    email = merge(role, pick(roles, rng.integers(0, len(roles), n)), email)
+    roles = [f"{name}@{company}" for company in companies for name in pools.ROLES]
+    nth = np.cumsum(role) - 1  # colleagues share one address
+    email = merge(role, pick(roles, nth // config.colleagues_per_role_address % len(roles)), email)
     # a household: the address of an earlier contact
     household = contact & (rng.random(n) < config.household_share) & (np.arange(n) > 0)
     source = np.where(household, (rng.random(n) * np.arange(n)).astype(np.int64), np.arange(n))
@@ -225,15 +253,62 @@ def draw_addresses(
     return email, pick(other, np.where(second, np.arange(n), -1))
 
 
-def draw_devices(rng: np.random.Generator, config: SandboxConfig, n: int) -> tuple[Ints, Ints, pa.Array]:
-    """(first device, number of devices, anonymous_id per device); a few devices are shared by two people."""
+def draw_more_addresses(
+    rng: np.random.Generator, config: SandboxConfig, names: Names, contact: Bools, email: pa.Array, other: pa.Array
+) -> tuple[pa.Array, pa.Array]:
+    """(address of the account, address given up): the second one for some, and one of its own for a few contacts."""
+    n = len(contact)
+    registers = (rng.random(n) < config.account_other_address_share) & np.asarray(other.is_valid())
+    account = pick(pa.concat_arrays([email, other]), np.arange(n) + np.where(registers, n, 0))
+    domain = pick(pools.MAIL_DOMAINS, rng.integers(0, len(pools.MAIL_DOMAINS), n))
+    former = join(names.first_ascii, "-", names.last_ascii, numbered("", np.arange(n)), "@", domain)
+    changes = contact & (rng.random(n) < config.email_change_share)
+    return account, pick(former, np.where(changes, np.arange(n), -1))
+
+
+def draw_phones(rng: np.random.Generator, config: SandboxConfig, contact: Bools, signed_up_at: Ints) -> pa.Array:
+    """A fictional number per contact: 555-01xx of each area, then 555-02xx and so on.
+
+    A family's number is that of an earlier contact. A recycled one is that of a contact who signed up a year before.
+    """
+    n = len(contact)
+    everyone = np.arange(n)
+    block, line = np.divmod(everyone, 100)
+    area, block = pick(pools.AREA_CODES, block % len(pools.AREA_CODES)), block // len(pools.AREA_CODES)
+    number = join("+1", area, "555", numbered("", 100 + block * 100 + line, 4))
+    draw, which = rng.random(n), rng.random(n)
+    family = contact & (draw < config.family_phone_share) & (everyone > 0)
+    source = np.where(family, (which * everyone).astype(np.int64), everyone)
+    by_sign_up = np.argsort(signed_up_at, kind="stable")
+    since = np.where(contact, signed_up_at, 0)
+    n_before = np.searchsorted(signed_up_at[by_sign_up], since - 365 * DAY)
+    recycled = contact & (draw >= 1 - config.recycled_phone_share) & (n_before > 0)
+    source = np.where(recycled, by_sign_up[(which * n_before).astype(np.int64)], source)
+    return pick(number, np.where(contact, source, -1))
+
+
+def draw_devices(rng: np.random.Generator, config: SandboxConfig, n: int) -> tuple[Ints, Ints, pa.Array, Ints]:
+    """(first device, number of devices, anonymous_id per device, whose device it is); a few are two people's."""
     count = 1 + choose(rng, [0.5, 0.33, 0.17], n)
     first = np.cumsum(count) - count
     ids = hex_ids(rng, int(count.sum()), "anon-")
     shared = (rng.random(n) < config.shared_device_share) & (np.arange(n) > 0)
     source = np.arange(len(ids))
     source[first[shared]] = first[(rng.random(n) * np.arange(n)).astype(np.int64)[shared]]
-    return first, count, ids.take(pa.array(source))
+    return first, count, ids.take(pa.array(source)), source
+
+
+def draw_hardware(
+    rng: np.random.Generator, config: SandboxConfig, device_ids: pa.Array, source: Ints
+) -> tuple[pa.Array, pa.Array]:
+    """(anonymous_id, device_id) per device and, after those, per kiosk: every kiosk has both."""
+    n, kiosks = len(device_ids), len(pools.STORE_CITIES)
+    named = rng.random(n) < config.device_id_share
+    hardware = pick(hex_ids(rng, n, "dev-"), np.where(named, np.arange(n), -1)).take(pa.array(source))
+    return (
+        pa.concat_arrays([device_ids, hex_ids(rng, kiosks, "anon-")]),
+        pa.concat_arrays([hardware, hex_ids(rng, kiosks, "dev-")]),
+    )
 
 
 def draw_clients(rng: np.random.Generator, config: SandboxConfig, n: int) -> Ints:

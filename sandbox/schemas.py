@@ -64,6 +64,7 @@ RAW_SCHEMAS: dict[str, pa.Schema] = {
 
 TRUTH_SCHEMAS: dict[str, pa.Schema] = {
     "persons": _schema("person_id; identifier_type; identifier_value"),
+    "links": _schema("person_id; left_type; left_value; right_type; right_value; source; damage"),
     "tastes": _schema("person_id; category; weight double"),
     "email_events": _schema("event_id; is_machine boolean"),
     "activity": _schema(

@@ -30,6 +30,7 @@ from sandbox.arrays import (
 )
 from sandbox.catalogue import Catalogue, Chooser
 from sandbox.config import SandboxConfig
+from sandbox.links import Links, normal_address
 from sandbox.people import People
 from sandbox.period import Period
 
@@ -43,6 +44,8 @@ class Sales:
 
     person: Ints
     """-1: nobody known (an anonymous buyer at the till)."""
+    has_card_alone: Bools
+    """Known by the loyalty card that was scanned, and by nothing else."""
     at: Ints
     entered_at: Ints
     """When the visit began: whoever had no account then buys as a guest."""
@@ -79,8 +82,12 @@ def draw_pos_sales(
     usable = (catalogue.launched[product] <= at[line_order]) & catalogue.in_stock(product, at[line_order])
     fallback = int(np.argmin(catalogue.launched))
     product = np.where(usable, product, fallback)
+    cards = stream(config.seed, "till_cards")
+    card = ~known & np.asarray(people.loyalty_card.is_valid())[person] & (people.customer_at[person] <= at)
+    card &= cards.random(n) < config.till_card_alone_rate
     none = np.zeros(n, dtype=bool)
-    return Sales(np.where(known, person, -1), at, at, ~none, none, line_order, product, rng.geometric(0.8, len(buyer)))
+    person = np.where(known | card, person, -1)
+    return Sales(person, card, at, at, ~none, none, line_order, product, rng.geometric(0.8, len(buyer)))
 
 
 def draw_test_sales(config: SandboxConfig, period: Period, catalogue: Catalogue, n: int) -> Sales:
@@ -89,13 +96,13 @@ def draw_test_sales(config: SandboxConfig, period: Period, catalogue: Catalogue,
     at = period.start + (rng.random(n) * period.length).astype(np.int64)
     product = rng.integers(0, catalogue.n, n)
     yes = np.ones(n, dtype=bool)
-    return Sales(np.full(n, -1), at, at, ~yes, yes, np.arange(n), product, np.ones(n, dtype=np.int64))
+    return Sales(np.full(n, -1), ~yes, at, at, ~yes, yes, np.arange(n), product, np.ones(n, dtype=np.int64))
 
 
 def concat_sales(parts: list[Sales]) -> Sales:
     """All sales, one after another."""
     offsets = np.cumsum([0, *(len(part) for part in parts[:-1])])
-    fields = ("person", "at", "entered_at", "is_pos", "is_test", "line_product", "line_quantity")
+    fields = ("person", "has_card_alone", "at", "entered_at", "is_pos", "is_test", "line_product", "line_quantity")
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in fields}
     lines = [part.line_order + offset for part, offset in zip(parts, offsets, strict=True)]
     return Sales(line_order=np.concatenate(lines), **joined)
@@ -141,6 +148,7 @@ def shop_columns(
     sales: Sales,
     order_ids: pa.Array,
     lines: Priced,
+    links: Links,
 ) -> tuple[dict[str, pa.Array], dict[str, pa.Array]]:
     """(rows of `shop_orders`, rows of `shop_order_lines`): the sales, then the returns, each by instant."""
     rng = stream(config.seed, "shop_columns")
@@ -176,17 +184,38 @@ def shop_columns(
     original = pa.concat_arrays([pa.nulls(n, pa.string()), keep(pick(order_ids, origin), named)])
     person = sales.person[source]
     known = np.where(person >= 0, person, 0)
-    has_account = (person >= 0) & (people.account_at[known] <= entered_at)
-    has_customer = (person >= 0) & (people.customer_at[known] <= entered_at)
-    guest = (person >= 0) & ~has_account & ~sales.is_pos[source]
+    is_pos, card_alone = sales.is_pos[source], sales.has_card_alone[source]
+    has_account = (person >= 0) & ~card_alone & (people.account_at[known] <= entered_at)
+    has_customer = (person >= 0) & ~card_alone & (people.customer_at[known] <= entered_at)
+    guest = (person >= 0) & ~has_account & ~is_pos
+    customer_id = pick(people.customer_id, np.where(has_customer & ~guest, person, -1))
+    user_id = pick(people.user_id, np.where(has_account, person, -1))
+    shown = stream(config.seed, "cards_shown").random(len(source)) < np.select(
+        [card_alone, is_pos, guest], [1.0, config.till_card_rate, config.guest_card_rate], config.web_card_rate
+    )
+    shown &= (person >= 0) & (people.customer_at[known] <= entered_at)
+    card = pick(people.loyalty_card, np.where(shown, person, -1))
+    receipt = is_pos & (has_customer | has_account)
+    receipt &= stream(config.seed, "receipts").random(len(source)) < config.till_email_rate
+    address = pc.coalesce(
+        _guest_addresses(rng, config, people, person, guest), pick(people.email, np.where(receipt, person, -1))
+    )
+    links.add_all(
+        "shop_orders",
+        person,
+        ("customer_id", customer_id),
+        ("user_id", user_id),
+        ("loyalty_card", card),
+        ("email", normal_address(address)),
+    )
     cancelled = np.where(is_return, NEVER, cancelled_at[source])
     columns = {
         "order_id": ids,
-        "customer_id": pick(people.customer_id, np.where(has_customer & ~guest, person, -1)),
-        "user_id": pick(people.user_id, np.where(has_account, person, -1)),
-        "loyalty_card": pa.nulls(len(source), pa.string()),
-        "email": _guest_addresses(rng, config, people, person, guest),
-        "channel": pick(["web", "pos"], sales.is_pos[source].astype(np.int64)),
+        "customer_id": customer_id,
+        "user_id": user_id,
+        "loyalty_card": card,
+        "email": address,
+        "channel": pick(["web", "pos"], is_pos.astype(np.int64)),
         "order_type": pick(["sale", "return"], is_return.astype(np.int64)),
         "original_order_id": original,
         "status": pick(["placed", "cancelled"], (cancelled < NEVER).astype(np.int64)),

@@ -11,20 +11,27 @@ import pyarrow as pa
 
 from sandbox.arrays import NEVER, instants
 from sandbox.catalogue import Catalogue
-from sandbox.contacts import Identifiers
+from sandbox.links import Identifiers, Links, distinct
 from sandbox.output import Writer
 from sandbox.people import People
 
 
-def write_truth(writer: Writer, people: People, catalogue: Catalogue, identifiers: Identifiers) -> None:
-    """Write `truth.persons` (identifiers as written in the raw tables), `truth.tastes` and `truth.activity`."""
+def write_truth(writer: Writer, people: People, catalogue: Catalogue, identifiers: Identifiers, links: Links) -> None:
+    """Write `truth.persons` (identifiers as written in the raw tables, telephones in normal form), `truth.links`,
+    `truth.tastes` and `truth.activity`.
+    """
     n = people.n
     everyone = np.arange(n)
     device_owner = np.repeat(everyone, people.device_count)
-    rows = [*identifiers, (device_owner, "anonymous_id", people.device_ids)]
-    for address in (people.email, people.other_email):
-        given = np.asarray(address.is_valid())
-        rows.append((everyone[given], "email", address.filter(pa.array(given))))
+    rows = [*identifiers, (device_owner, "anonymous_id", people.device_ids.slice(0, people.kiosk_first))]
+    for kind, values in (
+        ("email", people.email),
+        ("email", people.other_email),
+        ("phone", people.phone),
+        ("loyalty_card", people.loyalty_card),
+    ):
+        given = np.asarray(values.is_valid())
+        rows.append((everyone[given], kind, values.filter(pa.array(given))))
     table = pa.table(
         {
             "person": pa.array(np.concatenate([person for person, _, _ in rows])),
@@ -34,8 +41,7 @@ def write_truth(writer: Writer, people: People, catalogue: Catalogue, identifier
             "identifier_value": pa.concat_arrays([value for _, _, value in rows]),
         }
     )
-    table = table.group_by(["person", "identifier_type", "identifier_value"], use_threads=False).aggregate([])
-    table = table.sort_by(
+    table = distinct(table).sort_by(
         [("person", "ascending"), ("identifier_type", "ascending"), ("identifier_value", "ascending")]
     )
     writer.truth(
@@ -44,6 +50,14 @@ def write_truth(writer: Writer, people: People, catalogue: Catalogue, identifier
             "person_id": people.person_id.take(table["person"].combine_chunks()),
             "identifier_type": table["identifier_type"],
             "identifier_value": table["identifier_value"],
+        },
+    )
+    linked = links.table()
+    writer.truth(
+        "links",
+        {
+            "person_id": people.person_id.take(linked["person"].combine_chunks()),
+            **{name: linked[name] for name in linked.column_names if name != "person"},
         },
     )
     n_categories = len(catalogue.categories)

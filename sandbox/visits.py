@@ -6,17 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sandbox import pools
 from sandbox.arrays import DAY, HOUR, MINUTE, NEVER, Bools, Ints, choose, choose_rows, expand, row_cdf, stream
 from sandbox.catalogue import Catalogue, Chooser
 from sandbox.config import SandboxConfig
 from sandbox.mail import MailLog
 from sandbox.people import People
 from sandbox.period import Period
-from sandbox.pools import CONSUMABLES
 
 ADS = ("spring_social", "brand_search")
 """Campaign names of paid visits: they come after the mailings' names."""
 ANONYMOUS, LOGGED_IN, LOGS_IN = range(3)
+NEWSLETTER_PAGE = 5
+"""Where the newsletter's form is."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Outcome:
 def draw_staples(config: SandboxConfig, people: People, catalogue: Catalogue, chooser: Chooser) -> Ints:
     """(people x 2) products of consumable categories that a person buys again and again."""
     rng = stream(config.seed, "staples")
-    consumable = np.isin(catalogue.categories, CONSUMABLES)
+    consumable = np.isin(catalogue.categories, pools.CONSUMABLES)
     weights = people.taste * consumable if consumable.any() else people.taste
     cdf = row_cdf(weights + 1e-9)
     rows = np.repeat(np.arange(people.n), 2)
@@ -86,7 +88,9 @@ def draw_sessions(config: SandboxConfig, period: Period, people: People, log: Ma
     by_form = np.flatnonzero(people.has_form & (people.signed_up_at >= period.start))
     by_form = _at_most(rng, by_form, config.n_web_events // 16)
     start = people.signed_up_at[by_form] - rng.integers(20_000_000, 40_000_000, len(by_form))
-    signups = _sessions(rng, config, people, by_form, start, n_campaigns=len(log.campaigns.ids), landing=5)
+    signups = _sessions(
+        rng, config, people, by_form, start, n_campaigns=len(log.campaigns.ids), landing=NEWSLETTER_PAGE
+    )
 
     clicked = _at_most(rng, np.arange(len(log.visits[0])), config.n_web_events // 16)
     person, at, campaign = (part[clicked] for part in log.visits)
@@ -149,6 +153,23 @@ def _sessions(
         wants_demo=~bounce & (rng.random(n) < demo),
         ends=np.full(n, NEVER),
     )
+
+
+def visit_kiosks(config: SandboxConfig, people: People, sessions: Sessions) -> None:
+    """Some visits of contacts who live near a store are made at its kiosk; those from a mail or to a form are not."""
+    rng = stream(config.seed, "kiosks")
+    store = np.full(len(pools.CITIES), -1)
+    for nth, name in enumerate(pools.STORE_CITIES):
+        store[[city.name for city in pools.CITIES].index(name)] = nth
+    near = store[people.city[sessions.person]]
+    at_kiosk = (
+        (near >= 0)
+        & people.is_contact[sessions.person]
+        & (sessions.campaign < 0)
+        & (sessions.landing != NEWSLETTER_PAGE)
+    )
+    at_kiosk &= rng.random(len(sessions)) < config.kiosk_visit_share
+    sessions.device[at_kiosk] = people.kiosk_first + near[at_kiosk]
 
 
 def draw_views(

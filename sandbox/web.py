@@ -31,9 +31,10 @@ from sandbox.arrays import (
 from sandbox.campaigns import Campaigns
 from sandbox.catalogue import Catalogue
 from sandbox.config import SandboxConfig
+from sandbox.links import Identifiers, Links
 from sandbox.people import People
 from sandbox.period import Period
-from sandbox.visits import ADS, LOGGED_IN, LOGS_IN, Outcome, Sessions, Views
+from sandbox.visits import ADS, ANONYMOUS, LOGGED_IN, LOGS_IN, Outcome, Sessions, Views
 
 PAGE, VIEW, ADD, CHECKOUT, ORDER, IDENTIFY, DEMO = range(7)
 NAMES = ("page", "Product Viewed", "Product Added", "Checkout Started", "Order Completed", "identify", "Demo Requested")
@@ -140,7 +141,7 @@ def web_columns(
     kind = events.kind[rows]
 
     texts, text = _properties(rng, people, catalogue, sessions, views, events, order_ids, order_totals)
-    contexts, context = _contexts(campaigns, sessions)
+    contexts, context = _contexts(campaigns, people, sessions)
     person = np.where(events.is_known[rows], sessions.person[session], -1)
     types = ("page", "track", "track", "track", "track", "identify", "track")
     names = [None if name in {"page", "identify"} else name for name in NAMES]
@@ -164,19 +165,38 @@ def _chunks(values: pa.Array, index: Ints) -> pa.ChunkedArray:
     return pa.chunked_array(parts, type=pa.string())
 
 
-def _contexts(campaigns: Campaigns, sessions: Sessions) -> tuple[pa.Array, Ints]:
-    """(distinct context texts, index per session): browser by device, campaign of the session."""
+def link_sessions(people: People, sessions: Sessions, links: Links) -> Identifiers:
+    """Links that the sessions leave, and whose browsers and devices they show."""
+    person = sessions.person
+    browser = ("anonymous_id", people.device_ids.take(pa.array(sessions.device)))
+    device = ("device_id", people.hardware_ids.take(pa.array(sessions.device)))
+    login = ("user_id", pick(people.user_id, np.where(sessions.login == ANONYMOUS, -1, person)))
+    address = ("email", pick(people.account_email, np.where(sessions.login == LOGS_IN, person, -1)))
+    links.add_all("web_events", person, browser, device, login)
+    links.add("web_events", person, login, address)
+    links.add("web_events", person, browser, address)
+    named = np.asarray(device[1].is_valid())
+    return [(person, *browser), (person[named], "device_id", device[1].filter(pa.array(named)))]
+
+
+def _contexts(campaigns: Campaigns, people: People, sessions: Sessions) -> tuple[pa.Array, Ints]:
+    """(context texts, index per session): browser by device, campaign of the session, the device if it is named."""
     named = [("newsletter", "email", name) for name in campaigns.ids]
     named += [("social" if "social" in name else "search", "cpc", name) for name in ADS]
     texts = []
     for agent in pools.USER_AGENTS:
         library = {"library": {"name": "analytics.js", "version": "2.1"}, "user_agent": agent}
-        texts.append(json.dumps(library))
+        texts.append(json.dumps(library)[:-1])
         for source, medium, name in named:
             campaign = {"source": source, "medium": medium, "name": name}
-            texts.append(json.dumps({**library, "campaign": campaign}))
+            texts.append(json.dumps({**library, "campaign": campaign})[:-1])
     agent = sessions.device * 2_654_435_761 % 4_294_967_296 % len(pools.USER_AGENTS)
-    return pa.array(texts), agent * (len(named) + 1) + sessions.campaign + 1
+    # one text per device and campaign that occur together
+    pairs = sessions.device * (len(named) + 1) + sessions.campaign + 1
+    _, first, text = np.unique(pairs, return_index=True, return_inverse=True)
+    head = pa.array(texts).take(pa.array((agent * (len(named) + 1) + sessions.campaign + 1)[first]))
+    device = join(', "device": {"id": "', people.hardware_ids.take(pa.array(sessions.device[first])), '"}')
+    return join(head, device.fill_null(""), "}"), text
 
 
 def _properties(
@@ -210,7 +230,7 @@ def _properties(
     order_texts = join('{"order_id": "', order_ids, '", "total": ', totals, currency)
     checkout_texts = [f'{{"step": 1, "currency": "{catalogue.currency}"}}']
     # whoever logs in tells the account's address
-    login_texts = join('{"method": "password", "traits": {"email": "', people.email, '"}}').fill_null("{}")
+    login_texts = join('{"method": "password", "traits": {"email": "', people.account_email, '"}}').fill_null("{}")
     other_texts = ['{"form": "demo_request", "company_size": "11-50"}']
     tables = [
         pa.array(page_texts),
