@@ -25,6 +25,7 @@ final as (
         case when normalized.is_valid then normalized.normalized_value end as email,
         coalesce(normalized.is_valid, false) as is_email_valid,
         coalesce(normalized.is_role, false) as is_email_role,
+        coalesce(normalized.is_disposable, false) as is_email_disposable,
         source.bounce_type,
         source.link_url,
         source.user_agent,
