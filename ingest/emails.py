@@ -28,17 +28,23 @@ ROLES = frozenset(
 """Local parts that name an office; the common core of what ESPs block (RFC 2142 and vendors' lists)."""
 
 _REASONS = (
+    ("unsafe characters", "characters that are not allowed"),
     ("must have an @-sign", "no @ sign"),
     ("something before the @-sign", "nothing before the @"),
     ("something after the @-sign", "nothing after the @"),
     ("Quoting the part", "quoted local part"),
+    ("close quote", "quoted local part"),
+    ("anything after the email address", "text around the address"),
+    ("angle bracket at the start", "text around the address"),
     ("too long", "too long"),
     ("special-use or reserved", "reserved domain"),
     ("should have a period", "not a full domain"),
     ("period", "misplaced period"),
+    ("hyphen", "misplaced hyphen"),
     ("before the @-sign", "characters before the @ that are not allowed"),
     ("after the @-sign", "domain that is not allowed"),
     ("display name", "display name around the address"),
+    ("invalid character", "characters that are not allowed"),
 )
 
 
@@ -57,7 +63,8 @@ class Email:
 
 
 def _visible(text: str) -> str:
-    return _JOINERS_IN_ASCII.sub("", _INVISIBLE.sub("", text)).strip()
+    text = _JOINERS_IN_ASCII.sub("", _INVISIBLE.sub("", text)).strip()
+    return text.replace("\uff20", "@").replace("\ufe6b", "@")  # what some keyboards type for it
 
 
 def _cleaned(raw: str) -> str:
