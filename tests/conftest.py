@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import pytest
 from filelock import FileLock
 
 from warehouse.settings import PROJECT_DIR, Settings
+
+
+# started in the background, a shell leaves interrupts ignored, and every process that a test starts would ignore them too
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
