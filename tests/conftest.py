@@ -13,8 +13,7 @@ from filelock import FileLock
 
 from warehouse.settings import PROJECT_DIR, Settings
 
-
-# started in the background, a shell leaves interrupts ignored, and every process that a test starts would ignore them too
+# started in the background by a shell, this process ignores interrupts, and so would every process that a test starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

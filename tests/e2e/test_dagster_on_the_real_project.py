@@ -251,7 +251,8 @@ QUESTION = """{ workspaceOrError { __typename ... on Workspace { locationEntries
 
 def test_the_ui_answers_and_ends_with_all_that_it_started(undisturbed: Undisturbed, tmp_path: Path) -> None:
     home = undisturbed.installation.settings.home
-    recipe = subprocess.run(["make", "--no-print-directory", "-n", "ui"], cwd=PROJECT_DIR, capture_output=True, text=True, check=True)
+    command = ["make", "--no-print-directory", "-n", "ui"]
+    recipe = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, check=True)
     assert recipe.stdout.splitlines()[-1] == ".venv/bin/mailwright ui"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
