@@ -6,27 +6,20 @@ result is `raw.identifier_normalized`, which staging joins. No network, no DNS; 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Any
 
 import duckdb
 import pyarrow as pa
-from pydantic import ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ingest.contracts import complete_schema, declared_contracts, raw_schema, sources_path
-from ingest.domains import PROVIDERS
 from ingest.emails import Email, normalize_email
-from ingest.phones import Phone, known_regions, normalize_phone
+from ingest.options import NormalizeOptions, options_of_environment
+from ingest.phones import Phone, normalize_phone
 from ingest.types import quoted
 from warehouse.clock import utcnow
 from warehouse.connection import connect
-from warehouse.errors import ConfigError
 from warehouse.failpoints import failpoint
 from warehouse.settings import Settings
 from warehouse.state import ensure_state
@@ -48,75 +41,6 @@ SUPPRESSED_EMAILS = ("ledger", "remote_suppressions", "email")
 """As the vendor spells them: what it says about an address must meet the same person as our own rows."""
 IDENTIFY_EMAILS = {"properties": ("$.email", "$.traits.email"), "context": ("$.traits.email",)}
 """Where the `identify` events of `web_events` carry an address: what the staging model reads."""
-_LIBRARIES = {"email": ("email-validator", "idna", "disposable-email-domains"), "phone": ("phonenumbers",)}
-_PREFIX = "MAILWRIGHT_NORMALIZE_"
-_REVISION = 1
-"""Raised when our own code gives another result for the same value."""
-
-
-def _words(value: Any) -> Any:
-    return [word for word in value.replace(",", " ").split() if word] if isinstance(value, str) else value
-
-
-class NormalizeOptions(BaseSettings):
-    """Choices of one installation; each can be set as an environment variable MAILWRIGHT_NORMALIZE_<NAME>."""
-
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
-
-    lower_local_part: bool = True
-    """`Ann@x.org` is `ann@x.org`. No big mailbox provider tells them apart, and ESPs do not either."""
-    provider_rules: bool = False
-    """`a.nn+shop@googlemail.com` has the identity of `ann@gmail.com` (domains.yml); mail still goes where it went."""
-    never_disposable: Annotated[tuple[str, ...], NoDecode] = ()
-    """Domains that are not disposable, whatever the list says; those below them too."""
-    phone_regions: Annotated[tuple[str, ...], NoDecode] = ()
-    """ISO 3166-1 codes of where numbers without a country code may be from, e.g. `GB`; without any, they are not valid,
-    and neither is a number that fits several."""
-
-    @field_validator("never_disposable", mode="before")
-    @classmethod
-    def _lower(cls, value: Any) -> Any:
-        return [str(word).lower() for word in _words(value)]
-
-    @field_validator("phone_regions", mode="before")
-    @classmethod
-    def _regions(cls, value: Any) -> Any:
-        regions = [str(word).upper() for word in _words(value)]
-        if unknown := [region for region in regions if region not in known_regions()]:
-            hint = " (United Kingdom: GB)" if "UK" in unknown else ""
-            raise ValueError(f"'{unknown[0]}' is no region with a numbering plan{hint}; use ISO codes such as US,GB")
-        return regions
-
-    def rules(self, kind: str) -> str:
-        """Name of all that decides a result: options, versions of the libraries and lists, our own code."""
-        mine = {"phone_regions"} if kind == "phone" else set(type(self).model_fields) - {"phone_regions"}
-        decides = {
-            "options": self.model_dump(mode="json", include=mine),
-            "libraries": {name: version(name) for name in _LIBRARIES[kind]},
-            "providers": hashlib.md5(PROVIDERS.read_bytes(), usedforsecurity=False).hexdigest(),
-            "revision": _REVISION,
-        }
-        return hashlib.md5(json.dumps(decides, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
-
-
-def options_of_environment() -> NormalizeOptions:
-    """The choices as the environment states them.
-
-    Raises:
-        ConfigError: a variable that is none of ours, or a value that cannot be.
-    """
-    names = [_PREFIX + name.upper() for name in NormalizeOptions.model_fields]
-    for name in sorted(os.environ):
-        # a choice that is silently not made would merge people, or part them
-        if name.upper().startswith(_PREFIX) and name.upper() not in names:
-            raise ConfigError(f"{name} is no setting.", todo="use " + ", ".join(names) + " (docs/loading.md)")
-    try:
-        return NormalizeOptions()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = _PREFIX + str(first["loc"][0]).upper()
-        said = str(first.get("ctx", {}).get("error") or first["msg"])
-        raise ConfigError(f"{name}: {said}.", todo="correct the environment variable (docs/loading.md)") from None
 
 
 @dataclass(frozen=True)
@@ -138,6 +62,8 @@ class NormalizeReport:
 
 def normalize_identifiers(settings: Settings, options: NormalizeOptions | None = None) -> NormalizeReport:
     """Normalize the identifiers of all raw tables that are not normalized yet by the rules of today.
+
+    What no raw table holds any more is forgotten.
 
     Columns: those declared with `meta.format: email | phone` in sources.yml, any raw column called `email` or `phone`,
     the addresses inside `identify` events, and those whose subscription ended at a destination.
@@ -237,15 +163,19 @@ def _normalize_kind(
     con: duckdb.DuckDBPyConnection, kind: str, selects: list[str], options: NormalizeOptions
 ) -> _Counts:
     rules, counts = options.rules(kind), _Counts()
+    values = " union ".join(selects) or "select cast(null as text) as raw_value"
     con.execute(
-        "delete from raw.identifier_normalized where identifier_type = ? and rules is distinct from ?", [kind, rules]
+        f"create or replace temp table _raw_values as select raw_value from ({values}) where raw_value is not null"
     )
-    if not selects:
-        return counts
+    # what was withdrawn or deleted is forgotten here too
+    con.execute(
+        "delete from raw.identifier_normalized where identifier_type = ? "
+        "and (rules is distinct from ? or raw_value not in (select raw_value from _raw_values))",
+        [kind, rules],
+    )
     new = con.execute(
-        f"select raw_value from ({' union '.join(selects)}) as raw_values where raw_value is not null "
-        "and not exists (select 1 from raw.identifier_normalized n "
-        "where n.identifier_type = ? and n.raw_value = raw_values.raw_value) order by raw_value",
+        "select raw_value from _raw_values where raw_value not in "
+        "(select raw_value from raw.identifier_normalized where identifier_type = ?) order by raw_value",
         [kind],
     ).to_arrow_table()
     for batch in new.to_batches(max_chunksize=_BATCH):
@@ -261,6 +191,7 @@ def _normalize_kind(
         counts.n_invalid += results.num_rows - sum(results.column("is_valid").to_pylist())
         counts.n_role += sum(results.column("is_role").to_pylist())
         counts.n_disposable += sum(results.column("is_disposable").to_pylist())
+    con.execute("drop table _raw_values")
     return counts
 
 

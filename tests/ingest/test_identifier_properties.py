@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ingest.domains import mailbox, providers
 from ingest.emails import normalize_email
-from ingest.normalize import NormalizeOptions, normalize_values
+from ingest.normalize import normalize_values
+from ingest.options import NormalizeOptions
 from ingest.phones import normalize_phone
 
 ATEXT = "abcXYZ019!#$%&'*+-/=?^_`{|}~"

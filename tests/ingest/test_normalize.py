@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from ingest.load import load
-from ingest.normalize import NormalizeOptions, normalize_identifiers, options_of_environment
+from ingest.normalize import normalize_identifiers
+from ingest.options import NormalizeOptions, options_of_environment
+from ingest.withdraw import withdraw
 from tests.ingest.conftest import Query
 from warehouse.errors import ConfigError
 from warehouse.settings import PROJECT_DIR, Settings
@@ -129,7 +131,7 @@ def test_a_newer_list_applies_by_itself(
     _raw(settings, tmp_path)
     normalize_identifiers(settings)
     before = query("select distinct identifier_type, rules from raw.identifier_normalized order by 1")
-    monkeypatch.setattr("ingest.normalize.version", lambda name: f"{name} of tomorrow")
+    monkeypatch.setattr("ingest.options.version", lambda name: f"{name} of tomorrow")
     assert normalize_identifiers(settings).n_new == 8
     after = query("select distinct identifier_type, rules from raw.identifier_normalized order by 1")
     assert [kind for kind, _ in before] == [kind for kind, _ in after] == ["email", "phone"]
@@ -181,6 +183,7 @@ normalize_identifiers(Settings(home=Path({str(settings.home)!r}), target="prod")
         ("PHONE_REGIONS", "UK", "'UK' is no region with a numbering plan (United Kingdom: GB)"),
         ("PHONE_REGIONS", "44", "'44' is no region with a numbering plan"),
         ("PROVIDER_RULES", "gmail", "MAILWRIGHT_NORMALIZE_PROVIDER_RULES: Input should be a valid boolean"),
+        ("NEVER_DISPOSABLE", "ann@x.org", "MAILWRIGHT_NORMALIZE_NEVER_DISPOSABLE: names something that is no domain"),
         ("PHONE_COUNTRY_CODE", "44", "MAILWRIGHT_NORMALIZE_PHONE_COUNTRY_CODE is no setting"),
         ("STRIP_PLUS", "true", "use MAILWRIGHT_NORMALIZE_LOWER_LOCAL_PART, MAILWRIGHT_NORMALIZE_PROVIDER_RULES"),
     ],
@@ -192,7 +195,27 @@ def test_a_choice_that_cannot_be_is_one_message(
     with pytest.raises(ConfigError) as caught:
         normalize_identifiers(settings)
     assert said in str(caught.value)
+    assert "@" not in str(caught.value)
     assert not settings.warehouse_path.exists(), "nothing was started"
+
+
+def test_what_is_withdrawn_is_forgotten(settings: Settings, tmp_path: Path, query: Query) -> None:
+    _raw(settings, tmp_path)
+    normalize_identifiers(settings)
+    listed = "select raw_value from raw.identifier_normalized order by 1"
+    before = query(listed)
+    load_id = query("select load_id from ops.loads where table_name = 'others'")[0][0]
+    withdraw(settings, load_id)
+    assert normalize_identifiers(settings).n_new == 0
+    assert set(before) - set(query(listed)) == {("Bob@Example.com",)}, "ann's is in the other table too"
+    query("delete from raw.people")
+    assert normalize_identifiers(settings).n_new == 0
+    assert query(listed) == []
+
+
+def test_domains_of_a_choice_may_be_in_either_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILWRIGHT_NORMALIZE_NEVER_DISPOSABLE", "Bücher.example, 21CN.com")
+    assert options_of_environment().never_disposable == ("xn--bcher-kva.example", "21cn.com")
 
 
 def test_no_choice_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
