@@ -1,4 +1,5 @@
-"""Backup and restore of what no rebuild brings back: raw data, loads, builds, checks, ledger, models, histories.
+"""Backup and restore of what no rebuild brings back: raw data, loads, builds, checks, ledger, models, identity rules,
+histories.
 
 A backup is a folder of Parquet files with a manifest (row counts and SHA-256): readable by anything, and by later
 versions of DuckDB. Models are not in it: `mailwright build` makes them again.
@@ -21,8 +22,8 @@ from warehouse.errors import DataError, RefusedError
 from warehouse.lock import writer_lock
 from warehouse.settings import PRODUCTION_SCHEMA, Settings
 
-SCHEMAS = ("raw", "ops", "ledger", "ml")
-HISTORIES = ("segment_membership_history", "lifecycle_transitions", "clock")
+SCHEMAS = ("raw", "ops", "ledger", "ml", "identity")
+HISTORIES = ("segment_membership_history", "lifecycle_transitions", "identity_registry", "identity_changes", "clock")
 """Tables of the production schema that dbt keeps over full refreshes, and its clock."""
 FORMAT = 1
 
@@ -57,6 +58,15 @@ def _tables(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
     ]
 
 
+def _sequences(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Sequences with a number beyond all that they gave: begun anew, they would number new rows before the old ones."""
+    rows = con.execute(
+        "select schema_name, sequence_name, coalesce(last_value, start_value) + 1 from duckdb_sequences() "
+        "where database_name = current_database() order by schema_name, sequence_name"
+    ).fetchall()
+    return [{"schema": row[0], "sequence": row[1], "next": row[2]} for row in rows if row[0] in SCHEMAS]
+
+
 def backup(settings: Settings, destination: Path) -> BackupReport:
     """Write a backup into the new folder `destination`: complete, or not there.
 
@@ -75,6 +85,7 @@ def backup(settings: Settings, destination: Path) -> BackupReport:
             rows = con.execute(f'copy "{schema}"."{table}" to ? (format parquet, compression zstd)', [str(file)])
             count = rows.fetchall()[0][0]
             entries.append({"schema": schema, "table": table, "sql": sql, "rows": count, "sha256": _sha256(file)})
+        sequences = _sequences(con)
     artefacts = 0
     if settings.artefacts_dir.exists():
         shutil.copytree(settings.artefacts_dir, temporary / "artefacts")
@@ -84,6 +95,7 @@ def backup(settings: Settings, destination: Path) -> BackupReport:
         "written_at": f"{utcnow()}Z",
         "duckdb": duckdb.__version__,
         "tables": entries,
+        "sequences": sequences,
     }
     (temporary / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
     temporary.rename(destination)
@@ -134,6 +146,9 @@ def restore(settings: Settings, source: Path, *, replace: bool = False) -> Backu
                     f'insert into "{entry["schema"]}"."{entry["table"]}" by name select * from read_parquet(?)',
                     [str(file)],
                 )
+            for entry in manifest.get("sequences", []):
+                con.execute(f'create schema if not exists "{entry["schema"]}"')
+                con.execute(f'create sequence "{entry["schema"]}"."{entry["sequence"]}" start {int(entry["next"])}')
         artefacts = 0
         if (source / "artefacts").exists():
             shutil.copytree(source / "artefacts", settings.artefacts_dir, dirs_exist_ok=True)
