@@ -112,8 +112,9 @@ def restore(settings: Settings, source: Path, *, replace: bool = False) -> Backu
     try:
         manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
         entries = manifest["tables"] if manifest["format"] == FORMAT else None
+        sequences = manifest.get("sequences", [])  # older backups have none
     except (OSError, ValueError, KeyError):
-        entries = None
+        entries, sequences = None, []
     if entries is None:
         raise DataError(
             "This folder is not a backup.", where=str(source), todo="name one that `mailwright backup` wrote"
@@ -146,7 +147,7 @@ def restore(settings: Settings, source: Path, *, replace: bool = False) -> Backu
                     f'insert into "{entry["schema"]}"."{entry["table"]}" by name select * from read_parquet(?)',
                     [str(file)],
                 )
-            for entry in manifest.get("sequences", []):
+            for entry in sequences:
                 con.execute(f'create schema if not exists "{entry["schema"]}"')
                 con.execute(f'create sequence "{entry["schema"]}"."{entry["sequence"]}" start {int(entry["next"])}')
         artefacts = 0
