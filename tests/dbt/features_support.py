@@ -21,6 +21,7 @@ COLUMNS: Mapping[str, str] = {
     "int_identity__identifier_profiles": (
         "identifier_type text, identifier_value text, profile_id text, linked_at timestamp, first_seen_at timestamp"
     ),
+    "identity_successions": "former_profile_id text, profile_id text",
     "dim_profiles": (
         "profile_id text, email text, user_id text, first_name text, last_name text, gender text, birth_year bigint, "
         "city text, country text, time_zone text, signed_up_at timestamp, first_seen_at timestamp, source text"

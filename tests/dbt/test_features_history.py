@@ -93,3 +93,38 @@ def test_histories_over_builds(settings: Settings) -> None:
     assert "already holds" in output
     assert "mailwright build --as-of" in output
     assert (history(settings), transitions(settings)) == before
+
+
+def test_two_people_who_became_one_keep_one_memory(settings: Settings) -> None:
+    """Nobody enters or leaves because of a merge; where both were in, the earlier entry counts."""
+    former, kept = sorted({who for who, segment, *_ in history(settings) if segment == "lapsed"})[:2]
+    mine = [f"segment_memberships where profile_id = '{former}'", f"lifecycle_stages where profile_id = '{former}'"]
+    enter = f"""insert into analytics.segment_membership_history
+        select '{former}', 'a_segment_of_hers', max(as_of) - interval 1 day, null from analytics.clock"""
+    stays = f"insert into analytics.segment_memberships select '{kept}', 'a_segment_of_hers', max(as_of) from analytics.clock"
+    earlier = f"""update analytics.segment_membership_history set entered_at = entered_at - interval 2 day
+        where profile_id = '{former}' and segment_name = 'lapsed'"""
+    before = {row[1]: row[2] for row in history(settings) if row[0] == kept}
+    run(
+        settings,
+        *(f"delete from analytics.{rows}" for rows in mine),
+        enter,
+        earlier,
+        stays,
+        f"insert into analytics.identity_successions values ('{former}', '{kept}')",
+        *clock(1),
+    )
+    after = {row[1]: row[2:] for row in history(settings) if row[0] == kept}
+    assert not [row for row in history(settings) if row[0] == former]
+    assert after["lapsed"] == (AS_OF - timedelta(days=2), None)
+    assert after["a_segment_of_hers"] == (AS_OF - timedelta(days=1), None)
+    for segment, entered_at in before.items():
+        if segment != "lapsed":
+            assert after[segment] == (entered_at, None)
+    moved = [row for row in transitions(settings) if row[0] == kept]
+    assert len(moved) == len({row[1:] for row in moved})
+    assert not [row for row in transitions(settings) if row[0] == former]
+    assert all(row[-1] <= AS_OF for row in moved), "the stages did not change"
+    # the next build finds nothing to do
+    run(settings, *clock(2))
+    assert {row[1]: row[2:] for row in history(settings) if row[0] == kept} == after

@@ -37,3 +37,51 @@
         update {{ this }} set {{ column }} = null where {{ column }} = {{ as_of() }}
     {%- endif -%}
 {% endmacro %}
+
+
+{#-
+  Two profiles became one: what is remembered of the former id goes to the one that is in use. Rows of both that say the same (equal
+  in `key_columns`) are kept once. A pre-hook; the model has to depend on identity_successions.
+-#}
+{% macro follow_successions(key_columns) %}
+    {%- if execute and load_relation(this) is not none -%}
+        {%- set successions = ref('identity_successions') -%}
+        {%- set repeated -%}
+            delete from {{ this }} where exists (
+                select 1
+                from {{ successions }} as own
+                inner join {{ this }} as other on true
+                left join {{ successions }} as others on other.profile_id = others.former_profile_id
+                where
+                    {{ this.identifier }}.profile_id = own.former_profile_id
+                    and coalesce(others.profile_id, other.profile_id) = own.profile_id
+                    {%- for column in key_columns %}
+                    and other.{{ column }} = {{ this.identifier }}.{{ column }}
+                    {%- endfor %}
+                    and (others.profile_id is null or other.profile_id < {{ this.identifier }}.profile_id)
+            )
+        {%- endset -%}
+        {%- do run_query(repeated) -%}
+        update {{ this }}
+        set profile_id = succession.profile_id
+        from {{ successions }} as succession
+        where {{ this.identifier }}.profile_id = succession.former_profile_id
+    {%- endif -%}
+{% endmacro %}
+
+
+{#- Of several open rows with equal `key_columns` the earliest stays: she has been in since then. A pre-hook. -#}
+{% macro keep_earliest_open(key_columns, opened, closed) %}
+    {%- if execute and load_relation(this) is not none -%}
+        delete from {{ this }} where {{ closed }} is null and exists (
+            select 1
+            from {{ this }} as earlier
+            where
+                earlier.{{ closed }} is null
+                and earlier.{{ opened }} < {{ this.identifier }}.{{ opened }}
+                {%- for column in key_columns %}
+                and earlier.{{ column }} = {{ this.identifier }}.{{ column }}
+                {%- endfor %}
+        )
+    {%- endif -%}
+{% endmacro %}

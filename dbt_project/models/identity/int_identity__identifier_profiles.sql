@@ -1,67 +1,94 @@
-with components as (
-    select * from {{ ref('int_identity__components') }}
+with registry as (
+    select * from {{ ref('identity_registry') }}
 ),
 
-sightings as (
-    select * from {{ ref('int_identity__sightings') }}
+identifiers as (
+    select * from {{ ref('int_identity__identifiers') }}
 ),
 
-links as (
-    select * from {{ ref('int_identity__links') }}
+link_times as (
+    select * from {{ ref('int_identity__link_times') }}
 ),
 
-browsers as (
+all_edges as (
+    select * from {{ ref('int_identity__edges') }}
+),
+
+current_profiles as (
     select
-        sightings.identifier_value,
-        min(sightings.first_seen_at) as first_seen_at
-    from sightings
-    where sightings.identifier_type = 'anonymous_id'
-    group by sightings.identifier_value
+        identifiers.node_key,
+        identifiers.identifier_type,
+        identifiers.identifier_value,
+        identifiers.tier,
+        registry.profile_id,
+        identifiers.first_seen_at,
+        -- the only bridge of its profile hung together with itself from the first
+        coalesce(link_times.linked_at, identifiers.first_seen_at) as linked_at
+    from registry
+    inner join identifiers
+        on
+            registry.identifier_type = identifiers.identifier_type
+            and registry.identifier_value = identifiers.identifier_value
+    left join link_times on identifiers.node_key = link_times.node_key
+    where registry.assigned_until is null
 ),
 
-seen_with as (
+edges as (
     select
-        links.left_value as anonymous_id,
-        components.profile_id,
-        min(greatest(links.linked_at, components.linked_at)) as linked_at
-    from links
-    inner join components
-        on links.right_type = components.identifier_type and links.right_value = components.identifier_value
-    where links.strength = 'weak'
-    group by links.left_value, components.profile_id
+        all_edges.left_key as node_key,
+        all_edges.right_key as neighbour_key,
+        all_edges.first_seen_at
+    from all_edges
+    where all_edges.tier = 'attach' and all_edges.is_active
+    union all
+    select
+        all_edges.right_key as node_key,
+        all_edges.left_key as neighbour_key,
+        all_edges.first_seen_at
+    from all_edges
+    where all_edges.tier = 'attach' and all_edges.is_active
 ),
 
--- a browser shared by two people belongs to neither
-owners as (
+attached_directly as (
     select
-        seen_with.anonymous_id,
-        min(seen_with.profile_id) as profile_id,
-        min(seen_with.linked_at) as linked_at
-    from seen_with
-    group by seen_with.anonymous_id
-    having count(*) = 1
+        own.node_key,
+        min(greatest(edges.first_seen_at, persons.linked_at)) as linked_at
+    from current_profiles as own
+    inner join edges on own.node_key = edges.node_key
+    inner join current_profiles as persons
+        on edges.neighbour_key = persons.node_key and own.profile_id = persons.profile_id and persons.tier = 'bridge'
+    where own.tier = 'attach'
+    group by own.node_key
+),
+
+attached_through_others as (
+    select
+        own.node_key,
+        min(greatest(edges.first_seen_at, others.linked_at)) as linked_at
+    from current_profiles as own
+    inner join edges on own.node_key = edges.node_key
+    inner join current_profiles as neighbours
+        on edges.neighbour_key = neighbours.node_key and own.profile_id = neighbours.profile_id
+    inner join attached_directly as others on neighbours.node_key = others.node_key
+    where own.tier = 'attach'
+    group by own.node_key
 ),
 
 final as (
     select
-        components.identifier_type,
-        components.identifier_value,
-        components.profile_id,
-        components.linked_at,
-        components.first_seen_at
-    from components
-    union all
-    select
-        'anonymous_id' as identifier_type,
-        browsers.identifier_value,
-        coalesce(
-            owners.profile_id,
-            {{ node_hash("'anonymous_id'", 'browsers.identifier_value') }}
-        ) as profile_id,
-        coalesce(owners.linked_at, browsers.first_seen_at) as linked_at,
-        browsers.first_seen_at
-    from browsers
-    left join owners on browsers.identifier_value = owners.anonymous_id
+        current_profiles.identifier_type,
+        current_profiles.identifier_value,
+        current_profiles.profile_id,
+        case
+            when current_profiles.tier = 'bridge' then current_profiles.linked_at
+            else coalesce(
+                attached_directly.linked_at, attached_through_others.linked_at, current_profiles.first_seen_at
+            )
+        end as linked_at,
+        current_profiles.first_seen_at
+    from current_profiles
+    left join attached_directly on current_profiles.node_key = attached_directly.node_key
+    left join attached_through_others on current_profiles.node_key = attached_through_others.node_key
 )
 
 select * from final

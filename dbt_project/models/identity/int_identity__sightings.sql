@@ -28,23 +28,23 @@ consent_events as (
 
 sighted as (
     {{ sightings('contacts', 'crm_contact', [
-        ('contact_id', 'contact_id', 'created_at'), ('email', 'email', 'updated_at'), ('user_id', 'user_id', 'updated_at')]) }}
+        ('contact_id', 'created_at'), ('email', 'updated_at'), ('user_id', 'updated_at'), ('phone', 'updated_at')]) }}
     union all
     {{ sightings('customers', 'shop_customer', [
-        ('customer_id', 'customer_id', 'created_at'), ('email', 'email', 'updated_at'), ('user_id', 'user_id', 'updated_at')]) }}
+        ('customer_id', 'created_at'), ('email', 'updated_at'), ('user_id', 'updated_at'), ('phone', 'updated_at'),
+        ('loyalty_card', 'updated_at')]) }}
     union all
-    {{ sightings('signups', 'newsletter_signup', [
-        ('email', 'email', 'submitted_at'), ('anonymous_id', 'anonymous_id', 'submitted_at')]) }}
+    {{ sightings('signups', 'newsletter_signup', [('email', 'submitted_at'), ('anonymous_id', 'submitted_at')]) }}
     union all
     {{ sightings('orders', 'shop_order', [
-        ('customer_id', 'customer_id', 'ordered_at'), ('user_id', 'user_id', 'ordered_at'), ('email', 'email', 'ordered_at')]) }}
+        ('customer_id', 'ordered_at'), ('user_id', 'ordered_at'), ('email', 'ordered_at'), ('loyalty_card', 'ordered_at')]) }}
     union all
     {{ sightings('web_events', 'web_event', [
-        ('user_id', 'user_id', 'occurred_at'), ('anonymous_id', 'anonymous_id', 'occurred_at'), ('email', 'email', 'occurred_at')]) }}
+        ('user_id', 'occurred_at'), ('anonymous_id', 'occurred_at'), ('email', 'occurred_at'), ('device_id', 'occurred_at')]) }}
     union all
-    {{ sightings('email_events', 'email_event', [('email', 'email', 'occurred_at')]) }}
+    {{ sightings('email_events', 'email_event', [('email', 'occurred_at')]) }}
     union all
-    {{ sightings('consent_events', 'consent_event', [('email', 'email', 'occurred_at')]) }}
+    {{ sightings('consent_events', 'consent_event', [('email', 'occurred_at')]) }}
 ),
 
 final as (
@@ -52,8 +52,10 @@ final as (
         sighted.identifier_type,
         sighted.identifier_value,
         sighted.source,
+        max(case when sighted.is_role then 1 else 0 end) = 1 as is_role,
         min(sighted.seen_at) as first_seen_at,
-        max(sighted.seen_at) as last_seen_at
+        max(sighted.seen_at) as last_seen_at,
+        count(*) as n_seen
     from sighted
     group by sighted.identifier_type, sighted.identifier_value, sighted.source
 )

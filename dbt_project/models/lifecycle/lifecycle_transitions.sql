@@ -6,8 +6,11 @@
     pre_hook=[
         "{{ refuse_as_of_before(['transitioned_at']) }}",
         "{{ take_back_inserts('transitioned_at') }}",
+        "{{ follow_successions(['vocabulary', 'transitioned_at']) }}",
     ],
 ) }}
+
+-- depends_on: {{ ref('identity_successions') }}
 
 with stages as (
 

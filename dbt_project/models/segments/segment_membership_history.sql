@@ -8,8 +8,12 @@
         "{{ refuse_as_of_before(['entered_at', 'left_at']) }}",
         "{{ take_back_inserts('entered_at') }}",
         "{{ take_back_closings('left_at') }}",
+        "{{ follow_successions(['segment_name', 'entered_at']) }}",
+        "{{ keep_earliest_open(['profile_id', 'segment_name'], 'entered_at', 'left_at') }}",
     ],
 ) }}
+
+-- depends_on: {{ ref('identity_successions') }}
 
 with memberships as (
 

@@ -1,0 +1,98 @@
+with identifiers as (
+    select * from {{ ref('int_identity__identifiers') }}
+),
+
+edges as (
+    select * from {{ ref('int_identity__edges') }}
+),
+
+components as (
+    select * from {{ ref('int_identity__components') }}
+),
+
+attached as (
+    select
+        identifiers.node_key,
+        identifiers.identifier_type,
+        identifiers.identifier_value
+    from identifiers
+    where identifiers.tier = 'attach'
+),
+
+neighbours as (
+    select
+        edges.left_key as node_key,
+        edges.right_key as neighbour_key,
+        edges.first_seen_at
+    from edges
+    where edges.tier = 'attach' and edges.is_active
+    union all
+    select
+        edges.right_key as node_key,
+        edges.left_key as neighbour_key,
+        edges.first_seen_at
+    from edges
+    where edges.tier = 'attach' and edges.is_active
+),
+
+-- a bridge without any edge to another bridge is a component of its own
+persons as (
+    select
+        identifiers.node_key,
+        coalesce(components.component_key, identifiers.node_key) as component_key
+    from identifiers
+    left join components on identifiers.node_key = components.node_key
+    where identifiers.tier = 'bridge'
+),
+
+seen_with_persons as (
+    select
+        attached.node_key,
+        min(persons.component_key) as component_key,
+        count(distinct persons.component_key) as n_owners
+    from attached
+    inner join neighbours on attached.node_key = neighbours.node_key
+    inner join persons on neighbours.neighbour_key = persons.node_key
+    group by attached.node_key
+),
+
+-- never seen with a person itself, but with attached ones that were: the device of a browser
+seen_through_others as (
+    select
+        attached.node_key,
+        min(others.component_key) as component_key,
+        count(distinct others.component_key) as n_owners
+    from attached
+    inner join neighbours on attached.node_key = neighbours.node_key
+    inner join seen_with_persons as others on neighbours.neighbour_key = others.node_key
+    left join seen_with_persons as own on attached.node_key = own.node_key
+    where own.node_key is null and others.n_owners = 1
+    group by attached.node_key
+),
+
+owners as (
+    select
+        seen_with_persons.node_key,
+        seen_with_persons.component_key,
+        seen_with_persons.n_owners
+    from seen_with_persons
+    union all
+    select
+        seen_through_others.node_key,
+        seen_through_others.component_key,
+        seen_through_others.n_owners
+    from seen_through_others
+),
+
+final as (
+    select
+        attached.node_key,
+        attached.identifier_type,
+        attached.identifier_value,
+        case when owners.n_owners = 1 then owners.component_key end as component_key,
+        coalesce(owners.n_owners > 1, false) as is_shared
+    from attached
+    left join owners on attached.node_key = owners.node_key
+)
+
+select * from final

@@ -1,0 +1,37 @@
+with sightings as (
+    select * from {{ ref('int_identity__sightings') }}
+),
+
+identifier_types as (
+    select * from {{ ref('identifier_types') }}
+),
+
+seen as (
+    select
+        sightings.identifier_type,
+        sightings.identifier_value,
+        max(case when sightings.is_role then 1 else 0 end) = 1 as is_role,
+        min(sightings.first_seen_at) as first_seen_at,
+        max(sightings.last_seen_at) as last_seen_at,
+        cast(sum(sightings.n_seen) as bigint) as n_seen
+    from sightings
+    group by sightings.identifier_type, sightings.identifier_value
+),
+
+final as (
+    select
+        {{ node_key('seen.identifier_type', 'seen.identifier_value') }} as node_key,
+        seen.identifier_type,
+        seen.identifier_value,
+        -- the address of an office joins nobody: several people may answer it
+        case when seen.is_role then 'attach' else identifier_types.tier end as tier,
+        identifier_types.stands_alone,
+        seen.is_role,
+        seen.first_seen_at,
+        seen.last_seen_at,
+        seen.n_seen
+    from seen
+    inner join identifier_types on seen.identifier_type = identifier_types.identifier_type
+)
+
+select * from final
