@@ -64,7 +64,10 @@ class Outlook:
     is_edge: bool
     are_one_person: bool
     path: tuple[Step, ...] | None
-    """By what the two hang together once the rules in force are applied, this one among them."""
+    """By what the two hang together once the rules in force are applied, this one among them.
+
+    For an attach identifier that is what speaks for it, no promise: whatever else it is seen with must agree.
+    """
     attach: tuple[Identifier, ...]
     """Which of the two are attach identifiers: a link makes them somebody's, and joins no two people."""
     quarantined: tuple[Identifier, ...]
