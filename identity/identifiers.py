@@ -72,7 +72,7 @@ def _normalized(kind: str, raw: str, place: str) -> str:
 
     row = normalize_values(kind, [raw], options_of_environment()).to_pylist()[0]
     if not row["is_valid"]:
-        examples = {"email": "email:ann@example.org", "phone": "phone:+442079460000"}
+        examples = {"email": "email:name@domain", "phone": "phone:+442079460000"}
         raise ConfigError(
             f"This is not {'an e-mail address' if kind == 'email' else 'a telephone number'}: {row['reason']}.",
             where=place,

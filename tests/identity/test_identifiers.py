@@ -53,7 +53,7 @@ def test_a_slip_is_one_message_without_the_address(typed: str, said: str) -> Non
     assert said in caught.value.what
     assert caught.value.where == "the second identifier"
     assert caught.value.todo
-    assert "ann" not in str(caught.value).replace("ann@example.org, ", "").replace("email:ann@example.org", "")
+    assert "ann" not in str(caught.value)
 
 
 def test_addresses_are_hashed_wherever_they_stand() -> None:
