@@ -6,6 +6,10 @@ sightings as (
     select * from {{ ref('int_identity__sightings') }}
 ),
 
+flagged_addresses as (
+    select * from {{ ref('int_profiles__flagged_addresses') }}
+),
+
 seen as (
     select
         sightings.identifier_type,
@@ -29,12 +33,18 @@ final as (
         identifier_profiles.linked_at,
         identifier_profiles.first_seen_at,
         seen.last_seen_at,
-        seen.last_trusted_at
+        seen.last_trusted_at,
+        coalesce(flagged_addresses.is_role, false) as is_role,
+        coalesce(flagged_addresses.is_disposable, false) as is_disposable
     from identifier_profiles
     inner join seen
         on
             identifier_profiles.identifier_type = seen.identifier_type
             and identifier_profiles.identifier_value = seen.identifier_value
+    left join flagged_addresses
+        on
+            identifier_profiles.identifier_type = 'email'
+            and identifier_profiles.identifier_value = flagged_addresses.email
 )
 
 select * from final
