@@ -1,4 +1,5 @@
-{%- set attributes = ['first_name', 'last_name', 'gender', 'birth_year', 'city', 'country', 'time_zone'] -%}
+{%- set rules = survivorship_rules() -%}
+{%- set identifying = identifier_attributes() -%}
 
 with identifiers as (
     select * from {{ ref('profile_identifiers') }}
@@ -8,40 +9,16 @@ statements as (
     select * from {{ ref('int_profiles__statements') }}
 ),
 
+sightings as (
+    select * from {{ ref('int_identity__sightings') }}
+),
+
 profiles as (
     select
         identifiers.profile_id,
         min(identifiers.first_seen_at) as first_seen_at
     from identifiers
     group by identifiers.profile_id
-),
-
--- the valid address most recently given in a source that the person filled in; others only where there is none
-ranked_emails as (
-    select
-        identifiers.profile_id,
-        identifiers.identifier_value as email,
-        row_number() over (
-            partition by identifiers.profile_id
-            order by
-                identifiers.last_trusted_at desc nulls last,
-                identifiers.last_seen_at desc nulls last,
-                identifiers.identifier_value asc
-        ) as position
-    from identifiers
-    where identifiers.identifier_type = 'email'
-),
-
-ranked_users as (
-    select
-        identifiers.profile_id,
-        identifiers.identifier_value as user_id,
-        row_number() over (
-            partition by identifiers.profile_id
-            order by identifiers.last_seen_at desc nulls last, identifiers.identifier_value asc
-        ) as position
-    from identifiers
-    where identifiers.identifier_type = 'user_id'
 ),
 
 -- an account seen on the web alone is a sign-up too
@@ -74,44 +51,85 @@ ranked_sources as (
     where statements.source is not null
 ),
 
--- per attribute the newest statement that has it
-stated_values as (
-    {%- for attribute in attributes %}
+-- per attribute every value that was stated or seen, by which source and when
+candidates as (
+    {%- for attribute in rules if attribute not in identifying %}
     select
         statements.profile_id,
         '{{ attribute }}' as attribute,
         cast(statements.{{ attribute }} as text) as value,
-        statements.stated_at,
-        statements.statement_source,
+        statements.statement_source as source,
+        statements.stated_at as observed_at,
+        -- a record says what its newest version says, however often it was edited
+        case when statements.is_current then 1 else 0 end as n_times,
+        false as is_role,
+        false as is_disposable,
+        cast(null as timestamp) as last_seen_at,
+        cast(null as text) as identifier_value,
         statements.statement_id
     from statements
     where statements.{{ attribute }} is not null
-    {%- if not loop.last %}
     union all
-    {%- endif %}
     {%- endfor %}
+    select
+        identifiers.profile_id,
+        identifiers.identifier_type as attribute,
+        identifiers.identifier_value as value,
+        sightings.source,
+        sightings.last_seen_at as observed_at,
+        sightings.n_seen as n_times,
+        coalesce(identifiers.is_role, false) as is_role,
+        coalesce(identifiers.is_disposable, false) as is_disposable,
+        identifiers.last_seen_at,
+        identifiers.identifier_value,
+        cast(null as text) as statement_id
+    from identifiers
+    inner join sightings
+        on
+            identifiers.identifier_type = sightings.identifier_type
+            and identifiers.identifier_value = sightings.identifier_value
+    where {{ one_of('identifiers.identifier_type', identifying) }}
 ),
 
+weighed as (
+    select
+        candidates.*,
+        case when candidates.is_role or candidates.is_disposable then 1 else 0 end as is_last_resort,
+        {{ trust_rank('candidates.attribute', 'candidates.source', rules) }} as trust,
+        {{ frequency('candidates', rules) }} as n_times_in_all
+    from candidates
+),
+
+-- the address of an office, or one to throw away, only where there is no other; then by the attribute's rule
 ranked_values as (
     select
-        stated_values.*,
+        weighed.*,
         row_number() over (
-            partition by stated_values.profile_id, stated_values.attribute
+            partition by weighed.profile_id, weighed.attribute
             order by
-                stated_values.stated_at desc nulls last,
-                stated_values.statement_source asc,
-                stated_values.statement_id asc
+                weighed.is_last_resort asc,
+                weighed.trust asc,
+                weighed.n_times_in_all desc,
+                weighed.observed_at desc nulls last,
+                weighed.last_seen_at desc nulls last,
+                weighed.identifier_value asc,
+                weighed.source asc,
+                weighed.statement_id asc
         ) as position
-    from stated_values
+    from weighed
 ),
 
-newest_values as (
+in_use as (
     select
         ranked_values.profile_id,
-        {%- for attribute in attributes %}
-        max(case when ranked_values.attribute = '{{ attribute }}' then ranked_values.value end) as {{ attribute }}
-        {{- ',' if not loop.last }}
+        {%- for attribute in rules %}
+        max(case when ranked_values.attribute = '{{ attribute }}' then ranked_values.value end) as {{ attribute }},
+        max(case when ranked_values.attribute = '{{ attribute }}' then ranked_values.source end) as {{ attribute }}_source,
+        max(case when ranked_values.attribute = '{{ attribute }}' then ranked_values.observed_at end)
+            as {{ attribute }}_observed_at,
         {%- endfor %}
+        max(case when ranked_values.is_role then 1 else 0 end) = 1 as is_email_role,
+        max(case when ranked_values.is_disposable then 1 else 0 end) = 1 as is_email_disposable
     from ranked_values
     where ranked_values.position = 1
     group by ranked_values.profile_id
@@ -120,25 +138,28 @@ newest_values as (
 final as (
     select
         profiles.profile_id,
-        ranked_emails.email,
-        ranked_users.user_id,
-        newest_values.first_name,
-        newest_values.last_name,
-        newest_values.gender,
-        cast(newest_values.birth_year as bigint) as birth_year,
-        newest_values.city,
-        newest_values.country,
-        newest_values.time_zone,
+        in_use.email,
+        in_use.email_source,
+        in_use.email_observed_at,
+        coalesce(in_use.is_email_role, false) as is_email_role,
+        coalesce(in_use.is_email_disposable, false) as is_email_disposable,
+        {%- for attribute in rules if attribute != 'email' %}
+        {% if attribute == 'birth_year' -%}
+        cast(in_use.birth_year as bigint) as birth_year,
+        {%- else -%}
+        in_use.{{ attribute }},
+        {%- endif %}
+        in_use.{{ attribute }}_source,
+        in_use.{{ attribute }}_observed_at,
+        {%- endfor %}
         least(signups.signed_up_at, accounts.signed_up_at) as signed_up_at,
         profiles.first_seen_at,
         ranked_sources.source
     from profiles
-    left join ranked_emails on profiles.profile_id = ranked_emails.profile_id and ranked_emails.position = 1
-    left join ranked_users on profiles.profile_id = ranked_users.profile_id and ranked_users.position = 1
+    left join in_use on profiles.profile_id = in_use.profile_id
     left join accounts on profiles.profile_id = accounts.profile_id
     left join signups on profiles.profile_id = signups.profile_id
     left join ranked_sources on profiles.profile_id = ranked_sources.profile_id and ranked_sources.position = 1
-    left join newest_values on profiles.profile_id = newest_values.profile_id
 )
 
 select * from final
