@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 import duckdb
 
 from reverse_etl.destination import Destination, RemoteMember
-from reverse_etl.diff import LOWERED
 from warehouse.clock import utcnow
 from warehouse.connection import connect
 from warehouse.settings import Settings
@@ -25,6 +24,7 @@ OVERLAP = timedelta(seconds=90)
 """Changes this much older than the newest one known are asked for again: the vendor's clock has whole seconds."""
 SUPPRESSIONS = {"unsubscribed": "unsubscribe", "cleaned": "bounce"}
 """Status there → what it says: an unsubscribe (or complaint) is the person's word, a bounce the address's end."""
+MOST_FULL_PULLS = 3
 _ROWS_AT_ONCE = 50_000
 
 
@@ -44,35 +44,56 @@ def _since(con: duckdb.DuckDBPyConnection, destination: str, fields: str) -> dat
 def _note_suppressions(
     con: duckdb.DuckDBPyConnection, destination: str, rows: Sequence[RemoteMember], seen_at: datetime
 ) -> None:
-    """Remember who was unsubscribed, or bounced, since the last look. Our own lowerings are no news.
+    """Remember who was unsubscribed, or bounced, since the last look. What we ended ourselves since then is no news.
 
     The vendor's clock may run ahead of ours: nothing was said later than it was seen.
     """
     ended = [m for m in rows if m.status in SUPPRESSIONS]
     con.execute(
-        f"""insert into ledger.remote_suppressions
-            with pulled as (
+        """insert into ledger.remote_suppressions
+            with ours as (
+                select a.record_key, a.operation, a.outcome_at as sent_at from ledger.sync_attempts as a
+                where a.destination = $destination and a.object = 'member' and a.outcome = 'sent' and not exists (
+                    select 1 from ledger.sync_attempts as e where e.batch_id = a.batch_id and e.object = a.object
+                        and e.record_key = a.record_key and e.outcome = 'rejected')
+            ),
+            pulled as (
                 select unnest(cast($hash as text[])) as subscriber_hash, unnest(cast($email as text[])) as email,
                     unnest(cast($status as text[])) as status, unnest(cast($kind as text[])) as kind,
                     unnest(cast($changed as timestamp[])) as changed_at
             )
             select md5($destination || '/' || p.subscriber_hash || '/' || cast($now as text)), $destination,
-                p.subscriber_hash, p.email, p.kind, least(coalesce(p.changed_at, $now), $now), $now
+                p.subscriber_hash, p.email, p.kind,
+                -- a slow clock there does not date it before the look that still found her subscribed
+                least(
+                    greatest(coalesce(p.changed_at, $now), case when r.status <> p.status then r.pulled_at end), $now
+                ),
+                $now
             from pulled as p
             left join ledger.remote_members as r on r.destination = $destination
                 and r.subscriber_hash = p.subscriber_hash
-            where (
-                r.status is distinct from p.status
-                or not exists (
-                    select 1 from ledger.remote_suppressions as s
-                    where s.destination = $destination and s.subscriber_hash = p.subscriber_hash and s.kind = p.kind
+            where case
+                -- as it was at the last look: news only if somebody but us touched it since, or if nobody noted it yet
+                when r.status = p.status then (
+                    p.changed_at > r.last_changed_at and not exists (
+                        select 1 from ours as o
+                        where o.record_key = p.subscriber_hash and o.sent_at >= r.pulled_at
+                    )
+                ) or (
+                    not exists (
+                        select 1 from ledger.remote_suppressions as s
+                        where s.destination = $destination and s.subscriber_hash = p.subscriber_hash
+                            and s.kind = p.kind)
+                    and not exists (
+                        select 1 from ours as o where o.record_key = p.subscriber_hash and o.operation = 'lower')
                 )
-            )
-            and not (p.kind = 'unsubscribe' and exists (
-                select 1 from ledger.sync_state as o
-                where o.destination = $destination and o.object = 'member' and o.record_key = p.subscriber_hash
-                    and o.sent_hash = '{LOWERED}'
-            ))""",
+                -- ended since we looked last: by us, if we lowered her since
+                when p.kind = 'unsubscribe' then not exists (
+                    select 1 from ours as o
+                    where o.record_key = p.subscriber_hash and o.operation = 'lower'
+                        and (r.status is null or r.status = 'archived' or o.sent_at >= r.pulled_at))
+                else true
+            end""",
         {
             "destination": destination,
             "hash": [m.subscriber_hash for m in ended],
@@ -119,16 +140,47 @@ def pull_members(settings: Settings, destination: Destination, fields: Sequence[
     wanted = ",".join(sorted(fields))
     with connect(settings, purpose="sync: remote members") as con:
         since = _since(con, destination.key, wanted)
+        if _lacks_suppressions(con, destination.key):
+            since = None
     if since is not None:
         n = _pull(settings, destination, fields, wanted, since)
-        with connect(settings, purpose="sync: remote members") as con:
-            known = con.execute(
-                "select count(*) from ledger.remote_members where destination = ? and status <> 'archived'",
-                [destination.key],
-            ).fetchall()[0][0]
-        if known == destination.count_members():
+        if _is_complete(settings, destination):
             return "incremental", n
-    return "full", _pull(settings, destination, fields, wanted, None)
+    n = 0
+    for _ in range(MOST_FULL_PULLS):
+        n = _pull(settings, destination, fields, wanted, None)
+        if _is_complete(settings, destination):
+            break
+    return "full", n
+
+
+def _lacks_suppressions(con: duckdb.DuckDBPyConnection, destination: str) -> bool:
+    """Whether somebody is known as unsubscribed or bounced without evidence: a ledger from before it was kept."""
+    rows = con.execute(
+        """select 1 from ledger.remote_members as r
+           where r.destination = ? and r.status in (select unnest(cast(? as text[])))
+               and not exists (
+                   select 1 from ledger.remote_suppressions as s
+                   where s.destination = r.destination and s.subscriber_hash = r.subscriber_hash
+               )
+               and not exists (
+                   select 1 from ledger.sync_attempts as a
+                   where a.destination = r.destination and a.record_key = r.subscriber_hash and a.operation = 'lower'
+               )
+           limit 1""",
+        [destination, list(SUPPRESSIONS)],
+    ).fetchall()
+    return bool(rows)
+
+
+def _is_complete(settings: Settings, destination: Destination) -> bool:
+    """Whether as many members are known as there are; who changes while pages are read can hide another one."""
+    with connect(settings, purpose="sync: remote members") as con:
+        known = con.execute(
+            "select count(*) from ledger.remote_members where destination = ? and status <> 'archived'",
+            [destination.key],
+        ).fetchall()[0][0]
+    return known == destination.count_members()
 
 
 def _pull(
@@ -161,7 +213,8 @@ def _pull(
         n += len(page)
         for member in page:
             if member.last_changed_at is not None and (newest is None or member.last_changed_at > newest):
-                newest = member.last_changed_at
+                # a clock there that runs ahead must not hide what happens until it is reached
+                newest = min(member.last_changed_at, pulled_at)
         if len(waiting) >= _ROWS_AT_ONCE:
             flush(last=False)
     flush(last=True)

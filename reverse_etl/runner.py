@@ -37,6 +37,9 @@ from warehouse.state import ensure_state
 BATCHES_PER_WAVE = 16
 """Two commits per wave; a crash leaves at most so many batches in doubt."""
 MOST_PASSES = 3
+NO_ADDRESSES = (
+    "This sync names no model of `addresses`: a refusal at one address of a person does not reach her other ones here."
+)
 MOST_SILENT_WAVES = 2
 
 
@@ -219,7 +222,7 @@ def _make_plan(job: _Job, sync_run_id: str | None, notes: Collection[str], lease
             estimated_minutes=minutes,
             is_first_run=first,
             guards=tuple(tripped_guards(con, scope, n_source, members)),
-            notes=tuple(notes),
+            notes=(*notes, *([] if declaration.addresses else [NO_ADDRESSES])),
         )
         con.execute(
             "insert into ledger.sync_plans values (?, ?, ?, ?, ?, ?, ?, ?, ?)",

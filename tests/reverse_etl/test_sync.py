@@ -93,8 +93,8 @@ def test_requests_follow_the_formula_of_the_docs(world: World) -> None:
     report = world.sync()
     created_things = 1 + 2  # MW_CITY, and two segments
     assert report.writes == planned.requests == 3 + 2 + 3 + created_things
-    first_look = 1 + 1 + 1 + 1 + 1  # list, fields, members, archived members, segments: all empty
+    first_look = 1 + 1 + 1 + 1 + 1 + 1  # list, fields, members, archived members, total, segments: all empty
     assert report.requests - report.writes == 2 * first_look  # it plans again once the segments exist
     again = world.sync()
-    assert again.requests == 1 + 1 + 2 + 1 + 1  # two pages of members; in full, since nothing was there before
+    assert again.requests == 1 + 1 + 2 + 1 + 1 + 1  # two pages of members; in full, since nothing was there before
     assert again.writes == 0
