@@ -155,8 +155,8 @@ def declared_contracts(path: Path) -> dict[str, TableContract]:
 def complete_schema(con: duckdb.DuckDBPyConnection, schema: str, contracts: dict[str, TableContract]) -> None:
     """Give the staging models what they read beside tables that another loader may have filled; these stay as they are.
 
-    That is an empty table for each declared one that is not there, and in a foreign schema a view of the normalized
-    identifiers.
+    That is an empty table for each declared one that is not there, in our own schema the columns that were declared
+    since a table was made, and in a foreign schema a view of the normalized identifiers.
     """
     con.execute(f"create schema if not exists {quoted(schema)}")
     if schema != OWN_SCHEMA:
@@ -171,7 +171,7 @@ def complete_schema(con: duckdb.DuckDBPyConnection, schema: str, contracts: dict
     ).fetchall()
     there = {str(name).lower() for (name,) in rows}
     for contract in contracts.values():
-        if contract.table.lower() not in there:
+        if schema == OWN_SCHEMA or contract.table.lower() not in there:
             create_table(con, contract, schema)
 
 

@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     def _plain_identifier(cls, value: str | None) -> str | None:
         if value is not None and not _IDENTIFIER.fullmatch(value):
             raise ValueError("must be a plain lower-case identifier")
-        if value in {PRODUCTION_SCHEMA, "raw", "ops", "ledger", "ml", "truth", "main"}:
+        if value in {PRODUCTION_SCHEMA, "raw", "ops", "ledger", "identity", "ml", "truth", "main"}:
             raise ValueError(f"'{value}' is reserved")
         return value
 

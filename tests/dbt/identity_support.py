@@ -44,7 +44,11 @@ class Seen:
 
 
 def write_graph(
-    settings: Settings, edges: Iterable[Seen], alone: Mapping[Node, int] | None = None, *, as_of: datetime,
+    settings: Settings,
+    edges: Iterable[Seen],
+    alone: Mapping[Node, int] | None = None,
+    *,
+    as_of: datetime,
     roles: Iterable[Node] = (),
 ) -> None:
     """Replace what was observed: edges, and identifiers that were seen alone (with their hour)."""
@@ -71,7 +75,8 @@ def write_graph(
         con.execute("insert into analytics.clock values (?, ?)", [as_of, as_of])
         con.execute(
             """create or replace table analytics.int_identity__sightings (identifier_type text, identifier_value text,
-               source text, is_role boolean, first_seen_at timestamp, last_seen_at timestamp, n_seen bigint)"""
+               source text, is_role boolean, is_disposable boolean, first_seen_at timestamp, last_seen_at timestamp,
+               n_seen bigint)"""
         )
         con.execute(
             """create or replace table analytics.int_identity__observed_edges (left_type text, left_value text,
@@ -79,7 +84,14 @@ def write_graph(
                n_seen bigint)"""
         )
         _insert(con, "int_identity__observed_edges", [[*key, *row] for key, row in observed.items()])
-        _insert(con, "int_identity__sightings", [[*k, k[:2] in marked, *row] for k, row in sighted.items()])
+        # as macro node_key has it on this engine
+        con.execute(
+            """create or replace table analytics.int_identity__observed_edges as
+               select cast(hash(left_type, left_value) >> 1 as bigint) as left_key,
+                   cast(hash(right_type, right_value) >> 1 as bigint) as right_key, *
+               from analytics.int_identity__observed_edges"""
+        )
+        _insert(con, "int_identity__sightings", [[*k, k[:2] in marked, False, *row] for k, row in sighted.items()])
 
 
 def _insert(con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Sequence[Any]]) -> None:

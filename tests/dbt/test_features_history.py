@@ -101,7 +101,8 @@ def test_two_people_who_became_one_keep_one_memory(settings: Settings) -> None:
     mine = [f"segment_memberships where profile_id = '{former}'", f"lifecycle_stages where profile_id = '{former}'"]
     enter = f"""insert into analytics.segment_membership_history
         select '{former}', 'a_segment_of_hers', max(as_of) - interval 1 day, null from analytics.clock"""
-    stays = f"insert into analytics.segment_memberships select '{kept}', 'a_segment_of_hers', max(as_of) from analytics.clock"
+    stays = f"""insert into analytics.segment_memberships
+        select '{kept}', 'a_segment_of_hers', max(as_of) from analytics.clock"""
     earlier = f"""update analytics.segment_membership_history set entered_at = entered_at - interval 2 day
         where profile_id = '{former}' and segment_name = 'lapsed'"""
     before = {row[1]: row[2] for row in history(settings) if row[0] == kept}

@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings as hypothesis_settings, strategies as st
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from tests.dbt import identity_support as support
 from tests.dbt.identity_support import Node, Seen
@@ -54,7 +56,7 @@ def oracle(edges: Iterable[Seen], cut: Iterable[frozenset[Node]] = ()) -> dict[N
     forbidden = set(cut)
     near: dict[Node, set[Node]] = defaultdict(set)
     for edge in edges:
-        near[edge.left], near[edge.right]  # noqa: B018 - both are there, joined or not
+        near[edge.left], near[edge.right]
         if frozenset((edge.left, edge.right)) not in forbidden:
             near[edge.left].add(edge.right)
             near[edge.right].add(edge.left)
@@ -83,9 +85,14 @@ def oracle(edges: Iterable[Seen], cut: Iterable[frozenset[Node]] = ()) -> dict[N
             if len(owners) == 1:
                 through[node] = owners.pop()
     belongs: dict[Node, Node] = {**person, **owner, **through}
+    visitors = {node for node in near if node not in belongs and node[0] in STANDS_ALONE}
+    belongs.update({node: node for node in visitors})
+    claimed = {node for node in near if node in alone or any(other in owner for other in near[node])}
     for node in near:
-        if node not in belongs and node[0] in STANDS_ALONE:
-            belongs[node] = node
+        # a device or telephone that nobody claims goes with the one visitor it was seen with
+        hosts = {other for other in near[node] if other in visitors and other not in claimed}
+        if node not in belongs and node not in claimed and len(hosts) == 1:
+            belongs[node] = hosts.pop()
     members: dict[Node, set[Node]] = defaultdict(set)
     for node, root in belongs.items():
         members[root].add(node)
@@ -123,9 +130,7 @@ def rule(store: Settings, action: str, left: Node, right: Node, rule_id: str = "
 
 @given(seed=seeds)
 @few_examples
-def test_the_partition_depends_on_neither_order_nor_batches(
-    new_store: Callable[[], Settings], seed: int
-) -> None:
+def test_the_partition_depends_on_neither_order_nor_batches(new_store: Callable[[], Settings], seed: int) -> None:
     chance = random.Random(seed)
     edges = worlds(chance)
     whole = new_store()
@@ -136,7 +141,7 @@ def test_the_partition_depends_on_neither_order_nor_batches(
 
     shuffled = chance.sample(edges, len(edges))
     batched = new_store()
-    ends = sorted(chance.sample(range(1, len(shuffled)), 2)) + [len(shuffled)]
+    ends = [*sorted(chance.sample(range(1, len(shuffled)), 2)), len(shuffled)]
     previous: dict[Node, str] = {}
     for number, end in enumerate(ends):
         as_of = AS_OF + timedelta(days=number)
@@ -235,7 +240,10 @@ def test_a_component_above_the_limit_is_kept_apart_at_its_weakest_edges(
 def test_merge_split_and_back_keep_and_return_ids(new_store: Callable[[], Settings]) -> None:
     """Two people, a link, its withdrawal, a cut: ids, changes with their cause, successions."""
     store = new_store()
-    ann = [Seen(("customer_id", "a"), ("email", "ann@shop.test"), 1), Seen(("email", "ann@shop.test"), ("user_id", "ua"), 2)]
+    ann = [
+        Seen(("customer_id", "a"), ("email", "ann@shop.test"), 1),
+        Seen(("email", "ann@shop.test"), ("user_id", "ua"), 2),
+    ]
     ben = [Seen(("customer_id", "b"), ("email", "ben@shop.test"), 5)]
     day = iter(range(1, 99))
 
@@ -298,11 +306,17 @@ def test_whoever_is_over_budget_leaves_with_all_edges(new_store: Callable[[], Se
     people = [found[("user_id", f"u{i}")] for i in range(40)] + [found[("customer_id", f"c{i}")] for i in range(6)]
     assert len(set(people)) == 46
     assert len({found[("user_id", f"y{i}")] for i in range(7)}) == 1
-    for absent in (("device_id", "kiosk"), ("email", "till@shop.test"), ("loyalty_card", "NULL"), ("phone", "+4915112345678")):
+    for absent in (
+        ("device_id", "kiosk"),
+        ("email", "till@shop.test"),
+        ("loyalty_card", "NULL"),
+        ("phone", "+4915112345678"),
+    ):
         assert absent not in found
     assert support.rows(
         store,
-        """select left_type, limit_kind, limit_name, count(*) from analytics.identity_splits group by all order by all""",
+        """select left_type, limit_kind, limit_name, count(*) from analytics.identity_splits
+           group by all order by all""",
     ) == [
         ("customer_id", "quarantined", "email: more than 5 customer_id in 365 days", 6),
         ("customer_id", "quarantined", "loyalty_card: placeholder", 3),

@@ -1,5 +1,5 @@
 {#-
-    select of (identifier_type, identifier_value, source, is_role, seen_at): the identifiers that a relation carries.
+    select of (identifier_type, identifier_value, source, is_role, is_disposable, seen_at): the identifiers that a relation carries.
     `columns` is a list of (identifier type, instant column); a type is also the name of its column.
 -#}
 {%- macro sightings(relation, source, columns) -%}
@@ -9,6 +9,7 @@
         {{ relation }}.{{ identifier_type }} as identifier_value,
         '{{ source }}' as source,
         {{ relation ~ '.is_email_role' if identifier_type == 'email' else 'false' }} as is_role,
+        {{ relation ~ '.is_email_disposable' if identifier_type == 'email' else 'false' }} as is_disposable,
         {{ relation }}.{{ seen_at }} as seen_at
     from {{ relation }}
     where {{ relation }}.{{ identifier_type }} is not null
@@ -41,4 +42,9 @@
     union all
     {%- endif %}
     {%- endfor %}
+{%- endmacro -%}
+
+{#- list of text: the kinds of record that show two identifiers together, and `rule`: somebody's decision. -#}
+{%- macro identity_sources() -%}
+    {{ return(['crm_contact', 'newsletter_signup', 'rule', 'shop_customer', 'shop_order', 'web_event']) }}
 {%- endmacro -%}

@@ -148,12 +148,14 @@ assigned as (
         registered.recorded_assigned_at,
         coalesce(
             anchors.profile_id,
+            {{ node_hash('hosts.identifier_type', 'hosts.identifier_value') }},
             {{ node_hash('registered.identifier_type', 'registered.identifier_value') }}
         ) as profile_id
     from registered
     inner join attachments on registered.node_key = attachments.node_key
     left join anchors on attachments.component_key = anchors.component_key
-    where anchors.profile_id is not null or registered.stands_alone
+    left join registered as hosts on attachments.host_key = hosts.node_key
+    where anchors.profile_id is not null or hosts.node_key is not null or registered.stands_alone
 ),
 
 opened as (

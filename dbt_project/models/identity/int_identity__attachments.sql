@@ -14,7 +14,8 @@ attached as (
     select
         identifiers.node_key,
         identifiers.identifier_type,
-        identifiers.identifier_value
+        identifiers.identifier_value,
+        identifiers.stands_alone
     from identifiers
     where identifiers.tier = 'attach'
 ),
@@ -84,15 +85,32 @@ owners as (
     from seen_through_others
 ),
 
+-- of nobody, and not able to stand alone: it goes with the one visitor it was seen with
+visitors as (
+    select
+        attached.node_key,
+        min(hosts.node_key) as host_key
+    from attached
+    inner join neighbours on attached.node_key = neighbours.node_key
+    inner join attached as hosts on neighbours.neighbour_key = hosts.node_key and hosts.stands_alone
+    left join owners on attached.node_key = owners.node_key
+    left join owners as host_owners on hosts.node_key = host_owners.node_key
+    where not attached.stands_alone and owners.node_key is null and host_owners.node_key is null
+    group by attached.node_key
+    having count(distinct hosts.node_key) = 1
+),
+
 final as (
     select
         attached.node_key,
         attached.identifier_type,
         attached.identifier_value,
         case when owners.n_owners = 1 then owners.component_key end as component_key,
+        visitors.host_key,
         coalesce(owners.n_owners > 1, false) as is_shared
     from attached
     left join owners on attached.node_key = owners.node_key
+    left join visitors on attached.node_key = visitors.node_key
 )
 
 select * from final

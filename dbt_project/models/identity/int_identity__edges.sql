@@ -29,8 +29,28 @@ active_rules as (
 ),
 
 -- what a person decided is an edge like what was seen; it holds for all time, so it dates from the first time both were seen
+ruled as (
+    select
+        active_rules.action,
+        active_rules.rule_id,
+        left_side.node_key as left_key,
+        right_side.node_key as right_key,
+        active_rules.left_type,
+        active_rules.left_value,
+        active_rules.right_type,
+        active_rules.right_value,
+        greatest(left_side.first_seen_at, right_side.first_seen_at) as first_seen_at
+    from active_rules
+    inner join identifiers as left_side
+        on active_rules.left_type = left_side.identifier_type and active_rules.left_value = left_side.identifier_value
+    inner join identifiers as right_side
+        on active_rules.right_type = right_side.identifier_type and active_rules.right_value = right_side.identifier_value
+),
+
 stated as (
     select
+        observed_edges.left_key,
+        observed_edges.right_key,
         observed_edges.left_type,
         observed_edges.left_value,
         observed_edges.right_type,
@@ -42,73 +62,78 @@ stated as (
     from observed_edges
     union all
     select
-        active_rules.left_type,
-        active_rules.left_value,
-        active_rules.right_type,
-        active_rules.right_value,
+        ruled.left_key,
+        ruled.right_key,
+        ruled.left_type,
+        ruled.left_value,
+        ruled.right_type,
+        ruled.right_value,
         'rule' as source,
-        greatest(left_side.first_seen_at, right_side.first_seen_at) as first_seen_at,
-        greatest(left_side.first_seen_at, right_side.first_seen_at) as last_seen_at,
+        ruled.first_seen_at,
+        ruled.first_seen_at as last_seen_at,
         1 as n_seen
-    from active_rules
-    inner join identifiers as left_side
-        on active_rules.left_type = left_side.identifier_type and active_rules.left_value = left_side.identifier_value
-    inner join identifiers as right_side
-        on active_rules.right_type = right_side.identifier_type and active_rules.right_value = right_side.identifier_value
-    where active_rules.action = 'link'
+    from ruled
+    where ruled.action = 'link'
 ),
 
 pairs as (
     select
-        stated.left_type,
-        stated.left_value,
-        stated.right_type,
-        stated.right_value,
+        stated.left_key,
+        stated.right_key,
+        min(stated.left_type) as left_type,
+        min(stated.left_value) as left_value,
+        min(stated.right_type) as right_type,
+        min(stated.right_value) as right_value,
         min(stated.first_seen_at) as first_seen_at,
         max(stated.last_seen_at) as last_seen_at,
         cast(sum(stated.n_seen) as bigint) as n_seen,
         count(*) as n_sources,
-        {{ string_agg('stated.source', ', ', 'stated.source') }} as sources,
-        max(case when stated.source = 'rule' then 1 else 0 end) as is_ruled
+        {%- for source in identity_sources() %}
+        max(case when stated.source = '{{ source }}' then 1 else 0 end) as is_{{ source }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
     from stated
-    group by stated.left_type, stated.left_value, stated.right_type, stated.right_value
+    group by stated.left_key, stated.right_key
+),
+
+cuts as (
+    select
+        ruled.left_key,
+        ruled.right_key,
+        ruled.rule_id
+    from ruled
+    where ruled.action = 'cut'
+),
+
+quarantined as (
+    select
+        quarantine.node_key,
+        quarantine.identifier_type || ': ' || quarantine.limit_name as detail
+    from quarantine
 ),
 
 refused as (
     select
         pairs.*,
-        left_side.node_key as left_key,
-        right_side.node_key as right_key,
+        substr(
+            {%- for source in identity_sources() %}
+            case when pairs.is_{{ source }} = 1 then ', {{ source }}' else '' end
+            {{- ' ||' if not loop.last }}
+            {%- endfor %},
+            3
+        ) as sources,
         case when left_side.tier = 'bridge' and right_side.tier = 'bridge' then 'bridge' else 'attach' end as tier,
         case
             when cuts.rule_id is not null then 'cut'
-            when left_quarantine.limit_name is not null or right_quarantine.limit_name is not null then 'quarantined'
+            when left_quarantine.node_key is not null or right_quarantine.node_key is not null then 'quarantined'
         end as refusal,
-        coalesce(
-            cuts.rule_id,
-            left_quarantine.identifier_type || ': ' || left_quarantine.limit_name,
-            right_quarantine.identifier_type || ': ' || right_quarantine.limit_name
-        ) as refusal_detail
+        coalesce(cuts.rule_id, left_quarantine.detail, right_quarantine.detail) as refusal_detail
     from pairs
-    inner join identifiers as left_side
-        on pairs.left_type = left_side.identifier_type and pairs.left_value = left_side.identifier_value
-    inner join identifiers as right_side
-        on pairs.right_type = right_side.identifier_type and pairs.right_value = right_side.identifier_value
-    left join active_rules as cuts
-        on
-            cuts.action = 'cut'
-            and pairs.left_type = cuts.left_type
-            and pairs.left_value = cuts.left_value
-            and pairs.right_type = cuts.right_type
-            and pairs.right_value = cuts.right_value
-    left join quarantine as left_quarantine
-        on
-            pairs.left_type = left_quarantine.identifier_type
-            and pairs.left_value = left_quarantine.identifier_value
-    left join quarantine as right_quarantine
-        on
-            pairs.right_type = right_quarantine.identifier_type
-            and pairs.right_value = right_quarantine.identifier_value
+    inner join identifiers as left_side on pairs.left_key = left_side.node_key
+    inner join identifiers as right_side on pairs.right_key = right_side.node_key
+    left join cuts on pairs.left_key = cuts.left_key and pairs.right_key = cuts.right_key
+    left join quarantined as left_quarantine on pairs.left_key = left_quarantine.node_key
+    left join quarantined as right_quarantine on pairs.right_key = right_quarantine.node_key
 ),
 
 final as (
@@ -123,7 +148,7 @@ final as (
         -- once by one source is weakest; several sources, or a decision, are strongest
         cast(
             case
-                when refused.is_ruled = 1 then 9
+                when refused.is_rule = 1 then 9
                 else
                     case when refused.n_sources > 1 then 4 else 0 end
                     + case when refused.n_seen >= 10 then 3 when refused.n_seen >= 2 then 2 else 1 end

@@ -21,6 +21,7 @@ current_profiles as (
         identifiers.identifier_value,
         identifiers.tier,
         registry.profile_id,
+        {{ node_hash('identifiers.identifier_type', 'identifiers.identifier_value') }} = registry.profile_id as is_anchor,
         identifiers.first_seen_at,
         -- the only bridge of its profile hung together with itself from the first
         coalesce(link_times.linked_at, identifiers.first_seen_at) as linked_at
@@ -74,21 +75,38 @@ attached_through_others as (
     group by own.node_key
 ),
 
+-- the device of a visitor's browser
+attached_to_visitors as (
+    select
+        own.node_key,
+        min(edges.first_seen_at) as linked_at
+    from current_profiles as own
+    inner join edges on own.node_key = edges.node_key
+    inner join current_profiles as neighbours
+        on edges.neighbour_key = neighbours.node_key and own.profile_id = neighbours.profile_id
+    where own.tier = 'attach'
+    group by own.node_key
+),
+
 final as (
     select
         current_profiles.identifier_type,
         current_profiles.identifier_value,
         current_profiles.profile_id,
         case
-            when current_profiles.tier = 'bridge' then current_profiles.linked_at
+            when current_profiles.tier = 'bridge' or current_profiles.is_anchor then current_profiles.linked_at
             else coalesce(
-                attached_directly.linked_at, attached_through_others.linked_at, current_profiles.first_seen_at
+                attached_directly.linked_at,
+                attached_through_others.linked_at,
+                attached_to_visitors.linked_at,
+                current_profiles.first_seen_at
             )
         end as linked_at,
         current_profiles.first_seen_at
     from current_profiles
     left join attached_directly on current_profiles.node_key = attached_directly.node_key
     left join attached_through_others on current_profiles.node_key = attached_through_others.node_key
+    left join attached_to_visitors on current_profiles.node_key = attached_to_visitors.node_key
 )
 
 select * from final

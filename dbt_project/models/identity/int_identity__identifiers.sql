@@ -11,6 +11,7 @@ seen as (
         sightings.identifier_type,
         sightings.identifier_value,
         max(case when sightings.is_role then 1 else 0 end) = 1 as is_role,
+        max(case when sightings.is_disposable then 1 else 0 end) = 1 as is_disposable,
         min(sightings.first_seen_at) as first_seen_at,
         max(sightings.last_seen_at) as last_seen_at,
         cast(sum(sightings.n_seen) as bigint) as n_seen
@@ -23,10 +24,11 @@ final as (
         {{ node_key('seen.identifier_type', 'seen.identifier_value') }} as node_key,
         seen.identifier_type,
         seen.identifier_value,
-        -- the address of an office joins nobody: several people may answer it
-        case when seen.is_role then 'attach' else identifier_types.tier end as tier,
+        -- the address of an office, or of a throw-away provider, joins nobody: several people may read it
+        case when seen.is_role or seen.is_disposable then 'attach' else identifier_types.tier end as tier,
         identifier_types.stands_alone,
         seen.is_role,
+        seen.is_disposable,
         seen.first_seen_at,
         seen.last_seen_at,
         seen.n_seen

@@ -18,7 +18,8 @@ web_events as (
     select * from {{ ref('stg_web__events') }}
 ),
 
--- an order does not tie its buyer to the address typed at checkout: it may be the address of who gets the gift
+-- an order does not tie its buyer's account to the address typed at checkout: it may be the address of who gets the gift;
+-- at the till, the card and the address for the receipt are of one person
 observed as (
     {{ observed_edges('contacts', 'crm_contact', [
         ('contact_id', 'email', 'updated_at'), ('contact_id', 'user_id', 'updated_at'), ('contact_id', 'phone', 'updated_at')]) }}
@@ -29,7 +30,7 @@ observed as (
     union all
     {{ observed_edges('orders', 'shop_order', [
         ('customer_id', 'user_id', 'ordered_at'), ('customer_id', 'loyalty_card', 'ordered_at'),
-        ('loyalty_card', 'user_id', 'ordered_at')]) }}
+        ('loyalty_card', 'user_id', 'ordered_at'), ('email', 'loyalty_card', 'ordered_at')]) }}
     union all
     {{ observed_edges('signups', 'newsletter_signup', [('anonymous_id', 'email', 'submitted_at')]) }}
     union all
@@ -38,7 +39,7 @@ observed as (
         ('anonymous_id', 'device_id', 'occurred_at'), ('device_id', 'user_id', 'occurred_at')]) }}
 ),
 
-final as (
+grouped as (
     select
         observed.left_type,
         observed.left_value,
@@ -50,6 +51,21 @@ final as (
         count(*) as n_seen
     from observed
     group by observed.left_type, observed.left_value, observed.right_type, observed.right_value, observed.source
+),
+
+final as (
+    select
+        {{ node_key('grouped.left_type', 'grouped.left_value') }} as left_key,
+        {{ node_key('grouped.right_type', 'grouped.right_value') }} as right_key,
+        grouped.left_type,
+        grouped.left_value,
+        grouped.right_type,
+        grouped.right_value,
+        grouped.source,
+        grouped.first_seen_at,
+        grouped.last_seen_at,
+        grouped.n_seen
+    from grouped
 )
 
 select * from final

@@ -16,6 +16,7 @@ budgets as (
 
 blocked as (
     select
+        identifiers.node_key,
         identifiers.identifier_type,
         identifiers.identifier_value,
         min(blocked_identifiers.reason) as limit_name
@@ -27,10 +28,11 @@ blocked as (
                 blocked_identifiers.identifier_type = '*'
                 or identifiers.identifier_type = blocked_identifiers.identifier_type
             )
-    group by identifiers.identifier_type, identifiers.identifier_value
+    group by identifiers.node_key, identifiers.identifier_type, identifiers.identifier_value
     union all
     -- words that a seed cannot hold: its reader takes them for no value
     select
+        identifiers.node_key,
         identifiers.identifier_type,
         identifiers.identifier_value,
         'placeholder' as limit_name
@@ -38,84 +40,89 @@ blocked as (
     where lower(identifiers.identifier_value) in ('', 'null', 'none', 'nan', 'na', 'n/a')
 ),
 
-pairs as (
+ends as (
     select
-        observed_edges.left_type as identifier_type,
-        observed_edges.left_value as identifier_value,
+        observed_edges.left_key as node_key,
         observed_edges.right_type as partner_type,
-        observed_edges.right_value as partner_value,
-        min(observed_edges.first_seen_at) as first_seen_at
+        observed_edges.right_key as partner_key,
+        observed_edges.first_seen_at
     from observed_edges
-    group by
-        observed_edges.left_type, observed_edges.left_value, observed_edges.right_type, observed_edges.right_value
     union all
     select
-        observed_edges.right_type as identifier_type,
-        observed_edges.right_value as identifier_value,
+        observed_edges.right_key as node_key,
         observed_edges.left_type as partner_type,
-        observed_edges.left_value as partner_value,
-        min(observed_edges.first_seen_at) as first_seen_at
+        observed_edges.left_key as partner_key,
+        observed_edges.first_seen_at
     from observed_edges
-    group by
-        observed_edges.left_type, observed_edges.left_value, observed_edges.right_type, observed_edges.right_value
+),
+
+-- few have ever so many partners (one that two sources saw counts twice here): the rest is looked at for those alone
+crowded as (
+    select
+        ends.node_key,
+        ends.partner_type,
+        count(*) as n_rows
+    from ends
+    group by ends.node_key, ends.partner_type
+    having count(*) > (select min(budgets.max_partners) from budgets)
+),
+
+candidates as (
+    select
+        crowded.node_key,
+        identifiers.identifier_type,
+        identifiers.identifier_value,
+        crowded.partner_type,
+        budgets.max_partners,
+        budgets.window_days
+    from crowded
+    inner join identifiers on crowded.node_key = identifiers.node_key
+    inner join budgets
+        on identifiers.identifier_type = budgets.identifier_type and crowded.partner_type = budgets.partner_type
+    where crowded.n_rows > budgets.max_partners
 ),
 
 -- who is blocked counts for nobody's budget
-counted as (
+partners as (
     select
-        pairs.identifier_type,
-        pairs.identifier_value,
-        pairs.partner_type,
-        count(*) as n_partners
-    from pairs
-    left join blocked
-        on pairs.partner_type = blocked.identifier_type and pairs.partner_value = blocked.identifier_value
-    where blocked.identifier_type is null
-    group by pairs.identifier_type, pairs.identifier_value, pairs.partner_type
-),
-
--- few have ever so many partners: the windows are looked at for those alone
-candidates as (
-    select
-        counted.identifier_type,
-        counted.identifier_value,
-        counted.partner_type,
-        counted.n_partners,
-        budgets.max_partners,
-        budgets.window_days
-    from counted
-    inner join budgets
-        on counted.identifier_type = budgets.identifier_type and counted.partner_type = budgets.partner_type
-    where counted.n_partners > budgets.max_partners
+        candidates.node_key,
+        candidates.identifier_type,
+        candidates.identifier_value,
+        candidates.partner_type,
+        candidates.max_partners,
+        candidates.window_days,
+        ends.partner_key,
+        min(ends.first_seen_at) as first_seen_at
+    from candidates
+    inner join ends on candidates.node_key = ends.node_key and candidates.partner_type = ends.partner_type
+    left join blocked on ends.partner_key = blocked.node_key
+    where blocked.node_key is null
+    group by
+        candidates.node_key, candidates.identifier_type, candidates.identifier_value, candidates.partner_type,
+        candidates.max_partners, candidates.window_days, ends.partner_key
 ),
 
 -- over budget within the window: the partner so many places earlier came less than a window before
 windows as (
     select
-        candidates.identifier_type,
-        candidates.identifier_value,
-        candidates.partner_type,
-        candidates.n_partners,
-        candidates.max_partners,
-        candidates.window_days,
-        pairs.first_seen_at,
-        lag(pairs.first_seen_at, cast(candidates.max_partners as integer)) over (
-            partition by candidates.identifier_type, candidates.identifier_value, candidates.partner_type
-            order by pairs.first_seen_at asc nulls last, pairs.partner_value asc
+        partners.node_key,
+        partners.identifier_type,
+        partners.identifier_value,
+        partners.partner_type,
+        partners.max_partners,
+        partners.window_days,
+        partners.first_seen_at,
+        count(*) over (partition by partners.node_key, partners.partner_type) as n_partners,
+        lag(partners.first_seen_at, cast(partners.max_partners as integer)) over (
+            partition by partners.node_key, partners.partner_type
+            order by partners.first_seen_at asc nulls last, partners.partner_key asc
         ) as earlier_seen_at
-    from candidates
-    inner join pairs
-        on
-            candidates.identifier_type = pairs.identifier_type
-            and candidates.identifier_value = pairs.identifier_value
-            and candidates.partner_type = pairs.partner_type
-    left join blocked
-        on pairs.partner_type = blocked.identifier_type and pairs.partner_value = blocked.identifier_value
-    where blocked.identifier_type is null
+    from partners
 ),
 
 over_budget as (
     select
+        windows.node_key,
         windows.identifier_type,
         windows.identifier_value,
         windows.partner_type,
@@ -123,18 +130,19 @@ over_budget as (
         windows.max_partners,
         windows.window_days,
         row_number() over (
-            partition by windows.identifier_type, windows.identifier_value
+            partition by windows.node_key
             order by windows.n_partners desc, windows.partner_type asc
         ) as position
     from windows
     where windows.earlier_seen_at > {{ add_hours('windows.first_seen_at', '-24 * windows.window_days') }}
     group by
-        windows.identifier_type, windows.identifier_value, windows.partner_type, windows.n_partners,
-        windows.max_partners, windows.window_days
+        windows.node_key, windows.identifier_type, windows.identifier_value, windows.partner_type,
+        windows.n_partners, windows.max_partners, windows.window_days
 ),
 
 final as (
     select
+        blocked.node_key,
         blocked.identifier_type,
         blocked.identifier_value,
         'blocked' as reason,
@@ -143,6 +151,7 @@ final as (
     from blocked
     union all
     select
+        over_budget.node_key,
         over_budget.identifier_type,
         over_budget.identifier_value,
         'over_budget' as reason,
@@ -150,11 +159,8 @@ final as (
         || cast(over_budget.window_days as text) || ' days' as limit_name,
         over_budget.n_partners
     from over_budget
-    left join blocked
-        on
-            over_budget.identifier_type = blocked.identifier_type
-            and over_budget.identifier_value = blocked.identifier_value
-    where over_budget.position = 1 and blocked.identifier_type is null
+    left join blocked on over_budget.node_key = blocked.node_key
+    where over_budget.position = 1 and blocked.node_key is null
 )
 
 select * from final

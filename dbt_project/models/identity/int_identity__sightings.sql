@@ -53,6 +53,7 @@ final as (
         sighted.identifier_value,
         sighted.source,
         max(case when sighted.is_role then 1 else 0 end) = 1 as is_role,
+        max(case when sighted.is_disposable then 1 else 0 end) = 1 as is_disposable,
         min(sighted.seen_at) as first_seen_at,
         max(sighted.seen_at) as last_seen_at,
         count(*) as n_seen

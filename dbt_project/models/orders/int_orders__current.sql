@@ -20,8 +20,9 @@ final as (
             when ranked.customer_id is not null then 'customer_id'
             when ranked.user_id is not null then 'user_id'
             when ranked.email is not null then 'email'
+            when ranked.loyalty_card is not null then 'loyalty_card'
         end as identifier_type,
-        coalesce(ranked.customer_id, ranked.user_id, ranked.email) as identifier_value,
+        coalesce(ranked.customer_id, ranked.user_id, ranked.email, ranked.loyalty_card) as identifier_value,
         ranked.original_order_id,
         ranked.channel,
         ranked.order_type,

@@ -1,0 +1,185 @@
+"""Who is who, from string identifiers to stable profile ids, beside plain connected components of the same edges.
+
+Ours are the dbt models from `int_identity__identifiers` to `identity_registry`: encoding, quarantine, refused edges,
+strengths, components to a fixpoint, attached identifiers, names from the registry. The peer encodes the same strings
+in DuckDB, calls scipy's `connected_components` and decodes: no limits, no rules, no ids that last. The two partitions
+are compared, exactly.
+
+    python -m benchmarks.identity [millions of edges, 10]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+
+from warehouse.dbt import dbt_environment, dbt_executable
+from warehouse.settings import PROJECT_DIR, Settings
+from warehouse.state import ensure_state
+
+CHAIN = 20_000
+MODELS = (
+    "identifier_types", "identity_budgets", "blocked_identifiers", "int_identity__identifiers",
+    "int_identity__quarantine", "int_identity__edges", "int_identity__components", "int_identity__attachments",
+    "identity_registry",
+)  # fmt: skip
+TYPES = "['email', 'user_id', 'customer_id', 'contact_id', 'loyalty_card']"
+
+
+def write_graph(con: duckdb.DuckDBPyConnection, millions: float) -> tuple[int, int]:
+    """Observed edges and sightings of so many million edges and .9 identifiers per edge, in people of 1 to a dozen, and
+    one chain of CHAIN identifiers; (edges, identifiers)."""
+    nodes, people = int(millions * 900_000), int(millions * 350_000)
+    con.execute(
+        f"""create temp table nodes as
+            select p, row_number() over (partition by p order by i) - 1 as k,
+                {TYPES}[1 + cast(hash(i) % 5 as int)] as t,
+                case when hash(i) % 5 = 0 then 'person' || i || '@shop.example'
+                     else substr(md5(cast(i as text)), 1, 16) end as v
+            from (select i, hash(i * 7 + 3) % {people} as p from range({nodes}) as r(i)) as drawn"""
+    )
+    con.execute("create temp table sizes as select p, count(*) as n from nodes group by p")
+    extra = int(millions * 1_000_000) - (nodes - people) - CHAIN
+    con.execute(
+        f"""create temp table pairs as
+            select p, k as a, cast(hash(p * 31 + k) % k as bigint) as b, hash(p, k) as h from nodes where k > 0
+            union all
+            select s.p, cast(hash(r.i, 1) % s.n as bigint), cast(hash(r.i, 2) % s.n as bigint), hash(r.i, 9)
+            from range({2 * extra}) as r(i) inner join sizes as s on s.p = hash(r.i, 5) % {people}"""
+    )
+    con.execute(
+        f"""create or replace table analytics.int_identity__observed_edges as
+            with named as (
+                select least(x.t || '\t' || x.v, y.t || '\t' || y.v) as l,
+                    greatest(x.t || '\t' || x.v, y.t || '\t' || y.v) as r,
+                    timestamp '2025-01-01' + to_seconds(cast(h % 30000000 as bigint)) as seen_at
+                from pairs as e
+                inner join nodes as x on e.p = x.p and e.a = x.k
+                inner join nodes as y on e.p = y.p and e.b = y.k
+                where e.a <> e.b
+                union all
+                select 'email\tchain' || printf('%06d', i), 'email\tchain' || printf('%06d', i + 1),
+                    timestamp '2025-06-01' + to_seconds(cast(hash(i) % 3000000 as bigint))
+                from range({CHAIN}) as c(i)
+            )
+            select cast(hash(split_part(l, '\t', 1), split_part(l, '\t', 2)) >> 1 as bigint) as left_key,
+                cast(hash(split_part(r, '\t', 1), split_part(r, '\t', 2)) >> 1 as bigint) as right_key,
+                split_part(l, '\t', 1) as left_type, split_part(l, '\t', 2) as left_value,
+                split_part(r, '\t', 1) as right_type, split_part(r, '\t', 2) as right_value, 'web_event' as source,
+                min(seen_at) as first_seen_at, max(seen_at) as last_seen_at, count(*) as n_seen
+            from named group by l, r"""
+    )
+    con.execute(
+        """create or replace table analytics.int_identity__sightings as
+           select identifier_type, identifier_value, 'web_event' as source, false as is_role, false as is_disposable,
+               min(first_seen_at) as first_seen_at, max(last_seen_at) as last_seen_at, count(*) as n_seen
+           from (
+               select left_type as identifier_type, left_value as identifier_value, first_seen_at, last_seen_at
+               from analytics.int_identity__observed_edges
+               union all
+               select right_type, right_value, first_seen_at, last_seen_at from analytics.int_identity__observed_edges
+           ) as ends
+           group by identifier_type, identifier_value"""
+    )
+    for table in ("nodes", "sizes", "pairs"):
+        con.execute(f"drop table {table}")
+    tables = ("int_identity__observed_edges", "int_identity__sightings")
+    n_edges, n_nodes = (con.execute(f"select count(*) from analytics.{table}").fetchall()[0][0] for table in tables)
+    return n_edges, n_nodes
+
+
+PEER = """
+import resource, sys, time
+import duckdb, numpy as np, pyarrow as pa
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+con = duckdb.connect(sys.argv[1])
+con.execute("set threads = 2; set preserve_insertion_order = false; set enable_progress_bar = false")
+began = time.monotonic()
+edges = "analytics.int_identity__observed_edges"
+con.execute(f'''create or replace table peer_nodes as select row_number() over () - 1 as node, t, v from (
+    select left_type as t, left_value as v from {edges} union select right_type, right_value from {edges}) as ends''')
+found = con.execute(f'''select x.node as a, y.node as b from {edges} as e
+    inner join peer_nodes as x on e.left_type = x.t and e.left_value = x.v
+    inner join peer_nodes as y on e.right_type = y.t and e.right_value = y.v''').fetchnumpy()
+n = con.execute("select count(*) from peer_nodes").fetchall()[0][0]
+graph = coo_matrix((np.ones(len(found["a"]), dtype=np.int8), (found["a"], found["b"])), shape=(n, n)).tocsr()
+_, labels = connected_components(graph, directed=False)
+con.register("labels", pa.table({"node": np.arange(n), "label": labels}))
+con.execute("create or replace table peer as select t, v, label from peer_nodes inner join labels using (node)")
+con.execute("drop table peer_nodes")
+print(time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+
+
+def main() -> None:
+    millions = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(home=Path(folder), target="prod", memory_limit="6GB", threads=2)
+        settings.home.mkdir(parents=True, exist_ok=True)
+        with duckdb.connect(str(settings.warehouse_path)) as con:
+            ensure_state(con, settings)
+            con.execute("create schema if not exists analytics")
+            con.execute("create table analytics.clock as select timestamp '2026-06-01' as as_of, as_of as known_at")
+            n_edges, n_nodes = write_graph(con, millions)
+        peer = subprocess.run(
+            [sys.executable, "-c", PEER, str(settings.warehouse_path)], capture_output=True, text=True, check=True
+        )
+        peer_seconds, peer_peak = (float(value) for value in peer.stdout.split())
+        project = str(PROJECT_DIR / "dbt_project")
+        command = [
+            dbt_executable(), "--no-use-colors", "build", "--exclude-resource-type", "test", "--exclude-resource-type",
+            "unit_test", "--select", *MODELS, "--project-dir", project, "--profiles-dir", project, "--target", "prod",
+            "--target-path", str(settings.home / "dbt"), "--log-path", str(settings.home / "dbt"),
+            "--vars", json.dumps({"identity_max_component_size": 2 * CHAIN}),
+        ]  # fmt: skip
+        began = time.monotonic()
+        done = subprocess.run(
+            command, env={**os.environ, **dbt_environment(settings)}, capture_output=True, text=True, check=False
+        )
+        wall = time.monotonic() - began
+        if done.returncode:
+            sys.exit(done.stdout[-3000:])
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        results = json.loads((settings.home / "dbt" / "run_results.json").read_text(encoding="utf-8"))["results"]
+        by_model = {r["unique_id"].split(".")[-1]: r["execution_time"] for r in results}
+        seconds = sum(by_model.values())
+        with duckdb.connect(str(settings.warehouse_path)) as con:
+            differing, components = con.execute(
+                """with both_sides as (
+                       select p.label, r.profile_id from peer as p
+                       inner join analytics.identity_registry as r
+                           on p.t = r.identifier_type and p.v = r.identifier_value
+                   )
+                   select (select count(*) from (select label from both_sides group by label
+                               having count(distinct profile_id) > 1) as a)
+                       + (select count(*) from (select profile_id from both_sides group by profile_id
+                               having count(distinct label) > 1) as b)
+                       + (select count(*) from peer) - (select count(*) from both_sides),
+                       count(distinct profile_id) from both_sides"""
+            ).fetchall()[0]
+    if differing:
+        sys.exit(f"{differing} components differ from the peer's")
+    slowest = ", ".join(f"{name} {took:.1f}" for name, took in sorted(by_model.items(), key=lambda i: -i[1])[:5])
+    print(
+        f"{n_edges:,} edges between {n_nodes:,} string identifiers of five types, {components:,} people, "
+        f"a chain of {CHAIN:,}; 2 threads, 6 GB for DuckDB; partition equal to the peer's.\n\n"
+        "| | seconds | peak memory, GiB |\n|---|---|---|\n"
+        f"| models of the graph, from strings to profile ids | {seconds:.1f} ({wall:.1f} with dbt's start) "
+        f"| {peak:.1f} |\n"
+        f"| encode, scipy, decode: components alone | {peer_seconds:.1f} | {peer_peak:.1f} |\n"
+        f"| ratio (goal: 3, and under 8 GiB) | {seconds / peer_seconds:.1f} | |\n\n"
+        f"Seconds by model: {slowest}."
+    )
+
+
+if __name__ == "__main__":
+    main()
