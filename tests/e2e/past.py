@@ -12,7 +12,10 @@ from warehouse.connection import connect
 from warehouse.settings import Settings
 
 AUDIT = {"built_at", "_built_at", "trained_at"}
-OWN_CLOCK = {"as_of", "as_of_on", "horizon_ends_at", "trained_at", "entered_at", "left_at", "transitioned_at"}
+OWN_CLOCK = {
+    "as_of", "as_of_on", "horizon_ends_at", "trained_at", "entered_at", "left_at", "transitioned_at", "registered_at",
+    "assigned_at", "assigned_until", "changed_at",
+}  # fmt: skip
 """Instants that a build sets from its clock: equal to `as_of`, or measured from it."""
 ARRIVALS = {"received_at", "suppressions_weighed_to"}
 """When a row came, or the newest of some did: bound by `known_at`, which may be later than `as_of` in production."""
