@@ -28,7 +28,7 @@ AS_OF = datetime(2026, 6, 1)
 WORLDS = 60
 
 few_examples = hypothesis_settings(
-    max_examples=2,
+    max_examples=1,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],
