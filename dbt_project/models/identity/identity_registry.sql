@@ -76,6 +76,8 @@ registered as (
         on
             identifiers.identifier_type = quarantine.identifier_type
             and identifiers.identifier_value = quarantine.identifier_value
+            -- whoever is over budget has lost its edges and stands alone: what was refused at a shared mailbox still holds there
+            and quarantine.reason = 'blocked'
     left join recorded
         on
             identifiers.identifier_type = recorded.identifier_type
