@@ -8,16 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
+
 from warehouse.settings import Settings
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 CONFIG_NAME = "dagster.yaml"
+STORAGE_MADE = "storage.made"
+"""Empty file: the storage of this home was made, by one process from start to end."""
 
 
 def ensure_dagster_home(settings: Settings) -> Path:
-    """Make the folder and put the project's `dagster.yaml` there; returns it, ready to be DAGSTER_HOME.
+    """Make the folder, the project's `dagster.yaml` in it and the storage; returns it, ready to be DAGSTER_HOME.
 
     The file is a copy that follows the project's: nothing is ever written into the project.
     """
@@ -29,7 +33,25 @@ def ensure_dagster_home(settings: Settings) -> Path:
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         temporary.write_text(wanted, encoding="utf-8")
         temporary.replace(path)
+    _make_storage(home)
     return home
+
+
+def _make_storage(home: Path) -> None:
+    """Make Dagster's SQLite files while no other process does.
+
+    Dagster 1.13 does not exclude that: two first starts at once can stamp `alembic_version` twice, and from then on
+    every process ends with "more than one head present".
+    """
+    made = home / STORAGE_MADE
+    if made.exists():
+        return
+    from dagster import DagsterInstance
+
+    with FileLock(home / "storage.lock"):
+        if not made.exists():
+            with DagsterInstance.from_config(str(home), CONFIG_NAME):
+                made.touch()
 
 
 def dagster_environment(settings: Settings) -> dict[str, str]:

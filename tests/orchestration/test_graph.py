@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import multiprocessing
 import os
+import sqlite3
 import subprocess
 import sys
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import dagster as dg
@@ -137,6 +141,32 @@ def test_dagster_home_follows_the_projects_configuration(tmp_path: Path) -> None
     (home / CONFIG_NAME).write_text("# old", encoding="utf-8")
     ensure_dagster_home(settings)
     assert (home / CONFIG_NAME).read_text(encoding="utf-8") == wanted
+
+
+def _import_dagster(together: Barrier) -> None:
+    importlib.import_module("dagster")
+    together.wait()
+
+
+def _first_start(home: Path) -> None:
+    ensure_dagster_home(Settings(home=home))
+    with dg.DagsterInstance.from_config(str(home / "dagster")):
+        pass
+
+
+def test_first_starts_at_once_make_one_storage(tmp_path: Path) -> None:
+    homes = [tmp_path / str(number) for number in range(3)]
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Pool(2, initializer=_import_dagster, initargs=(spawn.Barrier(2),)) as pool:
+        for home in homes:
+            pool.map(_first_start, [home] * 2, chunksize=1)
+    for home in homes:
+        stamped = [
+            con.execute("select count(*) from alembic_version").fetchall()
+            for path in sorted(Settings(home=home).dagster_home.rglob("*.db"))
+            for con in [sqlite3.connect(path)]
+        ]
+        assert stamped == [[(1,)]] * 3
 
 
 def test_the_instance_is_as_designed(tmp_path: Path) -> None:
