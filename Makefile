@@ -28,7 +28,7 @@ demo: $(STAMP) ## the whole main job on a simulated store, against a simulated E
 	@$(BIN)/mailwright demo
 
 test: $(STAMP) ## all tests
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-postgres: $(STAMP) ## every model on a local PostgreSQL too, marts compared row by row
 	$(BIN)/python -m pytest -m postgres tests

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.dbt import project
+from tests.e2e.past import ARRIVALS, NO_EVENTS, OWN_CLOCK
 
 
 @pytest.fixture(scope="session")
@@ -107,3 +108,22 @@ def test_every_model_with_logic_has_a_unit_test(manifest: dict[str, Any], models
 
 def test_parsing_warns_of_nothing(manifest: dict[str, Any]) -> None:
     assert [line for line in manifest["stdout"].splitlines() if "[WARNING]" in line or "eprecat" in line] == []
+
+
+def test_every_mart_carries_the_test_against_later_rows(manifest: dict[str, Any]) -> None:
+    tested = {
+        (parent, node["column_name"])
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "test" and "nothing_later_than_as_of" in node["name"]
+        for parent in node["depends_on"]["nodes"]
+    }
+    exempt = OWN_CLOCK | ARRIVALS | NO_EVENTS
+    instants = {
+        (node["unique_id"], name)
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model" and node["access"] == "public" and node["config"]["materialized"] != "view"
+        for name, column in node["columns"].items()
+        if column["data_type"] in {"timestamp", "date"} and name not in exempt
+    }
+    assert len({model for model, _ in instants}) > 10
+    assert sorted(instants - tested) == []

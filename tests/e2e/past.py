@@ -1,4 +1,4 @@
-"""What a build as of a past instant must be, on whichever store it is shown."""
+"""What a build as of a past instant must be."""
 
 from __future__ import annotations
 
