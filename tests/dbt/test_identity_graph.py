@@ -191,6 +191,114 @@ def test_the_partition_depends_on_neither_order_nor_batches(new_store: Callable[
     assert support.profiles(afresh) == at_once
 
 
+RESOLVED = (
+    "int_identity__identifiers", "int_identity__quarantine", "int_identity__edges", "int_identity__components",
+    "int_identity__attachments", "identity_registry", "int_identity__resolved",
+)  # fmt: skip
+"""What is computed for the region alone."""
+
+
+def contents(store: Settings) -> dict[str, list[tuple[Any, ...]]]:
+    return {table: support.rows(store, f"select * from analytics.{table} order by all") for table in RESOLVED}
+
+
+def world_of(value: str) -> str:
+    return value.split("-")[0]
+
+
+def a_day_later(chance: random.Random, edges: list[Seen]) -> tuple[list[Seen], set[str]]:
+    """In a few worlds: edges gone, new ones, old ones seen again; and whose worlds they are."""
+    touched = {f"w{number}" for number in chance.sample(range(WORLDS), 6)}
+    joined = {"w0", "w1"}
+    day = []
+    for edge in edges:
+        if world_of(edge.left[1]) in touched:
+            fate = chance.choice(["gone", "again", "same"])
+            if fate == "gone":
+                continue
+            if fate == "again":
+                day.append(Seen(edge.left, edge.right, 600, edge.source))
+        day.append(edge)
+    nodes = sorted({node for edge in edges for node in edge.ends()})
+    for world in sorted(touched):
+        inside = [node for node in nodes if world_of(node[1]) == world]
+        day.append(Seen(chance.choice(inside), ("email", f"{world}-new"), 601))
+    left, right = (next(node for node in nodes if world_of(node[1]) == world) for world in sorted(joined))
+    day.append(Seen(left, right, 602, "web_event"))
+    return day, touched | joined
+
+
+@given(seed=seeds)
+@few_examples
+def test_a_build_touches_what_changed_and_comes_to_what_a_full_one_does(
+    new_store: Callable[[], Settings], seed: int
+) -> None:
+    """Rows gone, new and repeated; two worlds joined; a rule and its withdrawal; a build that ended half-way; another
+    at the same instant."""
+    chance = random.Random(seed)
+    store = new_store()
+    edges = worlds(chance)
+    support.write_graph(store, edges, as_of=AS_OF)
+    support.resolve(store)
+    ((everybody,),) = support.rows(store, "select count(*) from analytics.int_identity__identifiers")
+    names = dict(support.rows(store, "select node_key, identifier_value from analytics.int_identity__identifiers"))
+    first_day = contents(store)
+
+    support.resolve(store)
+    assert support.rows(store, "select * from analytics.int_identity__region") == []
+    assert contents(store) == first_day, "nothing changed, and at the same instant"
+
+    edges, touched = a_day_later(chance, edges)
+    day = AS_OF + timedelta(days=1)
+    support.write_graph(store, edges, as_of=day)
+    # it ends half-way: with the edges written, and who is who not yet
+    half = [model for model in support.MODELS if model != "identity_registry"]
+    half = half[: half.index("int_identity__components")]
+    support.dbt(store, "run", "--select", *half)
+    support.resolve(store)
+    region = [key for (key,) in support.rows(store, "select node_key from analytics.int_identity__region")]
+    assert 0 < len(region) < everybody / 2
+    names |= dict(support.rows(store, "select node_key, identifier_value from analytics.int_identity__identifiers"))
+    assert {world_of(names[key]) for key in region} == touched
+    assert partition(support.profiles(store)) == oracle(edges)
+    at_once = contents(store)
+    assert at_once["identity_registry"] != first_day["identity_registry"]
+    refreshed(store)
+    assert contents(store) == at_once
+
+    pair = next(
+        row
+        for row in support.rows(
+            store,
+            """select left_type, left_value, right_type, right_value from analytics.int_identity__edges
+               where is_active and tier = 'bridge' order by all""",
+        )
+        if world_of(row[1]) not in touched
+    )
+    rule(store, "cut", pair[:2], pair[2:])
+    day += timedelta(days=1)
+    support.write_graph(store, edges, as_of=day)
+    support.resolve(store)
+    cut = {frozenset((pair[:2], pair[2:]))}
+    assert partition(support.profiles(store)) == oracle(edges, cut)
+    region = [key for (key,) in support.rows(store, "select node_key from analytics.int_identity__region")]
+    assert {world_of(names[key]) for key in region} == {world_of(pair[1])}
+    with_rule = contents(store)
+    refreshed(store)
+    assert contents(store) == with_rule
+    with connect(store, purpose="test") as con:
+        con.execute("update identity.rules set withdrawn_at = ?", [day])
+    support.write_graph(store, edges, as_of=day + timedelta(days=1))
+    support.resolve(store)
+    assert partition(support.profiles(store)) == oracle(edges)
+
+
+def refreshed(store: Settings) -> None:
+    """The same once more from nothing but what was observed and the registry."""
+    untested = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
+    support.dbt(store, "build", "--full-refresh", *untested, "--select", *support.MODELS)
+
+
 @given(seed=seeds, limit=st.integers(2, 4))
 @few_examples
 def test_a_component_above_the_limit_is_kept_apart_at_its_weakest_edges(
@@ -273,8 +381,7 @@ def test_merge_split_and_back_keep_and_return_ids(new_store: Callable[[], Settin
     assert parted == apart  # ben has his own id back
     assert changes() == [(a, b, "split", 2, True, "cut", "cut-1")]
     assert support.rows(store, "select * from analytics.identity_successions") == []
-    support.dbt(store, "build", "--full-refresh", "--exclude-resource-type", "test", "--exclude-resource-type",
-                "unit_test", "--select", *support.MODELS)  # fmt: skip
+    refreshed(store)
     assert support.profiles(store) == apart, "a cut holds over a full refresh"
 
     rule(store, "link", ("email", "ben@shop.test"), ("user_id", "ua"), "link-1")

@@ -22,3 +22,14 @@
 {%- macro default__analyze_working_table(name) -%}{%- endmacro -%}
 {#- PostgreSQL plans by statistics, and a new table has none. -#}
 {%- macro postgres__analyze_working_table(name) -%}{%- do run_query("analyze " ~ name) -%}{%- endmacro -%}
+
+{#- bigint: a number for the values of a row, to see whether they changed. Like node_key, it holds on one engine only. -#}
+{%- macro row_fingerprint(columns) -%}{{ return(adapter.dispatch('row_fingerprint', 'mailwright')(columns)) }}{%- endmacro -%}
+{%- macro default__row_fingerprint(columns) -%}cast(hash({{ columns | join(', ') }}) >> 1 as bigint){%- endmacro -%}
+{%- macro postgres__row_fingerprint(columns) -%}
+    cast(cast('x' || substr(md5(
+        {%- for column in columns %}
+        coalesce(cast({{ column }} as text), '') {{- " || '|' || " if not loop.last }}
+        {%- endfor %}
+    ), 1, 16) as bit(64)) as bigint)
+{%- endmacro -%}

@@ -23,18 +23,18 @@
 {% endmacro %}
 
 
-{#- Delete the rows that a run at the same as_of inserted. -#}
-{% macro take_back_inserts(column) %}
+{#- Delete the rows that a run at the same as_of inserted; of those, where `condition` (`and …`) holds. -#}
+{% macro take_back_inserts(column, condition='') %}
     {%- if execute and load_relation(this) is not none -%}
-        delete from {{ this }} where {{ column }} = {{ as_of() }}
+        delete from {{ this }} where {{ column }} = {{ as_of() }} {{ condition }}
     {%- endif -%}
 {% endmacro %}
 
 
-{#- Open again the rows that a run at the same as_of closed. -#}
-{% macro take_back_closings(column) %}
+{#- Open again the rows that a run at the same as_of closed; of those, where `condition` (`and …`) holds. -#}
+{% macro take_back_closings(column, condition='') %}
     {%- if execute and load_relation(this) is not none -%}
-        update {{ this }} set {{ column }} = null where {{ column }} = {{ as_of() }}
+        update {{ this }} set {{ column }} = null where {{ column }} = {{ as_of() }} {{ condition }}
     {%- endif -%}
 {% endmacro %}
 

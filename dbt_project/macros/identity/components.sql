@@ -16,12 +16,19 @@
     {%- do label_components('identity_live', 'identity_labels') -%}
     {%- do split_oversized(var('identity_max_component_size')) -%}
 
-    {%- if existing_relation is not none -%}
-        {%- do adapter.drop_relation(existing_relation) -%}
+    {%- if region_applies() -%}
+        {%- do run_query(forget_region('node_key')) -%}
+        {% call statement('main') -%}
+            insert into {{ target_relation }} (node_key, component_key) select node_key, component_key from identity_labels
+        {%- endcall %}
+    {%- else -%}
+        {%- if existing_relation is not none -%}
+            {%- do adapter.drop_relation(existing_relation) -%}
+        {%- endif -%}
+        {% call statement('main') -%}
+            {{ create_table_as(False, target_relation, 'select node_key, component_key from identity_labels') }}
+        {%- endcall %}
     {%- endif -%}
-    {% call statement('main') -%}
-        {{ create_table_as(False, target_relation, 'select node_key, component_key from identity_labels') }}
-    {%- endcall %}
     {%- for name in ['identity_live', 'identity_labels'] -%}
         {%- do run_query("drop table if exists " ~ name) -%}
     {%- endfor -%}

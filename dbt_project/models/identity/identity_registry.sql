@@ -6,13 +6,14 @@
     on_schema_change='fail',
     pre_hook=[
         "{{ refuse_as_of_before(['assigned_at', 'assigned_until']) }}",
-        "{{ take_back_inserts('assigned_at') }}",
-        "{{ take_back_closings('assigned_until') }}",
+        "{{ take_back_inserts('assigned_at', within_region(node_key('identifier_type', 'identifier_value'), and_also=true)) }}",
+        "{{ take_back_closings('assigned_until', within_region(node_key('identifier_type', 'identifier_value'), and_also=true)) }}",
     ],
 ) }}
 
 with identifiers as (
     select * from {{ ref('int_identity__identifiers') }}
+    {{ within_region('node_key') }}
 ),
 
 quarantine as (
@@ -42,6 +43,7 @@ recorded as (
         max(case when this_table.assigned_until is null then this_table.profile_id end) as profile_id,
         max(case when this_table.assigned_until is null then this_table.assigned_at end) as assigned_at
     from {{ this }} as this_table
+    {{ within_region(node_key('this_table.identifier_type', 'this_table.identifier_value')) }}
     group by this_table.identifier_type, this_table.identifier_value
 ),
 {%- else %}

@@ -2,6 +2,7 @@
 
 with edges as (
     select * from {{ ref('int_identity__edges') }}
+    {{ within_region('left_key') }}
 ),
 
 final as (

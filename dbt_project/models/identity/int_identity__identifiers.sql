@@ -1,5 +1,13 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    on_schema_change='fail',
+    pre_hook="{{ forget_region('node_key') }}",
+) }}
+
 with sightings as (
     select * from {{ ref('int_identity__sightings') }}
+    {{ within_region(node_key('identifier_type', 'identifier_value')) }}
 ),
 
 identifier_types as (

@@ -1,9 +1,18 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    on_schema_change='fail',
+    pre_hook="{{ forget_region('node_key') }}",
+) }}
+
 with identifiers as (
     select * from {{ ref('int_identity__identifiers') }}
+    {{ within_region('node_key') }}
 ),
 
 observed_edges as (
     select * from {{ ref('int_identity__observed_edges') }}
+    {{ within_region('left_key') }}
 ),
 
 blocked_identifiers as (

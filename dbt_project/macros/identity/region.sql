@@ -1,0 +1,145 @@
+{#-
+    A build resolves the region alone: every identifier whose surroundings changed since they were last resolved, and all that hang
+    together with one. No observed edge and no rule leads out of it, so within it the graph's models see all that they need; outside
+    of it their rows stay as they are.
+
+    The models below int_identity__region forget the region's rows (`forget_region`, a pre-hook in the model's own transaction) and
+    compute them again (`within_region`). A build that ended half-way leaves int_identity__resolved as it was, so the next one takes
+    the same region again.
+-#}
+
+{#- Raise it when a macro that the graph's models use comes to another result: every identifier is resolved again. -#}
+{%- macro identity_macros_version() -%}{{ return(1) }}{%- endmacro -%}
+
+{#- Models and seeds whose text decides who is who. -#}
+{%- macro identity_logic() -%}
+    {{ return([
+        'seed.mailwright.identifier_types', 'seed.mailwright.identity_budgets', 'seed.mailwright.blocked_identifiers',
+        'model.mailwright.int_identity__fingerprints', 'model.mailwright.int_identity__region',
+        'model.mailwright.int_identity__identifiers', 'model.mailwright.int_identity__quarantine',
+        'model.mailwright.int_identity__edges', 'model.mailwright.int_identity__components',
+        'model.mailwright.int_identity__attachments', 'model.mailwright.identity_registry',
+    ]) }}
+{%- endmacro -%}
+
+{#- integer: changes with the models, the seeds and the size limit, all of which are as good as a change of every identifier. -#}
+{%- macro identity_logic_fingerprint() -%}
+    {%- if not execute -%}{{ return(0) }}{%- endif -%}
+    {%- set parts = [identity_macros_version(), var('identity_max_component_size')] -%}
+    {%- for name in identity_logic() -%}
+        {%- do parts.append(graph.nodes[name].checksum.checksum) -%}
+    {%- endfor -%}
+    {{ return(local_md5(parts | join('|'))[:12] | int(0, 16)) }}
+{%- endmacro -%}
+
+{#- Whether this run of this model keeps the rows outside of the region. -#}
+{%- macro region_applies() -%}
+    {{ return(execute and load_relation(this) is not none and not should_full_refresh()) }}
+{%- endmacro -%}
+
+{%- macro within_region(node_key, and_also=false) -%}
+    {%- set region = ref('int_identity__region') -%}
+    {%- if region_applies() -%}
+        {{ 'and' if and_also else 'where' }} {{ node_key }} in (select region.node_key from {{ region }} as region)
+    {%- endif -%}
+{%- endmacro -%}
+
+{%- macro forget_region(node_key) -%}
+    {%- set region = ref('int_identity__region') -%}
+    {%- if region_applies() -%}
+        delete from {{ this }} where {{ node_key }} in (select region.node_key from {{ region }} as region)
+    {%- endif -%}
+{%- endmacro -%}
+
+
+{#-
+    The region, as a materialization: the model selects pairs (left_key, right_key) over which a change spreads. It starts from every
+    node of int_identity__fingerprints that differs from int_identity__resolved, and grows by rounds to a fixpoint. Where a fifth of
+    all identifiers changed, or the rounds come to no end, it is everything.
+-#}
+{% materialization region, default %}
+    {%- set target_relation = this.incorporate(type='table') -%}
+    {%- set existing_relation = load_cached_relation(this) -%}
+    {%- set now = ref('int_identity__fingerprints') -%}
+    {%- set resolved = load_relation(this.incorporate(path={'identifier': 'int_identity__resolved'})) -%}
+    {%- set identifiers = load_relation(this.incorporate(path={'identifier': 'int_identity__identifiers'})) -%}
+    {%- set components = load_relation(this.incorporate(path={'identifier': 'int_identity__components'})) -%}
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+
+    {%- set everything -%}
+        select n.node_key from {{ now }} as n
+        {%- if resolved is not none %}
+        union
+        select r.node_key from {{ resolved }} as r
+        {%- endif %}
+        {%- if identifiers is not none %}
+        union
+        select i.node_key from {{ identifiers }} as i
+        {%- endif %}
+    {%- endset -%}
+    {%- set grown = namespace(open=false, whole=resolved is none or identifiers is none or flags.FULL_REFRESH) -%}
+    {%- if not grown.whole -%}
+        {%- set changed -%}
+            select coalesce(n.node_key, r.node_key) as node_key
+            from {{ now }} as n
+            full outer join {{ resolved }} as r on n.node_key = r.node_key
+            where n.fingerprint is distinct from r.fingerprint
+        {%- endset -%}
+        {%- do create_working_table('identity_region', changed) -%}
+        {%- set sizes = run_query(
+            'select (select count(*) from identity_region), (select count(*) from ' ~ now ~ ')'
+        ).rows[0] -%}
+        {%- set grown.open = sizes[0] | int > 0 -%}
+        {%- set grown.whole = 5 * (sizes[0] | int) > sizes[1] | int -%}
+    {%- endif -%}
+    {%- if grown.open and not grown.whole -%}
+        {%- do create_working_table('identity_frontier', 'select node_key from identity_region') -%}
+        {%- for round in range(40) -%}
+            {%- if grown.open -%}
+                {%- set reached -%}
+                    select p.right_key as node_key from ({{ sql }}) as p
+                    inner join identity_frontier as f on p.left_key = f.node_key
+                    union
+                    select p.left_key from ({{ sql }}) as p
+                    inner join identity_frontier as f on p.right_key = f.node_key
+                    {%- if components is not none %}
+                    union
+                    -- what was one component is reached in one step, however long a chain it is
+                    select c.node_key from {{ components }} as c
+                    where c.component_key in (
+                        select own.component_key from {{ components }} as own
+                        inner join identity_frontier as f on own.node_key = f.node_key
+                    )
+                    {%- endif %}
+                {%- endset -%}
+                {%- set beyond -%}
+                    select r.node_key from ({{ reached }}) as r
+                    left join identity_region as known on r.node_key = known.node_key
+                    where known.node_key is null
+                {%- endset -%}
+                {%- do create_working_table('identity_beyond', beyond) -%}
+                {%- do run_query('insert into identity_region select node_key from identity_beyond') -%}
+                {%- do run_query('drop table identity_frontier') -%}
+                {%- do run_query('alter table identity_beyond rename to identity_frontier') -%}
+                {%- set grown.open = run_query('select count(*) from identity_frontier').rows[0][0] | int > 0 -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- set grown.whole = grown.open -%}
+        {%- do run_query('drop table identity_frontier') -%}
+    {%- endif -%}
+
+    {%- if existing_relation is not none -%}
+        {%- do adapter.drop_relation(existing_relation) -%}
+    {%- endif -%}
+    {% call statement('main') -%}
+        {{ create_table_as(False, target_relation, everything if grown.whole else 'select node_key from identity_region') }}
+    {%- endcall %}
+    {%- do run_query('drop table if exists identity_region') -%}
+
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {%- do persist_docs(target_relation, model) -%}
+    {{ adapter.commit() }}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+    {{ return({'relations': [target_relation]}) }}
+{% endmaterialization %}

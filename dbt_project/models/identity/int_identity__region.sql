@@ -1,0 +1,25 @@
+{{ config(materialized='region') }}
+-- depends_on: {{ ref('int_identity__fingerprints') }}
+
+with observed_edges as (
+    select * from {{ ref('int_identity__observed_edges') }}
+),
+
+rules as (
+    select * from {{ source('identity', 'rules') }}
+    where withdrawn_at is null
+),
+
+final as (
+    select
+        observed_edges.left_key,
+        observed_edges.right_key
+    from observed_edges
+    union all
+    select
+        {{ node_key('rules.left_type', 'rules.left_value') }} as left_key,
+        {{ node_key('rules.right_type', 'rules.right_value') }} as right_key
+    from rules
+)
+
+select * from final
