@@ -37,6 +37,15 @@
     {{ return(execute and load_relation(this) is not none and not should_full_refresh()) }}
 {%- endmacro -%}
 
+{#- Whether this run took in every step from the fingerprints to the registry. -#}
+{%- macro took_the_whole_way() -%}
+    {%- set way = namespace(whole=true) -%}
+    {%- for name in identity_logic() -%}
+        {%- if name.startswith('model.') and name not in selected_resources -%}{%- set way.whole = false -%}{%- endif -%}
+    {%- endfor -%}
+    {{ return(way.whole) }}
+{%- endmacro -%}
+
 {%- macro within_region(node_key, and_also=false) -%}
     {%- set region = ref('int_identity__region') -%}
     {%- if region_applies() -%}
@@ -70,11 +79,11 @@
     {%- set everything -%}
         select n.node_key from {{ now }} as n
         {%- if resolved is not none %}
-        union
+        union distinct
         select r.node_key from {{ resolved }} as r
         {%- endif %}
         {%- if identifiers is not none %}
-        union
+        union distinct
         select i.node_key from {{ identifiers }} as i
         {%- endif %}
     {%- endset -%}
@@ -100,11 +109,11 @@
                 {%- set reached -%}
                     select p.right_key as node_key from ({{ sql }}) as p
                     inner join identity_frontier as f on p.left_key = f.node_key
-                    union
+                    union distinct
                     select p.left_key from ({{ sql }}) as p
                     inner join identity_frontier as f on p.right_key = f.node_key
                     {%- if components is not none %}
-                    union
+                    union distinct
                     -- what was one component is reached in one step, however long a chain it is
                     select c.node_key from {{ components }} as c
                     where c.component_key in (
