@@ -52,7 +52,8 @@ def write_graph(con: duckdb.DuckDBPyConnection, millions: float) -> tuple[int, i
     extra = int(millions * 1_000_000) - (nodes - people) - CHAIN
     con.execute(
         f"""create temp table pairs as
-            select p, k as a, k - 1 - cast(hash(p * 31 + k) % least(k, 3) as bigint) as b, hash(p, k) as h from nodes where k > 0
+            select p, k as a, k - 1 - cast(hash(p * 31 + k) % least(k, 3) as bigint) as b, hash(p, k) as h
+            from nodes where k > 0
             union all
             select s.p, cast(hash(r.i, 1) % s.n as bigint), cast(hash(r.i, 2) % s.n as bigint), hash(r.i, 9)
             from range({9 * extra}) as r(i) inner join sizes as s on s.p = hash(r.i, 5) % {people} and s.n <= 6"""
