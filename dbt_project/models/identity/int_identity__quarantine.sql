@@ -37,7 +37,7 @@ blocked as (
         identifiers.identifier_value,
         'placeholder' as limit_name
     from identifiers
-    where lower(identifiers.identifier_value) in ('', 'null', '(null)', 'none', 'nil', 'nan', 'na', 'n/a', 'undefined')
+    where lower(identifiers.identifier_value) in ('', 'null', '(null)', 'none', 'nil', 'nan', 'na', 'n/a')
 ),
 
 ends as (
