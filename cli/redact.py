@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 
+from warehouse.telephones import without_telephones
+
 _ADDRESS = re.compile(r"[^\s@'\"<>()\[\],;:=|]+@[^\s@'\"<>()\[\],;:=|]+\.[^\s@'\"<>()\[\],;:=|]+")
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL)", re.IGNORECASE)
 _IN_URL = re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
@@ -13,9 +15,9 @@ _SHORTEST_SECRET = 6
 
 
 def redact(text: str) -> str:
-    """`text` without the values of secret environment variables, credentials in URLs and e-mail addresses."""
+    """`text` without values of secret environment variables, credentials in URLs, e-mail addresses and telephones."""
     for name, value in os.environ.items():
         if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET:
             text = text.replace(value, "[secret]")
     text = _IN_URL.sub("[secret]", text)
-    return _ADDRESS.sub("[address]", text)
+    return without_telephones(_ADDRESS.sub("[address]", text))

@@ -1,7 +1,7 @@
 """What a failed run tells people: job, run, steps and our own messages; never a person's data.
 
 A traceback may hold a row, and a row a person. So only messages that Mailwright wrote itself are passed on, and even
-there anything that looks like an address is masked.
+there anything that looks like an address or a telephone is masked.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestration.names import one_line
 from warehouse.errors import ConfigError, RetriableError
+from warehouse.telephones import without_telephones
 
 WEBHOOK_VARIABLE = "MAILWRIGHT_ALERT_WEBHOOK"
 TIMEOUT_SECONDS = 10.0
@@ -43,8 +44,8 @@ class Alert:
 
 
 def masked(text: str) -> str:
-    """Text without anything that looks like an e-mail address."""
-    return _ADDRESS.sub("[address]", text)
+    """Text without anything that looks like an e-mail address or a telephone."""
+    return without_telephones(_ADDRESS.sub("[address]", text))
 
 
 def message_of(error: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 from collections.abc import Iterator
 
 import dagster as dg
@@ -32,13 +33,18 @@ def translated_errors(retry_number: int) -> Iterator[None]:
         yield
     except RetriableError as error:
         if retry_number >= MAX_RETRIES:
-            raise _failure(error) from error
+            raise _failure(error) from None
         raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=wait_seconds(retry_number)) from error
     except MailwrightError as error:
-        raise _failure(error) from error
+        raise _failure(error) from None
 
 
 def _failure(error: MailwrightError) -> dg.Failure:
+    """The clear message, to be raised without its cause: Dagster prints each cause's stack, twice.
+
+    How it came about stays in the run's log, at debug level.
+    """
+    dg.get_dagster_logger().debug("".join(traceback.format_exception(error)))
     return dg.Failure(
         description=str(error),
         metadata={CLEAR_MESSAGE: type(error).__name__},

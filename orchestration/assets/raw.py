@@ -7,6 +7,7 @@ import dagster as dg
 
 from ingest.contracts import declared_contracts, sources_path
 from ingest.load import ensure_raw_tables, load
+from ingest.normalize import NormalizeReport, normalize_identifiers
 from ingest.report import LoadReport
 from orchestration.failures import translated_errors
 from orchestration.landing import landed_files
@@ -32,6 +33,11 @@ def table_metadata(report: LoadReport, table: str) -> dict[str, Any]:
     if notes:
         metadata["notes"] = "\n".join(notes)
     return metadata
+
+
+def normalized_metadata(report: NormalizeReport) -> dict[str, int]:
+    """What was normalized: new values, how many of them are no address or number, and addresses to throw away."""
+    return {"new_identifiers": report.n_new, "invalid": report.n_invalid, "disposable": report.n_disposable}
 
 
 def load_landing(settings: Settings) -> LoadReport:
@@ -77,11 +83,9 @@ def raw_definitions(settings: Settings, descriptions: dict[str, str]) -> list[dg
         description="Distinct raw e-mail addresses and phone numbers with their normalized form, validity and reason.",
     )
     def identifier_normalized(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        from ingest.normalize import normalize_identifiers
-
         with translated_errors(context.retry_number):
             report = normalize_identifiers(settings)
-        return dg.MaterializeResult(metadata={"new_identifiers": report.n_new, "invalid": report.n_invalid})
+        return dg.MaterializeResult(metadata=normalized_metadata(report))
 
     return [load_landing_folder, identifier_normalized]
 

@@ -57,12 +57,28 @@ def test_a_build_normalizes_first(mailwright: Call, calls: list[tuple[Any, ...]]
     assert "522 tests passed" in outcome.stdout
 
 
-def test_addresses_that_are_not_valid_are_counted(
-    mailwright: Call, calls: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("n_invalid", "n_disposable", "said"),
+    [
+        (0, 0, "1,200 new"),
+        (1100, 0, "1,200 new, of them 1,100 not valid"),
+        (0, 40, "1,200 new, of them 40 to throw away"),
+        (1100, 40, "1,200 new, of them 1,100 not valid and 40 to throw away"),
+    ],
+)
+def test_addresses_of_no_use_are_counted(
+    mailwright: Call,
+    calls: list[tuple[Any, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    n_invalid: int,
+    n_disposable: int,
+    said: str,
 ) -> None:
-    report = NormalizeReport(n_new=1200, n_invalid=1100, n_role=0, n_emails=1200, n_phones=0)
+    counts = {"n_invalid": n_invalid, "n_disposable": n_disposable}
+    report = NormalizeReport(n_new=1200, n_role=0, n_emails=1200, n_phones=0, **counts)
     monkeypatch.setattr(pipeline, "normalize", lambda _settings: report)
-    assert "1,200 new, 1,100 of them not valid" in " ".join(mailwright("build").stderr.split())
+    assert pipeline.normalize_note(report) == said
+    assert said in " ".join(mailwright("build").stderr.split())
 
 
 def test_training_stands_between_the_stages(mailwright: Call, calls: list[tuple[Any, ...]]) -> None:

@@ -102,6 +102,7 @@ def test_json_keeps_instants_and_money_exact() -> None:
         ("key sesame-open-us1 was wrong", "sesame"),
         ("cannot reach postgres://mailwright:hunter2@db/warehouse", "hunter2"),
         ("用户@例え.テスト wrote", "例え"),
+        ("she called from +4915112345678", "1511"),
     ],
 )
 def test_redacted(text: str, hidden: str, monkeypatch: pytest.MonkeyPatch) -> None:

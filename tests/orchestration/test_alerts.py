@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from orchestration.alerts import Alert, alert_of, masked, message_of, send_alert
 from orchestration.failures import FIRST_WAIT_SECONDS, MAX_RETRIES, translated_errors, wait_seconds
+from orchestration.run import QUIET
 from warehouse.errors import ConfigError, DataError, RefusedError, RetriableError
 
 
@@ -74,8 +76,8 @@ def test_a_webhook_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_masking_spares_the_rest() -> None:
-    assert masked("three rows (ana+x@shop.example, bo@b.co) in raw.crm_contacts") == (
-        "three rows ([address], [address]) in raw.crm_contacts"
+    assert masked("three rows (ana+x@shop.example, +49 151 12345678) of 1,234,567 in raw.crm_contacts") == (
+        "three rows ([address], [telephone]) of 1,234,567 in raw.crm_contacts"
     )
 
 
@@ -103,3 +105,27 @@ def test_what_is_busy_is_tried_again_with_growing_pauses() -> None:
 def test_mistakes_of_ours_pass_as_they_are() -> None:
     with pytest.raises(ZeroDivisionError), translated_errors(0):
         _ = 1 / 0
+
+
+def test_a_clear_error_is_told_without_a_stack_and_the_log_keeps_it() -> None:
+    import dagster as dg
+
+    @dg.asset
+    def broken() -> None:
+        with translated_errors(0):
+            try:
+                int("x")
+            except ValueError as error:
+                raise DataError("The build failed.") from error
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = dg.Definitions(assets=[broken]).resolve_implicit_global_asset_job_def()
+        result = job.execute_in_process(instance=instance, run_config=QUIET, raise_on_error=False)
+        (failed,) = [event for event in result.all_events if event.is_step_failure]
+        told = failed.step_failure_data.error
+        assert told is not None
+        assert message_of(told) == "The build failed."
+        assert "DataError" not in told.to_string()
+        assert "ValueError" not in told.to_string()
+        kept = [entry.user_message for entry in instance.all_logs(result.run_id) if entry.level == logging.DEBUG]
+    assert any('int("x")' in text and "DataError: The build failed." in text for text in kept)

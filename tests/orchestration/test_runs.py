@@ -54,6 +54,7 @@ def test_a_new_file_reaches_the_esp_and_nothing_else_is_written(store: Store) ->
     assert store.twin.status(address) == "subscribed"
     assert report.metadata is not None
     assert report.metadata["raw/crm_contacts"]["new_files"] == 1
+    assert set(report.metadata["raw/identifier_normalized"]) == {"new_identifiers", "invalid", "disposable"}
     sync = report.metadata["sync/mailchimp"]
     assert (sync["created"], sync["updated"], sync["is_dry_run"]) == (1, 0, False)
     assert store.settings.snapshot_path.exists()

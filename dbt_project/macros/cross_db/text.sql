@@ -23,7 +23,16 @@
 {%- macro string_agg(expression, delimiter, order_by) -%}{{ return(adapter.dispatch('string_agg', 'mailwright')(expression, delimiter, order_by)) }}{%- endmacro -%}
 {%- macro default__string_agg(expression, delimiter, order_by) -%}string_agg({{ expression }}, '{{ delimiter }}' order by {{ order_by }}){%- endmacro -%}
 
-{#- text: outer whitespace (blanks, tabs, line ends, no-break spaces) removed; null if nothing is left. -#}
+{#- text: outer whitespace (blanks of any width, tabs, line ends) removed, and inside a blank for each tab, line end and no-break space; null if nothing is left. -#}
 {%- macro clean_text(column) -%}
-    nullif(trim(replace(replace(replace(replace({{ column }}, chr(160), ' '), chr(9), ' '), chr(10), ' '), chr(13), ' ')), '')
+    nullif({{ trim_blanks("replace(replace(replace(replace(" ~ column ~ ", chr(160), ' '), chr(9), ' '), chr(10), ' '), chr(13), ' ')") }}, '')
+{%- endmacro -%}
+
+{#- text: without the blanks of any width (Unicode's category Zs) at either end. -#}
+{%- macro trim_blanks(expression) -%}{{ return(adapter.dispatch('trim_blanks', 'mailwright')(expression)) }}{%- endmacro -%}
+{#- DuckDB: its trim knows them all. -#}
+{%- macro default__trim_blanks(expression) -%}trim({{ expression }}){%- endmacro -%}
+{#- PostgreSQL: its trim knows U+0020 alone. -#}
+{%- macro postgres__trim_blanks(expression) -%}
+    btrim({{ expression }}, E' \u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u202F\u205F\u3000')
 {%- endmacro -%}

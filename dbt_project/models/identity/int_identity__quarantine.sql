@@ -46,7 +46,7 @@ blocked as (
         identifiers.identifier_value,
         'placeholder' as limit_name
     from identifiers
-    where lower(identifiers.identifier_value) in ('', 'null', 'none', 'nan', 'na', 'n/a')
+    where lower(identifiers.identifier_value) in ('', 'null', '(null)', 'none', 'nil', 'nan', 'na', 'n/a')
 ),
 
 ends as (

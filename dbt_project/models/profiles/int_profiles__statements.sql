@@ -14,16 +14,11 @@ identifier_profiles as (
     select * from {{ ref('int_identity__identifier_profiles') }}
 ),
 
-placeholder_names as (
-    select * from {{ ref('placeholder_names') }}
-),
-
 stated as (
     select
         'contact_id' as identifier_type,
         contacts.contact_id as identifier_value,
         'crm_contact' as statement_source,
-        contacts.email,
         contacts.first_name,
         contacts.last_name,
         contacts.gender,
@@ -44,7 +39,6 @@ stated as (
         'customer_id' as identifier_type,
         customers.customer_id as identifier_value,
         'shop_customer' as statement_source,
-        customers.email,
         customers.first_name,
         customers.last_name,
         cast(null as text) as gender,
@@ -65,7 +59,6 @@ stated as (
         'email' as identifier_type,
         signups.email as identifier_value,
         'newsletter_signup' as statement_source,
-        signups.email,
         signups.first_name,
         cast(null as text) as last_name,
         cast(null as text) as gender,
@@ -106,7 +99,7 @@ final as (
         {{ hash_key(['versioned.statement_source', 'versioned.load_id', 'versioned.row_number']) }} as statement_id,
         identifier_profiles.profile_id,
         versioned.statement_source,
-        {{ usable_first_name('versioned.first_name', 'versioned.email', 'placeholder_names.name is not null') }} as first_name,
+        {{ usable_first_name('versioned.first_name') }} as first_name,
         versioned.last_name,
         versioned.gender,
         versioned.birth_year,
@@ -123,7 +116,6 @@ final as (
         on
             versioned.identifier_type = identifier_profiles.identifier_type
             and versioned.identifier_value = identifier_profiles.identifier_value
-    left join placeholder_names on upper(versioned.first_name) = placeholder_names.name
 )
 
 select * from final
