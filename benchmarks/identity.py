@@ -27,7 +27,7 @@ from warehouse.state import ensure_state
 
 CHAIN = 20_000
 MODELS = (
-    "identifier_types", "identity_budgets", "blocked_identifiers", "int_identity__identifiers",
+    "identifier_types", "identifier_parts", "identity_budgets", "blocked_identifiers", "int_identity__identifiers",
     "int_identity__quarantine", "int_identity__edges", "int_identity__components", "int_identity__attachments",
     "identity_registry",
 )  # fmt: skip

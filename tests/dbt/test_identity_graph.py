@@ -329,7 +329,7 @@ def test_whoever_is_over_budget_leaves_with_all_edges(new_store: Callable[[], Se
 
 
 def test_a_telephone_with_a_name_joins_and_one_that_nobody_owns_does_not(new_store: Callable[[], Settings]) -> None:
-    """A family's telephone with one name in two records; a placeholder, a switchboard, and a name in too many records."""
+    """A family's telephone with one name in two records; a placeholder, a switchboard, a name too often."""
     store = new_store()
 
     def named(phone: str, name: str, *records: Node) -> list[Seen]:

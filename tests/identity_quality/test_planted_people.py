@@ -35,7 +35,8 @@ def test_precision_and_recall(case: Case, capsys: pytest.CaptureFixture[str]) ->
         print(
             f"\nplanted people, pairs of identifiers: precision {correct / joined:.5f} ({joined - correct:,} of "
             f"{joined:,} wrong; {right / joined:.5f} where who shares a mailbox is one person), "
-            f"recall {found / knowable:.5f} of what is knowable ({knowable - found:,} of {knowable:,} missed); not knowable: {1 - knowable / everything:.1%} of {everything:,} "
+            f"recall {found / knowable:.5f} of what is knowable ({knowable - found:,} of {knowable:,} missed); "
+            f"not knowable: {1 - knowable / everything:.1%} of {everything:,} "
             f"({1 - undamaged / everything:.1%} had nothing been damaged: {found_all / undamaged:.5f} of that is found)"
         )
         for what, causes in (("joins two people", case.wrongly_joined()), ("missed", case.missed())):

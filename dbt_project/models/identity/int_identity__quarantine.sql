@@ -6,8 +6,8 @@ observed_edges as (
     select * from {{ ref('int_identity__observed_edges') }}
 ),
 
-identifier_types as (
-    select * from {{ ref('identifier_types') }}
+identifier_parts as (
+    select * from {{ ref('identifier_parts') }}
 ),
 
 blocked_identifiers as (
@@ -176,11 +176,11 @@ followers as (
         min(limited.reason) as reason,
         min(limited.identifier_type || ': ' || limited.limit_name) as limit_name,
         max(limited.n_partners) as n_partners
-    from identifier_types
-    inner join ends on identifier_types.follows_type = ends.partner_type
+    from identifier_parts
+    inner join ends on identifier_parts.part_type = ends.partner_type
     inner join limited on ends.partner_key = limited.node_key
     inner join identifiers
-        on ends.node_key = identifiers.node_key and identifier_types.identifier_type = identifiers.identifier_type
+        on ends.node_key = identifiers.node_key and identifier_parts.identifier_type = identifiers.identifier_type
     left join limited as own on identifiers.node_key = own.node_key
     where own.node_key is null
     group by identifiers.node_key, identifiers.identifier_type, identifiers.identifier_value
