@@ -29,7 +29,8 @@ CHAIN = 20_000
 DAY = 5_000
 """New edges per million."""
 MODELS = (
-    "identifier_types", "identity_budgets", "blocked_identifiers", "int_identity__fingerprints", "int_identity__region",
+    "identifier_types", "identifier_parts", "identity_budgets", "blocked_identifiers", "int_identity__fingerprints",
+    "int_identity__region",
     "int_identity__identifiers", "int_identity__quarantine", "int_identity__edges", "int_identity__components",
     "int_identity__attachments", "identity_registry", "int_identity__resolved",
 )  # fmt: skip

@@ -8,10 +8,17 @@ from dataclasses import dataclass
 
 from warehouse.errors import ConfigError
 
-TYPES = ("contact_id", "customer_id", "user_id", "anonymous_id", "email", "phone", "loyalty_card", "device_id")
+TYPES = (
+    "contact_id", "customer_id", "user_id", "anonymous_id", "email", "phone", "phone_and_name", "loyalty_card",
+    "device_id",
+)  # fmt: skip
 """The types of the seed `identifier_types`."""
 ADDRESSES = frozenset({"email", "phone"})
+PERSONAL = ADDRESSES | {"phone_and_name"}
+"""Types whose values are not shown unless asked for: who knows a name finds the telephone of its md5 by trying all."""
 HASH_LENGTH = 12
+_NAMED_PHONE = re.compile(r"(?P<phone>[+(]?[\d ()./-]*\d) +(?P<name>\D*\w\D*)")
+_MD5 = re.compile("[0-9a-f]{32}")
 _HASHED = re.compile(f"sha256:([0-9a-f]{{{HASH_LENGTH}}})")
 # what the macro clean_text takes for a blank
 _BLANKS = str.maketrans({"\u00a0": " ", "\t": " ", "\n": " ", "\r": " "})
@@ -31,14 +38,14 @@ class Identifier:
         return found.group(1) if found else None
 
     def shown(self, *, values: bool = False) -> str:
-        """`type:value`; an address as its hash, unless `values`."""
+        """`type:value`; an address, or a telephone with a name, as its hash, unless `values`."""
         return f"{self.type}:{self.value if values else masked(self.type, self.value)}"
 
 
 def masked(identifier_type: str, value: str) -> str:
-    """The value, or `sha256:` and 12 hex of its hash if it is an address, whatever the column is called."""
-    is_address = identifier_type in ADDRESSES or "@" in value
-    if not is_address or _HASHED.fullmatch(value):
+    """The value, or `sha256:` and 12 hex of its hash if it is personal: an address, whatever the column is called."""
+    is_personal = identifier_type in PERSONAL or "@" in value
+    if not is_personal or _HASHED.fullmatch(value):
         return value
     return f"sha256:{hashlib.sha256(value.encode()).hexdigest()[:HASH_LENGTH]}"
 
@@ -47,7 +54,8 @@ def parse_identifier(text: str, place: str = "the identifier") -> Identifier:
     """`type:value` in the graph's form: e-mail and phone through the loader's normalizer, others trimmed as by staging.
 
     Args:
-        text: as it was typed. An address may be given as the hash that reports show (`email:sha256:0f6a…`).
+        text: as it was typed. An address may be given as the hash that reports show (`email:sha256:0f6a…`); a telephone
+            with a name in words (`phone_and_name:+442079460000 Ann Smith`), as the graph has it, or as that hash.
         place: which one it is, for the message.
 
     Raises:
@@ -64,6 +72,8 @@ def parse_identifier(text: str, place: str = "the identifier") -> Identifier:
         raise ConfigError("The identifier has no value.", where=place, todo=f"write it as {kind}:value")
     if kind in ADDRESSES and not _HASHED.fullmatch(value):
         value = _normalized(kind, raw, place)
+    if kind == "phone_and_name" and not _HASHED.fullmatch(value) and not _MD5.fullmatch(value):
+        value = _named_phone(value, place)
     return Identifier(kind, value)
 
 
@@ -79,3 +89,17 @@ def _normalized(kind: str, raw: str, place: str) -> str:
             todo=f"write it like {examples[kind]}" + ", with its country code" * (kind == "phone"),
         )
     return row["normalized_value"]
+
+
+def _named_phone(value: str, place: str) -> str:
+    """As `int_identity__named_phones` makes it: md5 of the number in normal form and the full name in small letters."""
+    found = _NAMED_PHONE.fullmatch(value)
+    if not found:
+        raise ConfigError(
+            "This is not a telephone number with a full name.",
+            where=place,
+            todo="write it like phone_and_name:+442079460000 Ann Smith, or as the hash that other commands show",
+        )
+    phone = _normalized("phone", found["phone"], place)
+    words = " ".join([phone, *found["name"].lower().split()])
+    return hashlib.md5(words.encode(), usedforsecurity=False).hexdigest()

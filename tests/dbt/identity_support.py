@@ -18,7 +18,8 @@ from warehouse.state import ensure_state
 START = datetime(2026, 1, 1)
 
 MODELS = (
-    "identifier_types", "identity_budgets", "blocked_identifiers", "int_identity__fingerprints", "int_identity__region",
+    "identifier_types", "identifier_parts", "identity_budgets", "blocked_identifiers", "int_identity__fingerprints",
+    "int_identity__region",
     "int_identity__identifiers", "int_identity__quarantine", "int_identity__edges", "int_identity__components",
     "int_identity__attachments", "identity_registry", "int_identity__resolved", "int_identity__link_times",
     "int_identity__identifier_profiles", "identity_successions", "identity_splits", "identity_changes",

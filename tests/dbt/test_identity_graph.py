@@ -425,6 +425,53 @@ def test_whoever_is_over_budget_leaves_with_all_edges(new_store: Callable[[], Se
     assert (health["identifiers_over_budget"], health["largest_component"]) == (False, True)
 
 
+def test_a_telephone_with_a_name_joins_and_one_that_nobody_owns_does_not(new_store: Callable[[], Settings]) -> None:
+    """A family's telephone with one name in two records; a placeholder, a switchboard, a name too often."""
+    store = new_store()
+
+    def named(phone: str, name: str, *records: Node) -> list[Seen]:
+        made = ("phone_and_name", f"{phone} {name}")
+        pairs = [(records[0], made), *((record, made) for record in records[1:])]
+        return [
+            seen
+            for hour, (record, node) in enumerate(pairs)
+            for seen in (
+                Seen(record, node, hour),
+                Seen(record, ("phone", phone), hour),
+                Seen(("phone", phone), node, hour),
+            )
+        ]
+
+    home, directory, office = "+4915112345678", "+18005551212", "+442079460000"
+    ann = named(home, "ann", ("contact_id", "ann"), ("customer_id", "ann"))
+    tom = named(home, "tom", ("contact_id", "tom"))
+    eve = named("+4915112345679", "eve", ("contact_id", "eve"), ("customer_id", "eve"))
+    nobody = named(directory, "kim", ("contact_id", "kim1"), ("contact_id", "kim2"))
+    desk = named(office, "lee", ("contact_id", "lee1"), ("contact_id", "lee2"))
+    desk += [Seen(("contact_id", f"desk{i}"), ("phone", office), i) for i in range(4)]
+    crowd = named("+4915112345670", "max", *(("contact_id", f"max{i}") for i in range(4)))
+    support.write_graph(store, [*ann, *tom, *eve, *nobody, *desk, *crowd], as_of=AS_OF)
+    support.resolve(store)
+    found = support.profiles(store)
+    assert found["contact_id", "ann"] == found["customer_id", "ann"] != found["contact_id", "tom"]
+    assert ("phone", home) not in found
+    assert found["contact_id", "eve"] == found["customer_id", "eve"] == found["phone", "+4915112345679"]
+    apart = [("contact_id", name) for name in ("kim1", "kim2", "lee1", "lee2", "max0", "max1", "max2", "max3")]
+    assert len({found[record] for record in apart}) == len(apart)
+    assert support.rows(
+        store,
+        """select identifier_value, reason, limit_name from analytics.int_identity__quarantine
+           where identifier_type = 'phone_and_name' order by 1""",
+    ) == [
+        (f"{directory} kim", "blocked", "phone: placeholder"),
+        (f"{office} lee", "over_budget", "phone: more than 5 contact_id in 365 days"),
+        ("+4915112345670 max", "over_budget", "more than 3 contact_id in 365 days"),
+    ]
+    # no profile is made of a telephone with a name alone
+    names = {node for node in found if node[0] == "phone_and_name"}
+    assert {value.split()[1] for _, value in names} == {"ann", "tom", "eve"}
+
+
 def test_a_role_address_joins_nobody(new_store: Callable[[], Settings]) -> None:
     """Of one person alone it is hers; of two colleagues it is neither's, and stands alone."""
     store = new_store()

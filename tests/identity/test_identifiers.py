@@ -21,6 +21,8 @@ from warehouse.errors import ConfigError
         ("user_id:a:b", "a:b"),
         ("user_id:Ann@Example.org", "Ann@Example.org"),  # no e-mail column: as it is
         ("email:sha256:0123456789ab", "sha256:0123456789ab"),
+        ("phone_and_name:sha256:0123456789ab", "sha256:0123456789ab"),
+        ("phone_and_name:9337f63f2d9e60a3ac9b2ca2f7d8ad62", "9337f63f2d9e60a3ac9b2ca2f7d8ad62"),
     ],
 )
 def test_values_are_those_of_the_graph(typed: str, value: str) -> None:
@@ -44,6 +46,9 @@ def test_values_are_those_of_the_graph(typed: str, value: str) -> None:
         ("email:ann@", "not an e-mail address: nothing after the @"),
         ("email:sha256:0123", "not an e-mail address"),
         ("phone:12", "not a telephone number"),
+        ("phone_and_name:12 anna meier", "not a telephone number"),
+        ("phone_and_name:anna meier", "not a telephone number with a full name"),
+        ("phone_and_name:+442079460958", "not a telephone number with a full name"),
         ("", "needs its type"),
     ],
 )
@@ -63,3 +68,10 @@ def test_addresses_are_hashed_wherever_they_stand() -> None:
     assert masked("email", digest) == digest
     assert masked("phone", "+442079460958").startswith("sha256:")
     assert masked("customer_id", "7") == "7"
+    assert masked("phone_and_name", "9337f63f2d9e60a3ac9b2ca2f7d8ad62").startswith("sha256:")
+
+
+def test_a_telephone_with_a_name_is_hashed_as_by_the_models() -> None:
+    in_graph = hashlib.md5("+442079460958 anna-lena o'neill öz".encode()).hexdigest()
+    for typed in ("+44 (0)20 7946 0958 Anna-Lena O'Neill Öz", " +442079460958  anna-lena  O'NEILL ÖZ "):
+        assert parse_identifier(f"phone_and_name:{typed}").value == in_graph

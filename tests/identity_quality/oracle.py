@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,10 @@ from scipy.sparse.csgraph import connected_components
 Ints = NDArray[np.int64]
 ATTACHED = ("phone", "device_id", "anonymous_id")
 """Types of which several people may have the same value."""
+MADE = ("phone_and_name",)
+"""Types made of others: nobody holds them, and they count for nothing."""
+ROLES = r"(info|sales|office|support)@"
+"""Addresses that several colleagues read, each with an own profile."""
 
 
 def pairs_of(sizes: Iterable[int]) -> int:
@@ -60,6 +64,7 @@ class Case:
     @classmethod
     def of(cls, profiles: pd.DataFrame, persons: pd.DataFrame, links: pd.DataFrame) -> Case:
         """From int_identity__identifier_profiles, truth.persons and truth.links."""
+        profiles = profiles[~profiles["identifier_type"].isin(MADE)]
         key = ["identifier_type", "identifier_value"]
         persons = persons.assign(identifier_value=normal(persons["identifier_type"], persons["identifier_value"]))
         ends = [
@@ -116,6 +121,17 @@ class Case:
     def n_pairs_of_one_person(self) -> int:
         """Pairs of identifiers that one person holds alone."""
         return pairs_of(np.bincount(self.holders[self.is_ones_own].indices))
+
+    def one_per_mailbox(self) -> Case:
+        """The same where people who share a mailbox, by one or over several, are one person: its profile is theirs."""
+        mailbox = (self.names["identifier_type"] == "email") & ~self.names["identifier_value"].str.match(ROLES)
+        held = self.holders[(mailbox & (self.n_holders > 1)).to_numpy()]
+        one = connected_components(held.T @ held, directed=False)[1]
+        people = len(one)
+        belongs = coo_array((np.ones(people), (np.arange(people), one)), shape=(people, people)).tocsr()
+        holders = (self.holders @ belongs).tocsr()
+        holders.data[:] = 1
+        return replace(self, holders=holders)
 
     def precision(self) -> tuple[int, int]:
         """(pairs of one profile that some person holds both of, pairs of one profile)."""

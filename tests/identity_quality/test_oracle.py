@@ -85,3 +85,20 @@ def test_an_identifier_without_a_profile_is_missed() -> None:
 )
 def test_agreement(predicted: list[int], expected: tuple[float, float]) -> None:
     assert agreement(predicted, ["a", "a", "b", "b"]) == pytest.approx(expected)
+
+
+def test_who_shares_a_mailbox_may_count_as_one() -> None:
+    shared = [*PERSONS, ("bob", "email", "ann@x.org"), ("cid", "email", "info@x.org"), ("ann", "email", "info@x.org")]
+    shared += [("cid", "contact_id", "k3")]
+    joined = pd.DataFrame(
+        [("contact_id", "k1", "A"), ("user_id", "u2", "A"), ("contact_id", "k3", "A"), ("phone_and_name", "n", "A")],
+        columns=[*KEY, "profile_id"],
+    )
+    strict = Case.of(
+        joined,
+        pd.DataFrame(shared, columns=["person_id", *KEY]),
+        pd.DataFrame(LINKS, columns=["left_type", "left_value", "right_type", "right_value", "damage"]),
+    )
+    assert strict.precision() == (0, 3)
+    # Cid reads info@ as Ann does: that is no mailbox of theirs; what is made of others counts for nothing
+    assert strict.one_per_mailbox().precision() == (1, 3)

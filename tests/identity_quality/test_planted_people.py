@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.identity_quality.oracle import Case
+from tests.identity_quality.oracle import ROLES, Case
 from warehouse.connection import connect
 from warehouse.settings import Settings
 
-FLOORS = {"precision": 0.995, "recall": 0.975}
-"""What the graph reaches on 800 contacts. The aim is .999 and .98: two people on one mailbox are one profile (whoever
-reads it gets one mail), and what only a telephone or a browser ties together stays apart until names may weigh in."""
+FLOORS = {"precision": 0.995, "precision, one mailbox one person": 0.999, "recall": 0.985}
+"""What the graph reaches on 800 contacts, with a margin. Two people on one mailbox are one profile (docs/adr/0011), so
+the aim of .999 is that of the second. What only a browser ties together, or a telephone without a name, stays apart."""
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +27,16 @@ def case(built_settings: Settings) -> Case:
 
 def test_precision_and_recall(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     correct, joined = case.precision()
+    right, _ = case.one_per_mailbox().precision()
     found, knowable = case.recall(case.known(damaged=False))
     found_all, undamaged = case.recall(case.known())
     everything = case.n_pairs_of_one_person()
     with capsys.disabled():
         print(
             f"\nplanted people, pairs of identifiers: precision {correct / joined:.5f} ({joined - correct:,} of "
-            f"{joined:,} wrong), recall {found / knowable:.5f} of what is knowable ({knowable - found:,} of "
-            f"{knowable:,} missed); not knowable: {1 - knowable / everything:.1%} of {everything:,} "
+            f"{joined:,} wrong; {right / joined:.5f} where who shares a mailbox is one person), "
+            f"recall {found / knowable:.5f} of what is knowable ({knowable - found:,} of {knowable:,} missed); "
+            f"not knowable: {1 - knowable / everything:.1%} of {everything:,} "
             f"({1 - undamaged / everything:.1%} had nothing been damaged: {found_all / undamaged:.5f} of that is found)"
         )
         for what, causes in (("joins two people", case.wrongly_joined()), ("missed", case.missed())):
@@ -42,10 +44,9 @@ def test_precision_and_recall(case: Case, capsys: pytest.CaptureFixture[str]) ->
                 print(f"  {what}: {cause}: {n:,}")
     assert min(correct, found) > 5_000
     wrong = case.wrongly_joined()
-    one_mailbox = sum(n for cause, n in wrong.items() if cause.startswith("email of"))
     assert wrong.total() == joined - correct
-    assert (joined - correct - one_mailbox) / joined <= 0.001
     assert correct / joined >= FLOORS["precision"]
+    assert right / joined >= FLOORS["precision, one mailbox one person"]
     assert found / knowable >= FLOORS["recall"]
 
 
@@ -55,7 +56,7 @@ def test_precision_and_recall(case: Case, capsys: pytest.CaptureFixture[str]) ->
 )
 def test_what_people_share_joins_none_of_them(case: Case, kind: str, role: bool) -> None:
     """Whoever holds it, each has profiles of their own."""
-    is_role = case.names["identifier_value"].str.match(r"(info|sales|office|support)@").to_numpy()
+    is_role = case.names["identifier_value"].str.match(ROLES).to_numpy()
     is_kind = (case.names["identifier_type"] == kind).to_numpy()
     shared = [i for i in (is_kind & (is_role == role)).nonzero()[0] if case.n_holders[i] > 1]
     assert shared, f"no {kind} is shared"

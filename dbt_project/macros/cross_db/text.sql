@@ -15,6 +15,12 @@
 {%- macro default__regex_matches(column, pattern) -%}regexp_matches({{ column }}, '{{ pattern }}'){%- endmacro -%}
 {%- macro postgres__regex_matches(column, pattern) -%}({{ column }} ~ '{{ pattern }}'){%- endmacro -%}
 
+{#- text: small letters, of every script. -#}
+{%- macro fold_case(column) -%}{{ return(adapter.dispatch('fold_case', 'mailwright')(column)) }}{%- endmacro -%}
+{%- macro default__fold_case(column) -%}lower({{ column }}){%- endmacro -%}
+{#- PostgreSQL: a database of locale C knows no capitals beyond ASCII; ICU does, whatever the database's own locale. -#}
+{%- macro postgres__fold_case(column) -%}lower({{ column }} collate "und-x-icu"){%- endmacro -%}
+
 {#- rows of text: a delimited list, one row per item, in the select list. DuckDB and PostgreSQL return varchar/text. -#}
 {%- macro split_to_rows(column, delimiter=',') -%}{{ return(adapter.dispatch('split_to_rows', 'mailwright')(column, delimiter)) }}{%- endmacro -%}
 {%- macro default__split_to_rows(column, delimiter) -%}unnest(string_to_array({{ column }}, '{{ delimiter }}')){%- endmacro -%}

@@ -14,7 +14,8 @@
 {#- Models and seeds whose text decides who is who. -#}
 {%- macro identity_logic() -%}
     {{ return([
-        'seed.mailwright.identifier_types', 'seed.mailwright.identity_budgets', 'seed.mailwright.blocked_identifiers',
+        'seed.mailwright.identifier_types', 'seed.mailwright.identifier_parts', 'seed.mailwright.identity_budgets',
+        'seed.mailwright.blocked_identifiers',
         'model.mailwright.int_identity__fingerprints', 'model.mailwright.int_identity__region',
         'model.mailwright.int_identity__identifiers', 'model.mailwright.int_identity__quarantine',
         'model.mailwright.int_identity__edges', 'model.mailwright.int_identity__components',

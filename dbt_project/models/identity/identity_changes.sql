@@ -98,6 +98,7 @@ joining as (
         left_before.profile_id as before_profile_id,
         left_now.profile_id as after_profile_id,
         edges.sources,
+        edges.tier,
         edges.left_type,
         edges.right_type,
         edges.first_seen_at
@@ -120,6 +121,7 @@ joining as (
         right_before.profile_id as before_profile_id,
         right_now.profile_id as after_profile_id,
         edges.sources,
+        edges.tier,
         edges.left_type,
         edges.right_type,
         edges.first_seen_at
@@ -145,6 +147,8 @@ ranked_joining as (
         row_number() over (
             partition by joining.before_profile_id, joining.after_profile_id
             order by
+                -- what is attached came along: a telephone joins nobody, the name beside it does
+                joining.tier desc,
                 joining.first_seen_at desc nulls last,
                 joining.left_type asc,
                 joining.right_type asc,

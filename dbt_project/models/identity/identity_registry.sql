@@ -93,7 +93,8 @@ bridges as (
         coalesce(components.component_key, registered.node_key) as component_key
     from registered
     left join components on registered.node_key = components.node_key
-    where registered.tier = 'bridge'
+    -- a telephone with a name that lost its edges is nobody, not a person without any other trace
+    where registered.tier = 'bridge' and (registered.stands_alone or components.node_key is not null)
 ),
 
 -- a component is called after its earliest registered bridge; in steps of minima, which need no sorting

@@ -2,6 +2,10 @@ with contacts as (
     select * from {{ ref('stg_crm__contacts') }}
 ),
 
+named_phones as (
+    select * from {{ ref('int_identity__named_phones') }}
+),
+
 signups as (
     select * from {{ ref('stg_newsletter__signups') }}
 ),
@@ -18,6 +22,18 @@ web_events as (
     select * from {{ ref('stg_web__events') }}
 ),
 
+contact_names as (
+    select named_phones.*
+    from named_phones
+    where named_phones.source = 'crm_contact'
+),
+
+customer_names as (
+    select named_phones.*
+    from named_phones
+    where named_phones.source = 'shop_customer'
+),
+
 -- an order does not tie its buyer's account to the address typed at checkout: it may be the address of who gets the gift;
 -- at the till, the card and the address for the receipt are of one person
 observed as (
@@ -27,6 +43,13 @@ observed as (
     {{ observed_edges('customers', 'shop_customer', [
         ('customer_id', 'email', 'updated_at'), ('customer_id', 'user_id', 'updated_at'), ('customer_id', 'phone', 'updated_at'),
         ('customer_id', 'loyalty_card', 'updated_at')]) }}
+    union all
+    -- the telephone is beside what is made of it, so that a limit on the one is met by the other
+    {{ observed_edges('contact_names', 'crm_contact', [
+        ('contact_id', 'phone_and_name', 'updated_at'), ('phone', 'phone_and_name', 'updated_at')]) }}
+    union all
+    {{ observed_edges('customer_names', 'shop_customer', [
+        ('customer_id', 'phone_and_name', 'updated_at'), ('phone', 'phone_and_name', 'updated_at')]) }}
     union all
     {{ observed_edges('orders', 'shop_order', [
         ('customer_id', 'user_id', 'ordered_at'), ('customer_id', 'loyalty_card', 'ordered_at'),

@@ -15,6 +15,10 @@ observed_edges as (
     {{ within_region('left_key') }}
 ),
 
+identifier_parts as (
+    select * from {{ ref('identifier_parts') }}
+),
+
 blocked_identifiers as (
     select * from {{ ref('blocked_identifiers') }}
 ),
@@ -149,7 +153,7 @@ over_budget as (
         windows.n_partners, windows.max_partners, windows.window_days
 ),
 
-final as (
+limited as (
     select
         blocked.node_key,
         blocked.identifier_type,
@@ -170,6 +174,31 @@ final as (
     from over_budget
     left join blocked on over_budget.node_key = blocked.node_key
     where over_budget.position = 1 and blocked.node_key is null
+),
+
+-- what is made of another identifier holds no better than that one
+followers as (
+    select
+        identifiers.node_key,
+        identifiers.identifier_type,
+        identifiers.identifier_value,
+        min(limited.reason) as reason,
+        min(limited.identifier_type || ': ' || limited.limit_name) as limit_name,
+        max(limited.n_partners) as n_partners
+    from identifier_parts
+    inner join ends on identifier_parts.part_type = ends.partner_type
+    inner join limited on ends.partner_key = limited.node_key
+    inner join identifiers
+        on ends.node_key = identifiers.node_key and identifier_parts.identifier_type = identifiers.identifier_type
+    left join limited as own on identifiers.node_key = own.node_key
+    where own.node_key is null
+    group by identifiers.node_key, identifiers.identifier_type, identifiers.identifier_value
+),
+
+final as (
+    select * from limited
+    union all
+    select * from followers
 )
 
 select * from final

@@ -2,6 +2,10 @@ with contacts as (
     select * from {{ ref('stg_crm__contacts') }}
 ),
 
+named_phones as (
+    select * from {{ ref('int_identity__named_phones') }}
+),
+
 signups as (
     select * from {{ ref('stg_newsletter__signups') }}
 ),
@@ -26,6 +30,18 @@ consent_events as (
     select * from {{ ref('stg_consent__events') }}
 ),
 
+contact_names as (
+    select named_phones.*
+    from named_phones
+    where named_phones.source = 'crm_contact'
+),
+
+customer_names as (
+    select named_phones.*
+    from named_phones
+    where named_phones.source = 'shop_customer'
+),
+
 sighted as (
     {{ sightings('contacts', 'crm_contact', [
         ('contact_id', 'created_at'), ('email', 'updated_at'), ('user_id', 'updated_at'), ('phone', 'updated_at')]) }}
@@ -33,6 +49,10 @@ sighted as (
     {{ sightings('customers', 'shop_customer', [
         ('customer_id', 'created_at'), ('email', 'updated_at'), ('user_id', 'updated_at'), ('phone', 'updated_at'),
         ('loyalty_card', 'updated_at')]) }}
+    union all
+    {{ sightings('contact_names', 'crm_contact', [('phone_and_name', 'updated_at')]) }}
+    union all
+    {{ sightings('customer_names', 'shop_customer', [('phone_and_name', 'updated_at')]) }}
     union all
     {{ sightings('signups', 'newsletter_signup', [('email', 'submitted_at'), ('anonymous_id', 'submitted_at')]) }}
     union all
