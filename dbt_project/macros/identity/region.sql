@@ -4,8 +4,8 @@
     of it their rows stay as they are.
 
     The models below int_identity__region forget the region's rows (`forget_region`, a pre-hook in the model's own transaction) and
-    compute them again (`within_region`). A build that ended half-way leaves int_identity__resolved as it was, so the next one takes
-    the same region again.
+    compute them again (`within_region`). A build that ended half-way leaves int_identity__resolved as it was and the region open, so
+    that the next one takes it again, even if what had changed is taken back by then.
 -#}
 
 {#- Raise it when a macro that the graph's models use comes to another result: every identifier is resolved again. -#}
@@ -47,6 +47,12 @@
     {{ return(way.whole) }}
 {%- endmacro -%}
 
+{#- A post-hook of int_identity__resolved: all that was looked at is through to the end. -#}
+{%- macro close_region() -%}
+    {%- set region = ref('int_identity__region') -%}
+    {%- if execute and took_the_whole_way() -%}update {{ region }} set is_resolved = true{%- endif -%}
+{%- endmacro -%}
+
 {%- macro within_region(node_key, and_also=false) -%}
     {%- set region = ref('int_identity__region') -%}
     {%- if region_applies() -%}
@@ -63,8 +69,9 @@
 
 
 {#-
-    The region, as a materialization: the model selects pairs (left_key, right_key) over which a change spreads. It starts from every
-    node of int_identity__fingerprints that differs from int_identity__resolved, and grows by rounds to a fixpoint. Where a fifth of
+    The region (node_key, is_resolved), as a materialization: the model selects pairs (left_key, right_key) over which a change spreads.
+    It starts from every node of int_identity__fingerprints that differs from int_identity__resolved, and from a region that was left
+    open, and grows by rounds to a fixpoint. Where a fifth of
     all identifiers changed, or the rounds come to no end, it is everything.
 -#}
 {% materialization region, default %}
@@ -87,6 +94,10 @@
         union distinct
         select i.node_key from {{ identifiers }} as i
         {%- endif %}
+        {%- if existing_relation is not none %}
+        union distinct
+        select p.node_key from {{ existing_relation }} as p
+        {%- endif %}
     {%- endset -%}
     {%- set grown = namespace(open=false, whole=resolved is none or identifiers is none or flags.FULL_REFRESH) -%}
     {%- if not grown.whole -%}
@@ -95,6 +106,10 @@
             from {{ now }} as n
             full outer join {{ resolved }} as r on n.node_key = r.node_key
             where n.fingerprint is distinct from r.fingerprint
+            {%- if existing_relation is not none %}
+            union distinct
+            select p.node_key from {{ existing_relation }} as p where not p.is_resolved
+            {%- endif %}
         {%- endset -%}
         {%- do create_working_table('identity_region', changed) -%}
         {%- set sizes = run_query(
@@ -139,12 +154,14 @@
         {%- do run_query('drop table identity_frontier') -%}
     {%- endif -%}
 
+    {%- do create_working_table('identity_reached', everything if grown.whole else 'select node_key from identity_region') -%}
     {%- if existing_relation is not none -%}
         {%- do adapter.drop_relation(existing_relation) -%}
     {%- endif -%}
     {% call statement('main') -%}
-        {{ create_table_as(False, target_relation, everything if grown.whole else 'select node_key from identity_region') }}
+        {{ create_table_as(False, target_relation, 'select node_key, false as is_resolved from identity_reached') }}
     {%- endcall %}
+    {%- do run_query('drop table identity_reached') -%}
     {%- do run_query('drop table if exists identity_region') -%}
 
     {{ run_hooks(post_hooks, inside_transaction=True) }}

@@ -1,5 +1,6 @@
+{{ config(post_hook="{{ close_region() }}") }}
 -- written last: whoever is in here as they are now need not be looked at again
--- depends_on: {{ ref('identity_registry') }}, {{ ref('int_identity__fingerprints') }}
+-- depends_on: {{ ref('identity_registry') }}, {{ ref('int_identity__fingerprints') }}, {{ ref('int_identity__region') }}
 
 with fingerprints as (
     {%- if not execute or took_the_whole_way() %}
