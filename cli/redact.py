@@ -8,6 +8,7 @@ import re
 from warehouse.telephones import without_telephones
 
 _ADDRESS = re.compile(r"[^\s@'\"<>()\[\],;:=|]+@[^\s@'\"<>()\[\],;:=|]+\.[^\s@'\"<>()\[\],;:=|]+")
+_NAMED_PHONE = re.compile(r"(?<=phone_and_name:)(?!sha256:|[0-9a-f]{32}\b)[^\n'\"]+")
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL)", re.IGNORECASE)
 _IN_URL = re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
 _SHORTEST_SECRET = 6
@@ -19,5 +20,5 @@ def redact(text: str) -> str:
     for name, value in os.environ.items():
         if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET:
             text = text.replace(value, "[secret]")
-    text = _IN_URL.sub("[secret]", text)
+    text = _NAMED_PHONE.sub("[telephone and name]", _IN_URL.sub("[secret]", text))
     return without_telephones(_ADDRESS.sub("[address]", text))

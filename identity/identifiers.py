@@ -64,8 +64,9 @@ def parse_identifier(text: str, place: str = "the identifier") -> Identifier:
     kind, colon, raw = text.partition(":")
     kind = kind.strip()
     if not colon or kind not in TYPES:
-        # what stands there may be an address without its type: it is not repeated
-        what = f"'{kind}' is no type of identifier." if colon and "@" not in kind else "An identifier needs its type."
+        # what stands there may be an address or a telephone without its type: it is not repeated
+        is_word = colon and re.fullmatch(r"[A-Za-z_]+", kind)
+        what = f"'{kind}' is no type of identifier." if is_word else "An identifier needs its type."
         raise ConfigError(what, where=place, todo=f"write it as type:value; types are {', '.join(TYPES)}")
     value = raw.translate(_BLANKS).strip(" ")
     if not value:

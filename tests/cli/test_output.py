@@ -119,3 +119,10 @@ def test_redaction_leaves_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("seconds", "said"), [(42.4, "42 s"), (185, "3 min 5 s"), (7800, "2 h 10 min")])
 def test_durations(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+@pytest.mark.parametrize("number", ["02079460000", "020 7946 0000", "004420 7946 0000", "+442079460000"])
+def test_a_telephone_with_a_name_is_redacted_whole(number: str) -> None:
+    said = redact(f"explain 'phone_and_name:{number} Ann Smith' customer_id:7")
+    assert said == "explain 'phone_and_name:[telephone and name]' customer_id:7"
+    assert redact("phone_and_name:sha256:0f6a1b2c3d4e") == "phone_and_name:sha256:0f6a1b2c3d4e"

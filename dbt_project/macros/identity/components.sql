@@ -16,8 +16,9 @@
     {%- do label_components('identity_live', 'identity_labels') -%}
     {%- do split_oversized(var('identity_max_component_size')) -%}
 
+    {%- set forget = forget_region('node_key') -%}
     {%- if region_applies() -%}
-        {%- do run_query(forget_region('node_key')) -%}
+        {%- do run_query(forget) -%}
         {% call statement('main') -%}
             insert into {{ target_relation }} (node_key, component_key) select node_key, component_key from identity_labels
         {%- endcall %}

@@ -12,8 +12,9 @@
     case
         -- what one cannot greet with: placeholders, digits, addresses, two people in one field
         when {{ usable_first_name(name) }} is null then false
-        -- a title, an initial
+        -- an initial
         when {{ name }} like '%.%' then false
+        when {{ regex_matches(name, '(^|[ -])(' ~ (var('doubtful_name_words').split() | join('|')) ~ ')([ -]|$)') }} then false
         when length(replace(replace(replace({{ name }}, ' ', ''), '-', ''), '''', '')) < 2 then false
         -- one letter over and over
         when replace({{ name }}, left({{ name }}, 1), '') = '' then false

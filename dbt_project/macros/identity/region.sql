@@ -4,18 +4,17 @@
     of it their rows stay as they are.
 
     The models below int_identity__region forget the region's rows (`forget_region`, a pre-hook in the model's own transaction) and
-    compute them again (`within_region`). A build that ended half-way leaves int_identity__resolved as it was and the region open, so
-    that the next one takes it again, even if what had changed is taken back by then.
+    compute them again (`within_region`). The region empties int_identity__resolved, whose rows are written last, and only by a run of
+    the whole way; so does each of the models in a run that leaves the region out. After a build that ended half-way, and after a run of
+    some of the models by hand, the next build therefore looks at everything.
 -#}
 
 {#- Raise it when a macro that the graph's models use comes to another result: every identifier is resolved again. -#}
 {%- macro identity_macros_version() -%}{{ return(1) }}{%- endmacro -%}
 
-{#- Models and seeds whose text decides who is who. -#}
+{#- Models whose text decides who is who. -#}
 {%- macro identity_logic() -%}
     {{ return([
-        'seed.mailwright.identifier_types', 'seed.mailwright.identifier_parts', 'seed.mailwright.identity_budgets',
-        'seed.mailwright.blocked_identifiers',
         'model.mailwright.int_identity__fingerprints', 'model.mailwright.int_identity__region',
         'model.mailwright.int_identity__identifiers', 'model.mailwright.int_identity__quarantine',
         'model.mailwright.int_identity__edges', 'model.mailwright.int_identity__components',
@@ -23,7 +22,7 @@
     ]) }}
 {%- endmacro -%}
 
-{#- integer: changes with the models, the seeds and the size limit, all of which are as good as a change of every identifier. -#}
+{#- integer: changes with the models and the size limit, which is as good as a change of every identifier. -#}
 {%- macro identity_logic_fingerprint() -%}
     {%- if not execute -%}{{ return(0) }}{%- endif -%}
     {%- set parts = [identity_macros_version(), var('identity_max_component_size')] -%}
@@ -42,15 +41,24 @@
 {%- macro took_the_whole_way() -%}
     {%- set way = namespace(whole=true) -%}
     {%- for name in identity_logic() -%}
-        {%- if name.startswith('model.') and name not in selected_resources -%}{%- set way.whole = false -%}{%- endif -%}
+        {%- if name not in selected_resources -%}{%- set way.whole = false -%}{%- endif -%}
     {%- endfor -%}
     {{ return(way.whole) }}
 {%- endmacro -%}
 
-{#- A post-hook of int_identity__resolved: all that was looked at is through to the end. -#}
-{%- macro close_region() -%}
-    {%- set region = ref('int_identity__region') -%}
-    {%- if execute and took_the_whole_way() -%}update {{ region }} set is_resolved = true{%- endif -%}
+{#- Nobody counts as resolved any more: the next build looks at everything. -#}
+{%- macro forget_resolved() -%}
+    {%- set resolved = load_relation(this.incorporate(path={'identifier': 'int_identity__resolved'})) if execute else none -%}
+    {%- if resolved is not none -%}
+        {%- do run_query('delete from ' ~ resolved) -%}
+    {%- endif -%}
+{%- endmacro -%}
+
+{#- For the pre-hooks of the models below the region: a run without it writes by what had changed for another. -#}
+{%- macro forget_resolved_by_hand() -%}
+    {%- if execute and 'model.mailwright.int_identity__region' not in selected_resources -%}
+        {%- do forget_resolved() -%}
+    {%- endif -%}
 {%- endmacro -%}
 
 {%- macro within_region(node_key, and_also=false) -%}
@@ -62,6 +70,7 @@
 
 {%- macro forget_region(node_key) -%}
     {%- set region = ref('int_identity__region') -%}
+    {%- do forget_resolved_by_hand() -%}
     {%- if region_applies() -%}
         delete from {{ this }} where {{ node_key }} in (select region.node_key from {{ region }} as region)
     {%- endif -%}
@@ -69,9 +78,8 @@
 
 
 {#-
-    The region (node_key, is_resolved), as a materialization: the model selects pairs (left_key, right_key) over which a change spreads.
-    It starts from every node of int_identity__fingerprints that differs from int_identity__resolved, and from a region that was left
-    open, and grows by rounds to a fixpoint. Where a fifth of
+    The region (node_key), as a materialization: the model selects pairs (left_key, right_key) over which a change spreads. It starts
+    from every node of int_identity__fingerprints that differs from int_identity__resolved, and grows by rounds to a fixpoint. Where a fifth of
     all identifiers changed, or the rounds come to no end, it is everything.
 -#}
 {% materialization region, default %}
@@ -80,6 +88,7 @@
     {%- set now = ref('int_identity__fingerprints') -%}
     {%- set resolved = load_relation(this.incorporate(path={'identifier': 'int_identity__resolved'})) -%}
     {%- set identifiers = load_relation(this.incorporate(path={'identifier': 'int_identity__identifiers'})) -%}
+    {%- set registry = load_relation(this.incorporate(path={'identifier': 'identity_registry'})) -%}
     {%- set components = load_relation(this.incorporate(path={'identifier': 'int_identity__components'})) -%}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
@@ -98,18 +107,21 @@
         union distinct
         select p.node_key from {{ existing_relation }} as p
         {%- endif %}
+        {%- if registry is not none %}
+        union distinct
+        -- who is gone, and is still open there or was closed by a run at this instant
+        select {{ node_key('g.identifier_type', 'g.identifier_value') }} as node_key from {{ registry }} as g
+        where g.assigned_until is null or g.assigned_until = {{ as_of() }}
+        {%- endif %}
     {%- endset -%}
-    {%- set grown = namespace(open=false, whole=resolved is none or identifiers is none or flags.FULL_REFRESH) -%}
+    {%- set state = [existing_relation, resolved, identifiers, registry] -%}
+    {%- set grown = namespace(open=false, whole=none in state or flags.FULL_REFRESH) -%}
     {%- if not grown.whole -%}
         {%- set changed -%}
             select coalesce(n.node_key, r.node_key) as node_key
             from {{ now }} as n
             full outer join {{ resolved }} as r on n.node_key = r.node_key
             where n.fingerprint is distinct from r.fingerprint
-            {%- if existing_relation is not none %}
-            union distinct
-            select p.node_key from {{ existing_relation }} as p where not p.is_resolved
-            {%- endif %}
         {%- endset -%}
         {%- do create_working_table('identity_region', changed) -%}
         {%- set sizes = run_query(
@@ -159,9 +171,10 @@
         {%- do adapter.drop_relation(existing_relation) -%}
     {%- endif -%}
     {% call statement('main') -%}
-        {{ create_table_as(False, target_relation, 'select node_key, false as is_resolved from identity_reached') }}
+        {{ create_table_as(False, target_relation, 'select node_key from identity_reached') }}
     {%- endcall %}
     {%- do run_query('drop table identity_reached') -%}
+    {%- do forget_resolved() -%}
     {%- do run_query('drop table if exists identity_region') -%}
 
     {{ run_hooks(post_hooks, inside_transaction=True) }}

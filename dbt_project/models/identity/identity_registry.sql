@@ -6,6 +6,7 @@
     on_schema_change='fail',
     pre_hook=[
         "{{ refuse_as_of_before(['assigned_at', 'assigned_until']) }}",
+        "{{ forget_resolved_by_hand() }}",
         "{{ take_back_inserts('assigned_at', within_region(node_key('identifier_type', 'identifier_value'), and_also=true)) }}",
         "{{ take_back_closings('assigned_until', within_region(node_key('identifier_type', 'identifier_value'), and_also=true)) }}",
     ],

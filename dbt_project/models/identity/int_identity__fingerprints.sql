@@ -11,6 +11,49 @@ rules as (
     where withdrawn_at is null
 ),
 
+identifier_types as (
+    select * from {{ ref('identifier_types') }}
+),
+
+identifier_parts as (
+    select * from {{ ref('identifier_parts') }}
+),
+
+identity_budgets as (
+    select * from {{ ref('identity_budgets') }}
+),
+
+blocked_identifiers as (
+    select * from {{ ref('blocked_identifiers') }}
+),
+
+-- a row of a seed speaks of everybody
+settings as (
+    select {{ row_fingerprint(['identifier_types.identifier_type', 'identifier_types.tier', 'identifier_types.stands_alone']) }} as part
+    from identifier_types
+    union all
+    select {{ row_fingerprint(['identifier_parts.identifier_type', 'identifier_parts.part_type']) }} as part
+    from identifier_parts
+    union all
+    select
+        {{ row_fingerprint([
+            'identity_budgets.identifier_type', 'identity_budgets.partner_type', 'identity_budgets.max_partners',
+            'identity_budgets.window_days'
+        ]) }} as part
+    from identity_budgets
+    union all
+    select
+        {{ row_fingerprint([
+            'blocked_identifiers.identifier_type', 'blocked_identifiers.identifier_value', 'blocked_identifiers.reason'
+        ]) }} as part
+    from blocked_identifiers
+),
+
+everybodys as (
+    select coalesce(sum(settings.part), 0) + {{ identity_logic_fingerprint() }} as part
+    from settings
+),
+
 -- numbers of all that an identifier's place in the graph is worked out from; a sum, so their order does not matter
 parts as (
     select
@@ -51,8 +94,9 @@ parts as (
 final as (
     select
         parts.node_key,
-        cast(sum(parts.part) + {{ identity_logic_fingerprint() }} as numeric(38, 0)) as fingerprint
+        cast(sum(parts.part) + max(everybodys.part) as numeric(38, 0)) as fingerprint
     from parts
+    cross join everybodys
     group by parts.node_key
 )
 

@@ -42,6 +42,8 @@ telling as (
     where
         {{ is_telling_name('stated.first_name', 'stated.email') }}
         and {{ is_telling_name('stated.last_name', 'stated.email') }}
+        -- JP, MK: initials without their dots
+        and not {{ regex_matches('stated.first_name', '^[bcdfghjklmnpqrstvwxz][bcdfghjklmnpqrstvwxz]$') }}
         -- one word in both fields, often the family's alone
         and stated.first_name <> stated.last_name
 ),
