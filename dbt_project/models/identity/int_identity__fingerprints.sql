@@ -29,7 +29,10 @@ blocked_identifiers as (
 
 -- a row of a seed speaks of everybody
 settings as (
-    select {{ row_fingerprint(['identifier_types.identifier_type', 'identifier_types.tier', 'identifier_types.stands_alone']) }} as part
+    select
+        {{ row_fingerprint([
+            'identifier_types.identifier_type', 'identifier_types.tier', 'identifier_types.stands_alone'
+        ]) }} as part
     from identifier_types
     union all
     select {{ row_fingerprint(['identifier_parts.identifier_type', 'identifier_parts.part_type']) }} as part
