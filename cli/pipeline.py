@@ -123,7 +123,7 @@ def normalize(settings: Settings) -> NormalizeReport:
 
 def normalize_note(report: NormalizeReport) -> str:
     """One short line; an address that is not valid reaches no model, so their number is never left out."""
-    parts = [(report.n_invalid, "not valid"), (report.n_disposable, "to throw away")]
+    parts = [(report.n_invalid, "not valid"), (report.n_disposable, "disposable")]
     found = [f"{count:,} {what}" for count, what in parts if count]
     return f"{report.n_new:,} new" + (f", of them {' and '.join(found)}" if found else "")
 

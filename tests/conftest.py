@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from warehouse.settings import PROJECT_DIR, Settings
 
-# nobody reads the log file of a test's dbt, and writing it takes a tenth of the time
+# nobody reads the log file of a test's dbt, and writing it takes time
 os.environ.setdefault("DBT_LOG_LEVEL_FILE", "none")
 
 # started in the background by a shell, this process ignores interrupts, and so would every process that a test starts

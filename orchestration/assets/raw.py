@@ -36,7 +36,7 @@ def table_metadata(report: LoadReport, table: str) -> dict[str, Any]:
 
 
 def normalized_metadata(report: NormalizeReport) -> dict[str, int]:
-    """What was normalized: new values, how many of them are no address or number, and addresses to throw away."""
+    """What was normalized: new values, how many are no address or number, and how many are disposable addresses."""
     return {"new_identifiers": report.n_new, "invalid": report.n_invalid, "disposable": report.n_disposable}
 
 

@@ -62,8 +62,8 @@ def test_a_build_normalizes_first(mailwright: Call, calls: list[tuple[Any, ...]]
     [
         (0, 0, "1,200 new"),
         (1100, 0, "1,200 new, of them 1,100 not valid"),
-        (0, 40, "1,200 new, of them 40 to throw away"),
-        (1100, 40, "1,200 new, of them 1,100 not valid and 40 to throw away"),
+        (0, 40, "1,200 new, of them 40 disposable"),
+        (1100, 40, "1,200 new, of them 1,100 not valid and 40 disposable"),
     ],
 )
 def test_addresses_of_no_use_are_counted(

@@ -79,8 +79,8 @@
 
 {#-
     The region (node_key), as a materialization: the model selects pairs (left_key, right_key) over which a change spreads. It starts
-    from every node of int_identity__fingerprints that differs from int_identity__resolved, and grows by rounds to a fixpoint. Where a fifth of
-    all identifiers changed, or the rounds come to no end, it is everything.
+    from every node of int_identity__fingerprints that differs from int_identity__resolved, and grows by rounds to a fixpoint. Where a
+    fifth of all identifiers changed, or the rounds come to no end, it is everything.
 -#}
 {% materialization region, default %}
     {%- set target_relation = this.incorporate(type='table') -%}

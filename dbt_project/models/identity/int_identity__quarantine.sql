@@ -27,12 +27,12 @@ budgets as (
     select * from {{ ref('identity_budgets') }}
 ),
 
-blocked as (
+named as (
     select
         identifiers.node_key,
         identifiers.identifier_type,
         identifiers.identifier_value,
-        min(blocked_identifiers.reason) as limit_name
+        blocked_identifiers.reason as limit_name
     from identifiers
     inner join blocked_identifiers
         on
@@ -41,7 +41,6 @@ blocked as (
                 blocked_identifiers.identifier_type = '*'
                 or identifiers.identifier_type = blocked_identifiers.identifier_type
             )
-    group by identifiers.node_key, identifiers.identifier_type, identifiers.identifier_value
     union all
     -- words that a seed cannot hold: its reader takes them for no value
     select
@@ -51,6 +50,17 @@ blocked as (
         'placeholder' as limit_name
     from identifiers
     where lower(identifiers.identifier_value) in ('', 'null', '(null)', 'none', 'nil', 'nan', 'na', 'n/a')
+),
+
+-- once, though the list and the words may both name it
+blocked as (
+    select
+        named.node_key,
+        named.identifier_type,
+        named.identifier_value,
+        min(named.limit_name) as limit_name
+    from named
+    group by named.node_key, named.identifier_type, named.identifier_value
 ),
 
 ends as (
