@@ -19,7 +19,7 @@ from orchestration.failures import translated_errors
 from orchestration.names import HEADLESS_TAG, WRITER_POOL, DbtStage, dbt_build_arguments, dbt_selection
 from orchestration.translator import Translator
 from warehouse.build import BuildReport, close_build, continue_build, open_build, reopen_build
-from warehouse.dbt import DbtResult, read_result
+from warehouse.dbt import DbtResult, name_columns, read_result
 from warehouse.errors import ConfigError, DataError
 from warehouse.failpoints import failpoint
 from warehouse.lock import writer_lock
@@ -84,6 +84,7 @@ def build_stage(
                 yield event
             errors = [("dbt", message) for message in getattr(invocation, "_error_messages", [])]
             result = read_result(invocation.process.wait(), settings.dbt_target_dir / "run_results.json", errors)
+            result = name_columns(settings, result)
             failpoint("build.built")
         except KeyError as error:
             if str(error.args[0]).split(".")[0] not in {"model", "test", "seed", "snapshot", "source"}:

@@ -125,6 +125,17 @@ def models_of(manifest: dict[str, Any]) -> list[Model]:
     return sorted(found, key=lambda model: model.name)
 
 
+def columns_of_tests(manifest: dict[str, Any], test: str) -> set[tuple[str, str]]:
+    """(node, column) of every column that one of our tests over several columns looks at."""
+    return {
+        (node["attached_node"], column)
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "test" and (node.get("test_metadata") or {}).get("name") == test
+        for argument in ("columns", "instants", "dates")
+        for column in node["test_metadata"]["kwargs"].get(argument, [])
+    }
+
+
 def without_yaml(models: Iterable[Model]) -> list[str]:
     """Models without a YAML of the same stem beside them (a segment may be one SQL file)."""
     return [m.name for m in models if m.folder != "segments" and not m.path.with_suffix(".yml").exists()]

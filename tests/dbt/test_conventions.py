@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -63,23 +64,19 @@ def test_the_models_below_the_training_jobs_carry_the_tag(models: list[project.M
     tagged = {m.name for m in models if "after_ml" in m.tags}
     by_name = {m.name: m for m in models}
 
-    def needs_ml(model: project.Model) -> bool:
-        parents = [by_name[name] for name in model.refs if name in by_name]
-        return any(s.startswith("ml.") for s in model.sources) or any(needs_ml(parent) for parent in parents)
+    @cache
+    def needs_ml(name: str) -> bool:
+        model = by_name[name]
+        return any(s.startswith("ml.") for s in model.sources) or any(needs_ml(r) for r in model.refs if r in by_name)
 
-    assert [m.name for m in models if needs_ml(m) and m.name not in tagged] == []
+    assert [m.name for m in models if needs_ml(m.name) and m.name not in tagged] == []
 
 
 def test_every_mart_proves_that_it_holds_nothing_later_than_the_clock(
     manifest: dict[str, Any], models: list[project.Model]
 ) -> None:
     """A column that says when something happened carries the test `nothing_later_than_as_of`."""
-    tested = {
-        (node["attached_node"], node["column_name"])
-        for node in manifest["nodes"].values()
-        if node["resource_type"] == "test"
-        and (node.get("test_metadata") or {}).get("name") == "nothing_later_than_as_of"
-    }
+    tested = project.columns_of_tests(manifest, "nothing_later_than_as_of")
     happened = {
         "occurred_at", "ordered_at", "returned_at", "occurred_on", "ordered_on", "activity_on", "first_seen_at",
         "last_seen_at", "linked_at", "signed_up_at", "decided_at", "updated_at", "stated_at", "submitted_at",
@@ -91,6 +88,21 @@ def test_every_mart_proves_that_it_holds_nothing_later_than_the_clock(
         if column in happened and (f"model.mailwright.{m.name}", column) not in tested
     ]
     assert missing == []
+
+
+def test_what_is_declared_never_null_is_held_to_it(manifest: dict[str, Any], models: list[project.Model]) -> None:
+    """A contract's `not_null` binds tables alone: views and what is made incrementally carry the test `never_null`."""
+    unbound = [
+        f"{m.name}.{name}"
+        for m in models
+        for name, column in m.columns.items()
+        if column["constraints"] and (m.materialized != "table" or not m.is_contracted)
+    ]
+    assert unbound == []
+    columns = {(f"model.mailwright.{m.name}", name) for m in models for name in m.columns}
+    tested = {column for column in project.columns_of_tests(manifest, "never_null") if column[0].startswith("model.")}
+    assert len(tested) > 50
+    assert sorted(tested - columns) == []
 
 
 def test_unit_tests_have_names_that_postgres_can_hold(manifest: dict[str, Any]) -> None:
@@ -111,12 +123,7 @@ def test_parsing_warns_of_nothing(manifest: dict[str, Any]) -> None:
 
 
 def test_every_mart_carries_the_test_against_later_rows(manifest: dict[str, Any]) -> None:
-    tested = {
-        (parent, node["column_name"])
-        for node in manifest["nodes"].values()
-        if node["resource_type"] == "test" and "nothing_later_than_as_of" in node["name"]
-        for parent in node["depends_on"]["nodes"]
-    }
+    tested = project.columns_of_tests(manifest, "nothing_later_than_as_of")
     exempt = OWN_CLOCK | ARRIVALS | NO_EVENTS
     instants = {
         (node["unique_id"], name)

@@ -31,6 +31,34 @@ def test_empty_tables_build_and_offer_nobody(settings: Settings) -> None:
         assert con.execute("select count(*) from analytics.sync_mailchimp__members").fetchall() == [(0,)]
 
 
+def test_a_failing_test_names_the_table_and_the_columns(own_copy: Settings) -> None:
+    with connect(own_copy, purpose="test") as con:
+        con.execute("update analytics.dim_profiles set first_seen_at = timestamp '2100-01-01'")
+        con.execute("update analytics.identity_registry set registered_at = null where assigned_until is null")
+        con.execute(
+            "insert into analytics.identity_registry by name select * replace (null as profile_id, null as assigned_at)"
+            " from analytics.identity_registry limit 1"
+        )
+        people, open_rows = con.execute(
+            "select (select count(*) from analytics.dim_profiles), (select count(*) from analytics.identity_registry"
+            " where registered_at is null)"
+        ).fetchall()[0]
+    result = run_dbt(own_copy, ["test", "--select", "identity_registry", "dim_profiles", "--exclude", "test_type:unit"])
+    messages = {message for _, message in result.failures}
+    assert f"dim_profiles: first_seen_at ({people:,} rows)" in messages
+    assert f"identity_registry: registered_at ({open_rows:,} rows), profile_id (1 row), assigned_at (1 row)" in messages
+
+
+def test_a_dbt_that_cannot_start_says_why(settings: Settings) -> None:
+    lines: list[str] = []
+    result = run_dbt(settings, ["run", "--select", "dim_profiles", "--vars", "{no: [yaml"], on_line=lines.append)
+    assert (result.success, result.n_models) == (False, 0)
+    assert "--vars" in result.explain()
+    assert lines
+    result = run_dbt(settings, ["run", "--no-such-option"])
+    assert not result.success
+
+
 def test_an_unsubscribe_at_the_esp_reaches_the_persons_consent(own_copy: Settings) -> None:
     """A pull saw it before the build: from then on it is evidence like any other, with the vendor's spelling."""
     with connect(own_copy, purpose="test") as con:

@@ -27,15 +27,38 @@ from {{ model }}
 where not coalesce({{ expression }}, false)
 {% endtest %}
 
-{#- Rows that happened at or after the clock's as_of: a leak of the future. `kind` is 'instant' or 'date'. -#}
-{% test nothing_later_than_as_of(model, column_name, kind='instant') %}
-select {{ column_name }}
-from {{ model }}
-{%- if kind == 'date' %}
-where {{ column_name }} > {{ as_of_on() }}
-{%- else %}
-where {{ column_name }} >= {{ as_of() }}
-{%- endif %}
+{#- Columns that hold a null, of those that never may: all in one pass, which a view is read for once. -#}
+{% test never_null(model, columns) %}
+with counted as (
+    select
+        count(*) as all_rows,
+        {%- for column in columns %}
+        count({{ column }}) as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ model }}
+)
+{% for column in columns %}
+select '{{ column }}' as column_name, all_rows - {{ column }} as n_rows from counted where {{ column }} < all_rows
+{{ 'union all' if not loop.last }}
+{%- endfor %}
+{% endtest %}
+
+{#- Columns that hold something at or after the clock's as_of: a leak of the future. Instants and local days. -#}
+{% test nothing_later_than_as_of(model, instants=[], dates=[]) %}
+with counted as (
+    select
+        {%- for column in instants %}
+        count(case when {{ column }} >= {{ as_of() }} then 1 end) as {{ column }}{{ ',' if dates or not loop.last }}
+        {%- endfor %}
+        {%- for column in dates %}
+        count(case when {{ column }} > {{ as_of_on() }} then 1 end) as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ model }}
+)
+{% for column in instants + dates %}
+select '{{ column }}' as column_name, {{ column }} as n_rows from counted where {{ column }} > 0
+{{ 'union all' if not loop.last }}
+{%- endfor %}
 {% endtest %}
 
 {#- A source whose newest row before as_of is older than vars.freshness_max_hours allows. Empty counts as fresh. -#}
