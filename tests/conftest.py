@@ -13,6 +13,8 @@ from filelock import FileLock
 
 from warehouse.settings import PROJECT_DIR, Settings
 
+PARSED = "partial_parse.msgpack"
+
 # nobody reads the log file of a test's dbt, and writing it takes time
 os.environ.setdefault("DBT_LOG_LEVEL_FILE", "none")
 
@@ -89,19 +91,34 @@ def built_settings(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
     return settings
 
 
-@pytest.fixture
-def own_copy(built_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A copy of the built store that a test may change.
+@pytest.fixture(scope="session")
+def one_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """The home in which this worker's tests build, emptied by each call.
 
-    Always in the same place: dbt parses the project again for a warehouse of another path.
+    What dbt has parsed stays: it parses the project again for a warehouse of another path.
     """
-    home = tmp_path_factory.getbasetemp() / "own"
-    parsed = Path("dbt", "analytics", "partial_parse.msgpack")
-    aside = tmp_path_factory.getbasetemp() / "own_parsed"
-    if (home / parsed).exists():
-        (home / parsed).replace(aside)
-    shutil.rmtree(home, ignore_errors=True)
-    shutil.copytree(built_settings.home, home)
-    if aside.exists():
-        shutil.copyfile(aside, home / parsed)
+    home = tmp_path_factory.getbasetemp() / "one_place"
+
+    def emptied() -> Path:
+        empty_but_for_what_dbt_parsed(home)
+        return home
+
+    return emptied
+
+
+def empty_but_for_what_dbt_parsed(home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    for path in sorted(home.rglob("*"), reverse=True):
+        if not path.is_dir():
+            if path.name != PARSED:
+                path.unlink()
+        elif not any(path.iterdir()):
+            path.rmdir()
+
+
+@pytest.fixture
+def own_copy(built_settings: Settings, one_place: Callable[[], Path]) -> Settings:
+    """A copy of the built store that a test may change."""
+    home = one_place()
+    shutil.copytree(built_settings.home, home, dirs_exist_ok=True, ignore=shutil.ignore_patterns(PARSED))
     return built_settings.model_copy(update={"home": home})

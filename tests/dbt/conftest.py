@@ -15,6 +15,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> support.Built:
     settings = support.new_settings(tmp_path_factory.mktemp("features"))
     rows = draw()
     support.write(settings, rows)
-    support.build(settings, variables={"business_time_zone": ZONE})
+    variables = {"business_time_zone": ZONE}
+    support.build(settings, variables=variables)
     found = (oracle.features(rows, profile["profile_id"], AS_OF) for profile in rows["dim_profiles"])
-    return support.Built(settings, rows, [feature for feature in found if feature])
+    return support.Built(
+        settings, rows, [feature for feature in found if feature], support.target_of(settings, variables)
+    )

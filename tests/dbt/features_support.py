@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -111,6 +112,8 @@ class Built:
     settings: Settings
     rows: Mapping[str, list[dict[str, Any]]]
     today: list[dict[str, Any]]
+    target: Path
+    """dbt's target folder."""
 
 
 def names(relation: str) -> list[str]:
@@ -143,6 +146,12 @@ def write(settings: Settings, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -
                 con.executemany(f'insert into "{schema}"."{name}" values ({marks})', values)
 
 
+def target_of(settings: Settings, variables: Mapping[str, Any] | None = None) -> Path:
+    """dbt's target folder: one for each set of variables, since dbt parses the project again when they change."""
+    own = f"_{hashlib.sha256(json.dumps(variables).encode()).hexdigest()[:8]}" if variables else ""
+    return settings.dbt_target_dir.with_name(settings.dbt_target_dir.name + own)
+
+
 def dbt(
     settings: Settings,
     *args: str,
@@ -152,11 +161,12 @@ def dbt(
     fails: bool = False,
 ) -> str:
     """Run dbt on the project; its output. The test fails, with it, if dbt does (or, with `fails`, does not)."""
+    target = target_of(settings, variables)
     command = [
         dbt_executable(), "--no-use-colors", *args,
         "--project-dir", str(project), "--profiles-dir", str(project),
         "--target", settings.target,
-        "--target-path", str(settings.home / "dbt"), "--log-path", str(settings.home / "dbt"),
+        "--target-path", str(target), "--log-path", str(target),
     ]  # fmt: skip
     if variables:
         command += ["--vars", json.dumps(variables)]

@@ -15,7 +15,7 @@ MODELS = PROJECT_DIR / "dbt_project" / "models"
 
 @pytest.fixture(scope="module")
 def manifest(built: Built) -> dict[str, Any]:
-    return json.loads((built.settings.home / "dbt" / "manifest.json").read_text(encoding="utf-8"))
+    return json.loads((built.target / "manifest.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ group by CustomerID
 def test_frequency_scores_of_real_customers(built: Built, shared_dir: Callable[[str], Path], tmp_path: Path) -> None:
     """The compiled model itself, over the clean cut (all of it: the window is as long as the data)."""
     file = shared_dir("data/online_retail/online_retail.parquet")
-    compiled = built.settings.home / "dbt" / "compiled" / "mailwright" / "models" / "lifecycle" / "rfm_scores.sql"
+    compiled = built.target / "compiled" / "mailwright" / "models" / "lifecycle" / "rfm_scores.sql"
     with duckdb.connect(str(tmp_path / built.settings.warehouse_path.name)) as con:
         con.execute("create schema analytics")
         con.execute(f"attach '{built.settings.warehouse_path}' as seeds (read_only)")

@@ -23,7 +23,7 @@ def test_a_segment_is_one_file(settings: Settings, tmp_path: Path) -> None:
 
     listed = {"MAILWRIGHT_SEGMENTS": f"{shipped} seg_silent_regulars"}
     support.dbt(settings, "compile", "--select", "segment_memberships", project=project, environment=listed)
-    manifest = json.loads((settings.home / "dbt" / "manifest.json").read_text(encoding="utf-8"))
+    manifest = json.loads((support.target_of(settings) / "manifest.json").read_text(encoding="utf-8"))
     parents = manifest["parent_map"]["model.mailwright.segment_memberships"]
     assert "model.mailwright.seg_silent_regulars" in parents
     assert "'silent_regulars' as segment_name" in next(

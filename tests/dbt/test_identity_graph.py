@@ -9,6 +9,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,16 +108,10 @@ def partition(found: Mapping[Node, str]) -> dict[Node, frozenset[Node]]:
     return {node: frozenset(members[profile]) for node, profile in found.items()}
 
 
-@pytest.fixture(scope="module")
-def new_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Settings]:
+@pytest.fixture
+def new_store(one_place: Callable[[], Path]) -> Callable[[], Settings]:
     """An empty warehouse, the last one gone; always at the same path, so that dbt parses the project once."""
-    made = Settings(home=tmp_path_factory.mktemp("graph"), target="prod", lock_timeout_seconds=30)
-
-    def empty() -> Settings:
-        made.warehouse_path.unlink(missing_ok=True)
-        return made
-
-    return empty
+    return lambda: Settings(home=one_place(), target="prod", lock_timeout_seconds=30)
 
 
 def rule(store: Settings, action: str, left: Node, right: Node, rule_id: str = "r1") -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from cli import pipeline
 from ingest.load import ensure_raw_tables
@@ -18,8 +20,9 @@ def test_every_dbt_unit_test_passes(own_copy: Settings) -> None:
     assert result.n_tests >= 100
 
 
-def test_empty_tables_build_and_offer_nobody(settings: Settings) -> None:
+def test_empty_tables_build_and_offer_nobody(one_place: Callable[[], Path]) -> None:
     """The first day of an installation: every table is there, and none has a row."""
+    settings = Settings(home=one_place(), target="prod", lock_timeout_seconds=30)
     ensure_raw_tables(settings)
     pin_clock(settings, datetime(2026, 7, 1))
     pipeline.normalize(settings)

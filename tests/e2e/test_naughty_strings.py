@@ -169,11 +169,11 @@ def _write_store(folder: Path, texts: list[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def sent(shared_dir: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sent]:
+def sent(shared_dir: Callable[[str], Path], one_place: Callable[[], Path]) -> Iterator[Sent]:
     naughty = json.loads(shared_dir("data/naughty_strings/blns.json").read_text(encoding="utf-8"))
     texts = [*naughty, *NUL]
     assert len(texts) > 500
-    home = tmp_path_factory.mktemp("naughty")
+    home = one_place()
     settings = Settings(home=home, target="prod", lock_timeout_seconds=30)
     _write_store(home / "files", texts)
     pipeline.load_files(settings, home / "files")

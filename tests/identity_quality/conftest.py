@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +17,12 @@ from warehouse.dbt import run_dbt
 from warehouse.settings import Settings
 
 BuildIdentity = Callable[..., None]
+
+
+@pytest.fixture
+def settings(one_place: Callable[[], Path]) -> Settings:
+    """An empty installation where the project is parsed already."""
+    return Settings(home=one_place(), target="prod", lock_timeout_seconds=30)
 
 
 @pytest.fixture

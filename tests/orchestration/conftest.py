@@ -35,6 +35,8 @@ print(report.explain())
 sys.exit(0 if report.success else 1)
 """
 
+PLACE = "mini_home"
+
 
 @dataclass
 class Store:
@@ -93,7 +95,7 @@ def mini_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def built_home(tmp_path_factory: pytest.TempPathFactory, mini_project: Path) -> Path:
     """Home of an installation after its first `segments_refresh`."""
-    home = tmp_path_factory.mktemp("built") / "home"
+    home = tmp_path_factory.getbasetemp() / PLACE
     settings = _settings(home, mini_project)
     generate(settings.landing_dir, SandboxConfig(n_contacts=60, n_web_events=500, months=3))
     (settings.landing_dir / "load.yml").unlink()
@@ -105,13 +107,21 @@ def built_home(tmp_path_factory: pytest.TempPathFactory, mini_project: Path) -> 
             patch.setenv(name, value)
         report = store.run()
     assert report.success, report.explain()
-    return home
+    built = home.with_name("mini_built")
+    shutil.copytree(home, built)
+    return built
 
 
 @pytest.fixture
-def store(built_home: Path, mini_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A copy of the built installation, with its ESP."""
-    home = tmp_path / "home"
+def store(
+    built_home: Path,
+    mini_project: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Store]:
+    """A copy of the built installation, with its ESP: where that was built, so that dbt need not parse it again."""
+    home = tmp_path_factory.getbasetemp() / PLACE
+    shutil.rmtree(home)
     shutil.copytree(built_home, home)
     with TwinServer(home / "twin.sqlite") as twin:
         made = Store(_settings(home, mini_project), twin)
