@@ -123,7 +123,7 @@ def write_sightings(con: duckdb.DuckDBPyConnection) -> tuple[int, int]:
     """What the edges say of each identifier; (edges, identifiers)."""
     con.execute(
         """create or replace table analytics.int_identity__sightings as
-           select identifier_type, identifier_value, 'web_event' as source, false as is_role, false as is_disposable,
+           select cast(hash(identifier_type, identifier_value) >> 1 as bigint) as node_key, identifier_type, identifier_value, 'web_event' as source, false as is_role, false as is_disposable,
                min(first_seen_at) as first_seen_at, max(last_seen_at) as last_seen_at, count(*) as n_seen
            from (
                select left_type as identifier_type, left_value as identifier_value, first_seen_at, last_seen_at

@@ -94,6 +94,11 @@ def write_graph(
                from analytics.int_identity__observed_edges"""
         )
         _insert(con, "int_identity__sightings", [[*k, k[:2] in marked, False, *row] for k, row in sighted.items()])
+        con.execute(
+            """create or replace table analytics.int_identity__sightings as
+               select cast(hash(identifier_type, identifier_value) >> 1 as bigint) as node_key, *
+               from analytics.int_identity__sightings"""
+        )
 
 
 def _insert(con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Sequence[Any]]) -> None:

@@ -14,3 +14,12 @@
 {%- macro postgres__after_model(relation) -%}
     {%- if model.config.materialized != 'view' -%}analyze {{ relation }}{%- endif -%}
 {%- endmacro -%}
+
+{#-
+    Keywords of a CTE that is read where it stands. DuckDB and PostgreSQL write one down that is read twice: for an import of a large
+    table that takes longer than to read the table twice, and memory for all its columns.
+-#}
+{%- macro in_place() -%}{{ return(adapter.dispatch('in_place', 'mailwright')()) }}{%- endmacro -%}
+{%- macro default__in_place() -%}{%- endmacro -%}
+{%- macro duckdb__in_place() -%}not materialized{%- endmacro -%}
+{%- macro postgres__in_place() -%}not materialized{%- endmacro -%}

@@ -53,7 +53,7 @@
 {%- macro default__label_components(edges, labels) -%}
     {%- do create_working_table(
         'identity_edges_0',
-        'select distinct left_key as a, right_key as b from ' ~ edges ~ ' where left_key <> right_key'
+        'select left_key as a, right_key as b from ' ~ edges ~ ' where left_key <> right_key'
     ) -%}
     {%- set rounds = namespace(done=0, open=true) -%}
     {%- for round in range(100) -%}

@@ -4,9 +4,10 @@
     of it their rows stay as they are.
 
     The models below int_identity__region forget the region's rows (`forget_region`, a pre-hook in the model's own transaction) and
-    compute them again (`within_region`). The region empties int_identity__resolved, whose rows are written last, and only by a run of
-    the whole way; so does each of the models in a run that leaves the region out. After a build that ended half-way, and after a run of
-    some of the models by hand, the next build therefore looks at everything.
+    compute them again (`within_region`). int_identity__resolved has a fingerprint of everybody as they were last resolved. The region
+    marks its own there as open; theirs are written last, and only by a run of the whole way, so that after a build that ended half-way
+    the next one looks at them again. A run of some of the models by hand, without the region, empties it: the next build looks at
+    everything.
 -#}
 
 {#- Raise it when a macro that the graph's models use comes to another result: every identifier is resolved again. -#}
@@ -35,6 +36,11 @@
 {#- Whether this run of this model keeps the rows outside of the region. -#}
 {%- macro region_applies() -%}
     {{ return(execute and load_relation(this) is not none and not should_full_refresh()) }}
+{%- endmacro -%}
+
+{#- Whether the region will be everything, whatever the fingerprints are. -#}
+{%- macro nothing_to_compare_with() -%}
+    {{ return(execute and (flags.FULL_REFRESH or load_relation(this.incorporate(path={'identifier': 'int_identity__resolved'})) is none)) }}
 {%- endmacro -%}
 
 {#- Whether this run took in every step from the fingerprints to the registry. -#}
@@ -68,6 +74,9 @@
     {%- endif -%}
 {%- endmacro -%}
 
+{#- Keywords of a CTE that imports a table within the region: all of it is read in place, a part is written down once. -#}
+{%- macro whole_in_place() -%}{%- if not region_applies() -%}{{ in_place() }}{%- endif -%}{%- endmacro -%}
+
 {%- macro forget_region(node_key) -%}
     {%- set region = ref('int_identity__region') -%}
     {%- do forget_resolved_by_hand() -%}
@@ -94,7 +103,11 @@
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
     {%- set everything -%}
-        select n.node_key from {{ now }} as n
+        select n.node_key from {{ ref('int_identity__sightings') }} as n
+        {%- for side in ['left', 'right'] %}
+        union distinct
+        select {{ node_key('u.' ~ side ~ '_type', 'u.' ~ side ~ '_value') }} as node_key from {{ source('identity', 'rules') }} as u
+        {%- endfor %}
         {%- if resolved is not none %}
         union distinct
         select r.node_key from {{ resolved }} as r
@@ -105,7 +118,7 @@
         {%- endif %}
         {%- if existing_relation is not none %}
         union distinct
-        select p.node_key from {{ existing_relation }} as p
+        select e.node_key from {{ existing_relation }} as e
         {%- endif %}
         {%- if registry is not none %}
         union distinct
@@ -117,15 +130,32 @@
     {%- set state = [existing_relation, resolved, identifiers, registry] -%}
     {%- set grown = namespace(open=false, whole=none in state or flags.FULL_REFRESH) -%}
     {%- if not grown.whole -%}
+        {#- few buckets differ, and nobody outside of them #}
+        {%- set buckets -%}
+            select coalesce(n.bucket, r.bucket) as bucket
+            from {{ now }} as n
+            full outer join (
+                select {{ identity_bucket('node_key') }} as bucket, sum(fingerprint) as fingerprint from {{ resolved }}
+                group by {{ identity_bucket('node_key') }}
+            ) as r on n.bucket = r.bucket
+            where n.fingerprint is distinct from r.fingerprint
+        {%- endset -%}
+        {%- do create_working_table('identity_buckets', buckets) -%}
+        {%- set in_them = 'where ' ~ identity_bucket('node_key') ~ ' in (select bucket from identity_buckets)' -%}
         {%- set changed -%}
             select coalesce(n.node_key, r.node_key) as node_key
-            from {{ now }} as n
-            full outer join {{ resolved }} as r on n.node_key = r.node_key
+            from (
+                select node_key, {{ identity_fingerprint('part') }} as fingerprint
+                from ({{ identity_parts(in_them) }}) as parts
+                group by node_key
+            ) as n
+            full outer join (select node_key, fingerprint from {{ resolved }} {{ in_them }}) as r on n.node_key = r.node_key
             where n.fingerprint is distinct from r.fingerprint
         {%- endset -%}
         {%- do create_working_table('identity_region', changed) -%}
+        {%- do run_query('drop table identity_buckets') -%}
         {%- set sizes = run_query(
-            'select (select count(*) from identity_region), (select count(*) from ' ~ now ~ ')'
+            'select (select count(*) from identity_region), (select count(*) from ' ~ resolved ~ ')'
         ).rows[0] -%}
         {%- set grown.open = sizes[0] | int > 0 -%}
         {%- set grown.whole = 5 * (sizes[0] | int) > sizes[1] | int -%}
@@ -174,7 +204,12 @@
         {{ create_table_as(False, target_relation, 'select node_key from identity_reached') }}
     {%- endcall %}
     {%- do run_query('drop table identity_reached') -%}
-    {%- do forget_resolved() -%}
+    {%- if grown.whole -%}
+        {%- do forget_resolved() -%}
+    {%- else -%}
+        {%- do run_query('delete from ' ~ resolved ~ ' where node_key in (select node_key from identity_region)') -%}
+        {%- do run_query('insert into ' ~ resolved ~ ' (node_key, fingerprint) select node_key, -1 from identity_region') -%}
+    {%- endif -%}
     {%- do run_query('drop table if exists identity_region') -%}
 
     {{ run_hooks(post_hooks, inside_transaction=True) }}

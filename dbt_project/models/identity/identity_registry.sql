@@ -12,7 +12,7 @@
     ],
 ) }}
 
-with identifiers as (
+with identifiers as {{ whole_in_place() }} (
     select * from {{ ref('int_identity__identifiers') }}
     {{ within_region('node_key') }}
 ),
@@ -62,35 +62,44 @@ recorded as (
 ),
 {%- endif %}
 
+-- who of them was registered before: texts are compared for those alone
+remembered as (
+    select
+        identifiers.node_key,
+        recorded.registered_at,
+        recorded.registered_first_seen_at,
+        recorded.profile_id
+    from recorded
+    inner join identifiers
+        on
+            recorded.identifier_type = identifiers.identifier_type
+            and recorded.identifier_value = identifiers.identifier_value
+),
+
+-- from here to the names in numbers alone
 registered as (
     select
         identifiers.node_key,
-        identifiers.identifier_type,
-        identifiers.identifier_value,
         identifiers.tier,
         identifiers.stands_alone,
-        coalesce(recorded.registered_at, clock.as_of) as registered_at,
-        coalesce(recorded.registered_first_seen_at, identifiers.first_seen_at) as registered_first_seen_at,
-        recorded.profile_id as recorded_profile_id,
-        recorded.assigned_at as recorded_assigned_at
+        coalesce(remembered.registered_at, clock.as_of) as registered_at,
+        coalesce(remembered.registered_first_seen_at, identifiers.first_seen_at) as registered_first_seen_at
     from identifiers
     cross join clock
     left join quarantine
         on
-            identifiers.identifier_type = quarantine.identifier_type
-            and identifiers.identifier_value = quarantine.identifier_value
+            identifiers.node_key = quarantine.node_key
             -- whoever is over budget has lost its edges and stands alone: what was refused at a shared mailbox still holds there
             and quarantine.reason = 'blocked'
-    left join recorded
-        on
-            identifiers.identifier_type = recorded.identifier_type
-            and identifiers.identifier_value = recorded.identifier_value
-    where quarantine.identifier_type is null
+    left join remembered on identifiers.node_key = remembered.node_key
+    where quarantine.node_key is null
 ),
 
 bridges as (
     select
-        registered.*,
+        registered.node_key,
+        registered.registered_at,
+        registered.registered_first_seen_at,
         coalesce(components.component_key, registered.node_key) as component_key
     from registered
     left join components on registered.node_key = components.node_key
@@ -123,45 +132,62 @@ earliest_sighting as (
 anchors as (
     select
         bridges.component_key,
-        min({{ node_hash('bridges.identifier_type', 'bridges.identifier_value') }}) as profile_id
+        min({{ node_hash('identifiers.identifier_type', 'identifiers.identifier_value') }}) as profile_id
     from bridges
     inner join earliest_sighting
         on
             bridges.component_key = earliest_sighting.component_key
             and bridges.registered_at = earliest_sighting.registered_at
             and bridges.registered_first_seen_at = earliest_sighting.registered_first_seen_at
+    inner join identifiers on bridges.node_key = identifiers.node_key
     group by bridges.component_key
 ),
 
-assigned as (
+hosts as (
     select
-        bridges.identifier_type,
-        bridges.identifier_value,
+        attachments.node_key,
+        {{ node_hash('identifiers.identifier_type', 'identifiers.identifier_value') }} as profile_id
+    from attachments
+    inner join registered on attachments.host_key = registered.node_key
+    inner join identifiers on attachments.host_key = identifiers.node_key
+),
+
+places as (
+    select
+        bridges.node_key,
+        bridges.component_key,
         bridges.registered_at,
         bridges.registered_first_seen_at,
-        bridges.recorded_profile_id,
-        bridges.recorded_assigned_at,
-        anchors.profile_id
+        false as stands_alone
     from bridges
-    inner join anchors on bridges.component_key = anchors.component_key
     union all
     select
-        registered.identifier_type,
-        registered.identifier_value,
+        registered.node_key,
+        attachments.component_key,
         registered.registered_at,
         registered.registered_first_seen_at,
-        registered.recorded_profile_id,
-        registered.recorded_assigned_at,
-        coalesce(
-            anchors.profile_id,
-            {{ node_hash('hosts.identifier_type', 'hosts.identifier_value') }},
-            {{ node_hash('registered.identifier_type', 'registered.identifier_value') }}
-        ) as profile_id
+        registered.stands_alone
     from registered
     inner join attachments on registered.node_key = attachments.node_key
-    left join anchors on attachments.component_key = anchors.component_key
-    left join registered as hosts on attachments.host_key = hosts.node_key
-    where anchors.profile_id is not null or hosts.node_key is not null or registered.stands_alone
+),
+
+assigned as {{ in_place() }} (
+    select
+        identifiers.node_key,
+        identifiers.identifier_type,
+        identifiers.identifier_value,
+        places.registered_at,
+        places.registered_first_seen_at,
+        coalesce(
+            anchors.profile_id,
+            hosts.profile_id,
+            {{ node_hash('identifiers.identifier_type', 'identifiers.identifier_value') }}
+        ) as profile_id
+    from identifiers
+    inner join places on identifiers.node_key = places.node_key
+    left join anchors on places.component_key = anchors.component_key
+    left join hosts on identifiers.node_key = hosts.node_key
+    where anchors.profile_id is not null or hosts.profile_id is not null or places.stands_alone
 ),
 
 opened as (
@@ -175,7 +201,16 @@ opened as (
         cast(null as timestamp) as assigned_until
     from assigned
     cross join clock
-    where assigned.recorded_profile_id is null or assigned.recorded_profile_id <> assigned.profile_id
+    left join remembered on assigned.node_key = remembered.node_key
+    where remembered.profile_id is null or remembered.profile_id <> assigned.profile_id
+),
+
+stayed as (
+    select
+        assigned.identifier_type,
+        assigned.identifier_value
+    from remembered
+    inner join assigned on remembered.node_key = assigned.node_key and remembered.profile_id = assigned.profile_id
 ),
 
 closed as (
@@ -189,13 +224,11 @@ closed as (
         clock.as_of as assigned_until
     from recorded
     cross join clock
-    left join assigned
+    left join stayed
         on
-            recorded.identifier_type = assigned.identifier_type
-            and recorded.identifier_value = assigned.identifier_value
-    where
-        recorded.profile_id is not null
-        and (assigned.profile_id is null or assigned.profile_id <> recorded.profile_id)
+            recorded.identifier_type = stayed.identifier_type
+            and recorded.identifier_value = stayed.identifier_value
+    where recorded.profile_id is not null and stayed.identifier_type is null
 ),
 
 final as (

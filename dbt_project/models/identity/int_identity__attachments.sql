@@ -5,12 +5,12 @@
     pre_hook="{{ forget_region('node_key') }}",
 ) }}
 
-with identifiers as (
+with identifiers as {{ whole_in_place() }} (
     select * from {{ ref('int_identity__identifiers') }}
     {{ within_region('node_key') }}
 ),
 
-edges as (
+edges as {{ whole_in_place() }} (
     select * from {{ ref('int_identity__edges') }}
     {{ within_region('left_key') }}
 ),

@@ -5,12 +5,12 @@
     pre_hook="{{ forget_region('left_key') }}",
 ) }}
 
-with identifiers as (
+with identifiers as {{ whole_in_place() }} (
     select * from {{ ref('int_identity__identifiers') }}
     {{ within_region('node_key') }}
 ),
 
-observed_edges as (
+observed_edges as {{ whole_in_place() }} (
     select * from {{ ref('int_identity__observed_edges') }}
     {{ within_region('left_key') }}
 ),
@@ -56,7 +56,7 @@ ruled as (
         on active_rules.right_type = right_side.identifier_type and active_rules.right_value = right_side.identifier_value
 ),
 
-stated as (
+stated as {{ in_place() }} (
     select
         observed_edges.left_key,
         observed_edges.right_key,
@@ -85,7 +85,17 @@ stated as (
     where ruled.action = 'link'
 ),
 
-pairs as (
+-- most pairs have one source: their row is the edge, and only the others are folded
+repeated as (
+    select
+        stated.left_key,
+        stated.right_key
+    from stated
+    group by stated.left_key, stated.right_key
+    having count(*) > 1
+),
+
+folded as (
     select
         stated.left_key,
         stated.right_key,
@@ -97,12 +107,57 @@ pairs as (
         max(stated.last_seen_at) as last_seen_at,
         cast(sum(stated.n_seen) as bigint) as n_seen,
         count(*) as n_sources,
-        {%- for source in identity_sources() %}
-        max(case when stated.source = '{{ source }}' then 1 else 0 end) as is_{{ source }}
-        {{- ',' if not loop.last }}
-        {%- endfor %}
+        max(case when stated.source = 'rule' then 1 else 0 end) = 1 as is_ruled,
+        substr(
+            {%- for source in identity_sources() %}
+            max(case when stated.source = '{{ source }}' then ', {{ source }}' else '' end)
+            {{- ' ||' if not loop.last }}
+            {%- endfor %},
+            3
+        ) as sources
     from stated
+    inner join repeated on stated.left_key = repeated.left_key and stated.right_key = repeated.right_key
     group by stated.left_key, stated.right_key
+),
+
+pairs as (
+    select
+        stated.left_key,
+        stated.right_key,
+        stated.left_type,
+        stated.left_value,
+        stated.right_type,
+        stated.right_value,
+        stated.first_seen_at,
+        stated.last_seen_at,
+        stated.n_seen,
+        1 as n_sources,
+        stated.source = 'rule' as is_ruled,
+        stated.source as sources
+    from stated
+    left join repeated on stated.left_key = repeated.left_key and stated.right_key = repeated.right_key
+    where repeated.left_key is null
+    union all
+    select
+        folded.left_key,
+        folded.right_key,
+        folded.left_type,
+        folded.left_value,
+        folded.right_type,
+        folded.right_value,
+        folded.first_seen_at,
+        folded.last_seen_at,
+        folded.n_seen,
+        folded.n_sources,
+        folded.is_ruled,
+        folded.sources
+    from folded
+),
+
+attached as (
+    select identifiers.node_key
+    from identifiers
+    where identifiers.tier = 'attach'
 ),
 
 cuts as (
@@ -124,22 +179,15 @@ quarantined as (
 refused as (
     select
         pairs.*,
-        substr(
-            {%- for source in identity_sources() %}
-            case when pairs.is_{{ source }} = 1 then ', {{ source }}' else '' end
-            {{- ' ||' if not loop.last }}
-            {%- endfor %},
-            3
-        ) as sources,
-        case when left_side.tier = 'bridge' and right_side.tier = 'bridge' then 'bridge' else 'attach' end as tier,
+        case when left_attached.node_key is null and right_attached.node_key is null then 'bridge' else 'attach' end as tier,
         case
             when cuts.rule_id is not null then 'cut'
             when left_quarantine.node_key is not null or right_quarantine.node_key is not null then 'quarantined'
         end as refusal,
         coalesce(cuts.rule_id, left_quarantine.detail, right_quarantine.detail) as refusal_detail
     from pairs
-    inner join identifiers as left_side on pairs.left_key = left_side.node_key
-    inner join identifiers as right_side on pairs.right_key = right_side.node_key
+    left join attached as left_attached on pairs.left_key = left_attached.node_key
+    left join attached as right_attached on pairs.right_key = right_attached.node_key
     left join cuts on pairs.left_key = cuts.left_key and pairs.right_key = cuts.right_key
     left join quarantined as left_quarantine on pairs.left_key = left_quarantine.node_key
     left join quarantined as right_quarantine on pairs.right_key = right_quarantine.node_key
@@ -157,7 +205,7 @@ final as (
         -- once by one source is weakest; several sources, or a decision, are strongest
         cast(
             case
-                when refused.is_rule = 1 then 9
+                when refused.is_ruled then 9
                 else
                     case when refused.n_sources > 1 then 4 else 0 end
                     + case when refused.n_seen >= 10 then 3 when refused.n_seen >= 2 then 2 else 1 end

@@ -5,12 +5,12 @@
     pre_hook="{{ forget_region('node_key') }}",
 ) }}
 
-with identifiers as (
+with identifiers as {{ whole_in_place() }} (
     select * from {{ ref('int_identity__identifiers') }}
     {{ within_region('node_key') }}
 ),
 
-observed_edges as (
+observed_edges as {{ whole_in_place() }} (
     select * from {{ ref('int_identity__observed_edges') }}
     {{ within_region('left_key') }}
 ),
@@ -63,7 +63,7 @@ blocked as (
     group by named.node_key, named.identifier_type, named.identifier_value
 ),
 
-ends as (
+ends as {{ in_place() }} (
     select
         observed_edges.left_key as node_key,
         observed_edges.right_type as partner_type,
@@ -80,14 +80,21 @@ ends as (
 ),
 
 -- few have ever so many partners (one that two sources saw counts twice here): the rest is looked at for those alone
+busy as (
+    select ends.node_key
+    from ends
+    group by ends.node_key
+    having count(*) > (select min(budgets.max_partners) from budgets)
+),
+
 crowded as (
     select
         ends.node_key,
         ends.partner_type,
         count(*) as n_rows
     from ends
+    inner join busy on ends.node_key = busy.node_key
     group by ends.node_key, ends.partner_type
-    having count(*) > (select min(budgets.max_partners) from budgets)
 ),
 
 candidates as (

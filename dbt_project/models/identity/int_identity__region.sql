@@ -1,5 +1,7 @@
 {{ config(materialized='region') }}
--- depends_on: {{ ref('int_identity__fingerprints') }}
+-- depends_on: {{ ref('int_identity__fingerprints') }}, {{ ref('int_identity__sightings') }}
+-- depends_on: {{ ref('identifier_types') }}, {{ ref('identifier_parts') }}, {{ ref('identity_budgets') }}
+-- depends_on: {{ ref('blocked_identifiers') }}
 
 with observed_edges as (
     select * from {{ ref('int_identity__observed_edges') }}

@@ -67,7 +67,7 @@ sighted as (
     {{ sightings('consent_events', 'consent_event', [('email', 'occurred_at')]) }}
 ),
 
-final as (
+grouped as (
     select
         sighted.identifier_type,
         sighted.identifier_value,
@@ -79,6 +79,20 @@ final as (
         count(*) as n_seen
     from sighted
     group by sighted.identifier_type, sighted.identifier_value, sighted.source
+),
+
+final as (
+    select
+        {{ node_key('grouped.identifier_type', 'grouped.identifier_value') }} as node_key,
+        grouped.identifier_type,
+        grouped.identifier_value,
+        grouped.source,
+        grouped.is_role,
+        grouped.is_disposable,
+        grouped.first_seen_at,
+        grouped.last_seen_at,
+        grouped.n_seen
+    from grouped
 )
 
 select * from final
