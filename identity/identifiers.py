@@ -6,15 +6,16 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+from ingest.domains import mailbox
 from warehouse.errors import ConfigError
 
 TYPES = (
-    "contact_id", "customer_id", "user_id", "anonymous_id", "email", "phone", "phone_and_name", "loyalty_card",
-    "device_id",
+    "contact_id", "customer_id", "user_id", "anonymous_id", "email", "phone", "phone_and_name", "mailbox",
+    "loyalty_card", "device_id",
 )  # fmt: skip
 """The types of the seed `identifier_types`."""
 ADDRESSES = frozenset({"email", "phone"})
-PERSONAL = ADDRESSES | {"phone_and_name"}
+PERSONAL = ADDRESSES | {"phone_and_name", "mailbox"}
 """Types whose values are not shown unless asked for: who knows a name finds the telephone of its md5 by trying all."""
 HASH_LENGTH = 12
 _NAMED_PHONE = re.compile(r"(?P<phone>[+(]?[\d ()./-]*\d) +(?P<name>\D*\w\D*)")
@@ -53,6 +54,8 @@ def masked(identifier_type: str, value: str) -> str:
 def parse_identifier(text: str, place: str = "the identifier") -> Identifier:
     """`type:value` in the graph's form: e-mail and phone through the loader's normalizer, others trimmed as by staging.
 
+    Any spelling of a mailbox names it.
+
     Args:
         text: as it was typed. An address may be given as the hash that reports show (`email:sha256:0f6a…`); a telephone
             with a name in words (`phone_and_name:+442079460000 Ann Smith`), as the graph has it, or as that hash.
@@ -73,6 +76,8 @@ def parse_identifier(text: str, place: str = "the identifier") -> Identifier:
         raise ConfigError("The identifier has no value.", where=place, todo=f"write it as {kind}:value")
     if kind in ADDRESSES and not _HASHED.fullmatch(value):
         value = _normalized(kind, raw, place)
+    if kind == "mailbox" and not _HASHED.fullmatch(value):
+        value = mailbox(_normalized("email", raw, place))
     if kind == "phone_and_name" and not _HASHED.fullmatch(value) and not _MD5.fullmatch(value):
         value = _named_phone(value, place)
     return Identifier(kind, value)

@@ -71,6 +71,12 @@ def test_addresses_are_hashed_wherever_they_stand() -> None:
     assert masked("phone_and_name", "9337f63f2d9e60a3ac9b2ca2f7d8ad62").startswith("sha256:")
 
 
+def test_any_spelling_names_a_mailbox() -> None:
+    for typed in ("mailbox:A.nn+shop@googlemail.com", "mailbox: ann@gmail.com "):
+        assert parse_identifier(typed).value == "ann@gmail.com"
+    assert masked("mailbox", "ann@gmail.com").startswith("sha256:")
+
+
 def test_a_telephone_with_a_name_is_hashed_as_by_the_models() -> None:
     in_graph = hashlib.md5("+442079460958 anna-lena o'neill öz".encode()).hexdigest()
     for typed in ("+44 (0)20 7946 0958 Anna-Lena O'Neill Öz", " +442079460958  anna-lena  O'NEILL ÖZ "):

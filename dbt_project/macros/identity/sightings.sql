@@ -46,5 +46,7 @@
 
 {#- list of text: the kinds of record that show two identifiers together, and `rule`: somebody's decision. -#}
 {%- macro identity_sources() -%}
-    {{ return(['crm_contact', 'newsletter_signup', 'rule', 'shop_customer', 'shop_order', 'web_event']) }}
+    {{ return([
+        'consent_event', 'crm_contact', 'email_event', 'newsletter_signup', 'rule', 'shop_customer', 'shop_order', 'web_event'
+    ]) }}
 {%- endmacro -%}

@@ -22,6 +22,14 @@ web_events as (
     select * from {{ ref('stg_web__events') }}
 ),
 
+sightings as (
+    select * from {{ ref('int_identity__sightings') }}
+),
+
+addresses as (
+    select * from {{ ref('stg_normalized__emails') }}
+),
+
 contact_names as (
     select named_phones.*
     from named_phones
@@ -76,19 +84,46 @@ grouped as (
     group by observed.left_type, observed.left_value, observed.right_type, observed.right_value, observed.source
 ),
 
+-- an address and the mailbox that it is another spelling of, wherever the address was seen
+spelled as (
+    select
+        sightings.identifier_type as left_type,
+        sightings.identifier_value as left_value,
+        mailboxes.identifier_type as right_type,
+        mailboxes.identifier_value as right_value,
+        sightings.source,
+        sightings.first_seen_at,
+        sightings.last_seen_at,
+        sightings.n_seen
+    from sightings as mailboxes
+    inner join addresses on mailboxes.identifier_value = addresses.mailbox
+    inner join sightings
+        on
+            sightings.identifier_type = 'email'
+            and addresses.email = sightings.identifier_value
+            and mailboxes.source = sightings.source
+    where mailboxes.identifier_type = 'mailbox'
+),
+
+seen as (
+    select * from grouped
+    union all
+    select * from spelled
+),
+
 final as (
     select
-        {{ node_key('grouped.left_type', 'grouped.left_value') }} as left_key,
-        {{ node_key('grouped.right_type', 'grouped.right_value') }} as right_key,
-        grouped.left_type,
-        grouped.left_value,
-        grouped.right_type,
-        grouped.right_value,
-        grouped.source,
-        grouped.first_seen_at,
-        grouped.last_seen_at,
-        grouped.n_seen
-    from grouped
+        {{ node_key('seen.left_type', 'seen.left_value') }} as left_key,
+        {{ node_key('seen.right_type', 'seen.right_value') }} as right_key,
+        seen.left_type,
+        seen.left_value,
+        seen.right_type,
+        seen.right_value,
+        seen.source,
+        seen.first_seen_at,
+        seen.last_seen_at,
+        seen.n_seen
+    from seen
 )
 
 select * from final

@@ -30,6 +30,10 @@ consent_events as (
     select * from {{ ref('stg_consent__events') }}
 ),
 
+addresses as (
+    select * from {{ ref('stg_normalized__emails') }}
+),
+
 contact_names as (
     select named_phones.*
     from named_phones
@@ -81,9 +85,47 @@ grouped as (
     group by sighted.identifier_type, sighted.identifier_value, sighted.source
 ),
 
-final as (
+-- provider rules are on, and somebody wrote one mailbox in several ways: it is an identifier of its own
+respelled as (
+    select distinct addresses.mailbox
+    from addresses
+    where addresses.mailbox <> addresses.email
+),
+
+spelled as (
     select
-        {{ node_key('grouped.identifier_type', 'grouped.identifier_value') }} as node_key,
+        grouped.*,
+        addresses.mailbox
+    from grouped
+    inner join addresses on grouped.identifier_value = addresses.email
+    inner join respelled on addresses.mailbox = respelled.mailbox
+    where grouped.identifier_type = 'email'
+),
+
+shared_mailboxes as (
+    select spelled.mailbox
+    from spelled
+    group by spelled.mailbox
+    having count(distinct spelled.identifier_value) > 1
+),
+
+mailboxes as (
+    select
+        'mailbox' as identifier_type,
+        spelled.mailbox as identifier_value,
+        spelled.source,
+        max(case when spelled.is_role then 1 else 0 end) = 1 as is_role,
+        max(case when spelled.is_disposable then 1 else 0 end) = 1 as is_disposable,
+        min(spelled.first_seen_at) as first_seen_at,
+        max(spelled.last_seen_at) as last_seen_at,
+        cast(sum(spelled.n_seen) as bigint) as n_seen
+    from spelled
+    inner join shared_mailboxes on spelled.mailbox = shared_mailboxes.mailbox
+    group by spelled.mailbox, spelled.source
+),
+
+seen as (
+    select
         grouped.identifier_type,
         grouped.identifier_value,
         grouped.source,
@@ -93,6 +135,31 @@ final as (
         grouped.last_seen_at,
         grouped.n_seen
     from grouped
+    union all
+    select
+        mailboxes.identifier_type,
+        mailboxes.identifier_value,
+        mailboxes.source,
+        mailboxes.is_role,
+        mailboxes.is_disposable,
+        mailboxes.first_seen_at,
+        mailboxes.last_seen_at,
+        mailboxes.n_seen
+    from mailboxes
+),
+
+final as (
+    select
+        {{ node_key('seen.identifier_type', 'seen.identifier_value') }} as node_key,
+        seen.identifier_type,
+        seen.identifier_value,
+        seen.source,
+        seen.is_role,
+        seen.is_disposable,
+        seen.first_seen_at,
+        seen.last_seen_at,
+        seen.n_seen
+    from seen
 )
 
 select * from final
