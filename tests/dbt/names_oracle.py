@@ -56,6 +56,16 @@ def clean_sql(column: str = "name") -> str:
     return library._macros["clean_text"](column)
 
 
+def fold_sql(column: str = "name") -> str:
+    """The same of `folded_name`."""
+    return library._macros["folded_name"](column)
+
+
+def small_sql(column: str = "name") -> str:
+    """The same of `fold_case`."""
+    return library._macros["fold_case"](column)
+
+
 def for_postgres(patch: pytest.MonkeyPatch) -> None:
     """From here on the macros give what PostgreSQL gets."""
 

@@ -8,6 +8,7 @@ import pytest
 
 from identity.identifiers import masked, parse_identifier
 from ingest.normalize import normalize_values, options_of_environment
+from tests.dbt import names_oracle as names
 from warehouse.errors import ConfigError
 
 
@@ -81,3 +82,11 @@ def test_a_telephone_with_a_name_is_hashed_as_by_the_models() -> None:
     in_graph = hashlib.md5("+442079460958 anna-lena o'neill öz".encode()).hexdigest()
     for typed in ("+44 (0)20 7946 0958 Anna-Lena O'Neill Öz", " +442079460958  anna-lena  O'NEILL ÖZ "):
         assert parse_identifier(f"phone_and_name:{typed}").value == in_graph
+
+
+def test_names_are_folded_as_by_the_models() -> None:
+    """Letters that become small in several ways: what is typed finds what the models made."""
+    for typed in ("İpek IŞIK", "ΟΔΥΣΣΕΥΣ Ωραίος", "Οδυσσεύς ΩΡΑΙΟΣ", "Жанна Ёлкина", "ẞoß Straße"):
+        (folded,) = names.in_duckdb(names.fold_sql(), [typed])
+        in_graph = hashlib.md5(f"+442079460958 {folded}".encode()).hexdigest()
+        assert parse_identifier(f"phone_and_name:+442079460958 {typed}").value == in_graph

@@ -36,6 +36,16 @@ def test_every_sign_is_treated_alike(postgres: Server, monkeypatch: pytest.Monke
     assert len(set(ours)) > 100_000
 
 
+def test_capitals_become_small_alike(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    signs = names.stable_signs()
+    texts = [*signs, *(f"AΣ{sign}" for sign in signs), "İPEK", "ΟΔΥΣΣΕΥΣ", "Οδυσσεύς Σ", "I\u0307"]
+    ours = names.in_duckdb(names.small_sql(), texts)
+    names.for_postgres(monkeypatch)
+    theirs = in_postgres(postgres, names.small_sql(), texts)
+    assert [(text, our, their) for text, our, their in zip(texts, ours, theirs, strict=True) if our != their] == []
+    assert ours[-4:] == ["ipek", "οδυσσευσ", "οδυσσεύσ σ", "i"]
+
+
 def test_blanks_of_any_width_are_trimmed(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     names.for_postgres(monkeypatch)
     wide = "\u00a0\u1680\u2000\u2003\u200a\u202f\u205f\u3000"

@@ -15,8 +15,10 @@
 {%- macro default__regex_matches(column, pattern) -%}regexp_matches({{ column }}, '{{ pattern }}'){%- endmacro -%}
 {%- macro postgres__regex_matches(column, pattern) -%}({{ column }} ~ '{{ pattern }}'){%- endmacro -%}
 
-{#- text: small letters, of every script. -#}
-{%- macro fold_case(column) -%}{{ return(adapter.dispatch('fold_case', 'mailwright')(column)) }}{%- endmacro -%}
+{#- text: small letters, of every script. What engines disagree on comes out in one way: the dot of İ, the sigma at a word's end. -#}
+{%- macro fold_case(column) -%}
+    replace(replace({{ adapter.dispatch('fold_case', 'mailwright')(column) }}, 'i' || chr(775), 'i'), 'ς', 'σ')
+{%- endmacro -%}
 {%- macro default__fold_case(column) -%}lower({{ column }}){%- endmacro -%}
 {#- PostgreSQL: a database of locale C knows no capitals beyond ASCII; ICU does, whatever the database's own locale. -#}
 {%- macro postgres__fold_case(column) -%}lower({{ column }} collate "und-x-icu"){%- endmacro -%}

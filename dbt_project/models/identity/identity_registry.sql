@@ -95,24 +95,46 @@ registered as (
     where quarantine.node_key is null
 ),
 
+-- what is made of a telephone and a name, or of addresses, is nobody without any other trace: where it lost its edges, or the
+-- size limit left it by itself
+made as (
+    select components.component_key
+    from registered
+    inner join components on registered.node_key = components.node_key
+    where registered.tier = 'bridge' and not registered.stands_alone
+    group by components.component_key
+),
+
+founded as (
+    select components.component_key
+    from made
+    inner join components on made.component_key = components.component_key
+    inner join registered on components.node_key = registered.node_key
+    where registered.stands_alone
+    group by components.component_key
+),
+
 bridges as (
     select
         registered.node_key,
         registered.registered_at,
         registered.registered_first_seen_at,
+        registered.stands_alone,
         coalesce(components.component_key, registered.node_key) as component_key
     from registered
     left join components on registered.node_key = components.node_key
-    -- a telephone with a name that lost its edges is nobody, not a person without any other trace
-    where registered.tier = 'bridge' and (registered.stands_alone or components.node_key is not null)
+    left join founded on components.component_key = founded.component_key
+    where registered.tier = 'bridge' and (registered.stands_alone or founded.component_key is not null)
 ),
 
--- a component is called after its earliest registered bridge; in steps of minima, which need no sorting
+-- a component is called after its earliest registered bridge, and never after what is made of others, which comes and goes with a
+-- name or an option; in steps of minima, which need no sorting
 earliest_registration as (
     select
         bridges.component_key,
         min(bridges.registered_at) as registered_at
     from bridges
+    where bridges.stands_alone
     group by bridges.component_key
 ),
 
@@ -126,6 +148,7 @@ earliest_sighting as (
         on
             bridges.component_key = earliest_registration.component_key
             and bridges.registered_at = earliest_registration.registered_at
+    where bridges.stands_alone
     group by bridges.component_key, bridges.registered_at
 ),
 
@@ -140,6 +163,7 @@ anchors as (
             and bridges.registered_at = earliest_sighting.registered_at
             and bridges.registered_first_seen_at = earliest_sighting.registered_first_seen_at
     inner join identifiers on bridges.node_key = identifiers.node_key
+    where bridges.stands_alone
     group by bridges.component_key
 ),
 
