@@ -11,13 +11,16 @@ last. Then a day's new edges come, and the same models take them in. Each time t
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -154,7 +157,7 @@ def encode(con: duckdb.DuckDBPyConnection) -> float:
 
 
 PEER = """
-import resource, sys, time
+import sys, time
 import duckdb, numpy as np, pyarrow as pa
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -173,21 +176,30 @@ _, labels = connected_components(graph, directed=False)
 con.register("labels", pa.table({"node": np.arange(n), "label": labels}))
 con.execute("create or replace table peer as select t, v, label from peer_nodes inner join labels using (node)")
 con.execute("drop table peer_nodes")
-print(time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+print(time.monotonic() - began)
 """
+
+
+def run(command: list[str], environment: dict[str, str] | None = None) -> tuple[str, float]:
+    """(what it said, its own peak in GiB); ends the benchmark where it fails."""
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, env=environment, stdout=said, text=True)
+        _, status, usage = os.wait4(process.pid, 0)
+        said.seek(0)
+        text = said.read()
+    if status:
+        sys.exit(text[-3000:])
+    return text, usage.ru_maxrss / 2**20
 
 
 def run_peer(settings: Settings) -> tuple[float, float]:
     """(seconds, peak GiB)"""
-    done = subprocess.run(
-        [sys.executable, "-c", PEER, str(settings.warehouse_path)], capture_output=True, text=True, check=True
-    )
-    seconds, peak = (float(value) for value in done.stdout.split())
-    return seconds, peak
+    said, peak = run([sys.executable, "-c", PEER, str(settings.warehouse_path)])
+    return float(said), peak
 
 
-def resolve(settings: Settings) -> tuple[dict[str, float], float]:
-    """(seconds of each model, seconds with dbt's start); ends the benchmark where dbt fails."""
+def resolve(settings: Settings) -> tuple[dict[str, float], float, float]:
+    """(seconds of each model, seconds with dbt's start, peak GiB)"""
     project = str(PROJECT_DIR / "dbt_project")
     command = [
         dbt_executable(), "--no-use-colors", "build", "--exclude-resource-type", "test", "--exclude-resource-type",
@@ -196,18 +208,54 @@ def resolve(settings: Settings) -> tuple[dict[str, float], float]:
         "--vars", json.dumps({"identity_max_component_size": 2 * CHAIN}),
     ]  # fmt: skip
     began = time.monotonic()
-    done = subprocess.run(
-        command, env={**os.environ, **dbt_environment(settings)}, capture_output=True, text=True, check=False
-    )
+    _, peak = run(command, {**os.environ, **dbt_environment(settings)})
     wall = time.monotonic() - began
-    if done.returncode:
-        sys.exit(done.stdout[-3000:])
     results = json.loads((settings.home / "dbt" / "run_results.json").read_text(encoding="utf-8"))["results"]
-    return {r["unique_id"].split(".")[-1]: r["execution_time"] for r in results}, wall
+    return {r["unique_id"].split(".")[-1]: r["execution_time"] for r in results}, wall, peak
 
 
-def compare(con: duckdb.DuckDBPyConnection) -> int:
+def apart(work: Callable[..., Any], settings: Settings, *args: float) -> Any:
+    """What `work` finds in a process of its own: a child counts its parent's memory for its own peak."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, settings, *args).result()
+
+
+def _open(settings: Settings) -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect(str(settings.warehouse_path))
+    con.execute("set enable_progress_bar = false")  # stdout is for the results
+    return con
+
+
+def first_day(settings: Settings, millions: float) -> tuple[int, int, float]:
+    """(edges, identifiers, seconds to encode them)"""
+    with _open(settings) as con:
+        ensure_state(con, settings)
+        con.execute("create schema if not exists analytics")
+        con.execute("create table analytics.clock as select timestamp '2026-06-01' as as_of, as_of as known_at")
+        n_edges, n_nodes = write_graph(con, millions)
+        con.execute("set threads = 2")
+        return n_edges, n_nodes, encode(con)
+
+
+def another_day(settings: Settings, millions: float) -> int:
+    """How many edges there are then."""
+    with _open(settings) as con:
+        return add_a_day(con, millions)[0]
+
+
+def size_of_region(settings: Settings) -> int:
+    """Identifiers that were looked at."""
+    with _open(settings) as con:
+        return con.execute("select count(*) from analytics.int_identity__region").fetchall()[0][0]
+
+
+def compare(settings: Settings) -> int:
     """How many people there are; ends the benchmark where the peer has others."""
+    with _open(settings) as con:
+        return _compare(con)
+
+
+def _compare(con: duckdb.DuckDBPyConnection) -> int:
     differing, people = con.execute(
         """with both_sides as (
                select p.label, r.profile_id from peer as p
@@ -236,24 +284,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(home=Path(folder), target="prod", memory_limit="6GB", threads=2)
         settings.home.mkdir(parents=True, exist_ok=True)
-        with duckdb.connect(str(settings.warehouse_path)) as con:
-            ensure_state(con, settings)
-            con.execute("create schema if not exists analytics")
-            con.execute("create table analytics.clock as select timestamp '2026-06-01' as as_of, as_of as known_at")
-            n_edges, n_nodes = write_graph(con, millions)
-            con.execute("set threads = 2")
-            encoding = encode(con)
+        n_edges, n_nodes, encoding = apart(first_day, settings, millions)
         peer_seconds, peer_peak = run_peer(settings)
-        by_model, wall = resolve(settings)
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-        with duckdb.connect(str(settings.warehouse_path)) as con:
-            people = compare(con)
-            day_edges = add_a_day(con, millions)[0] - n_edges
-        day, day_wall = resolve(settings)
+        by_model, wall, peak = resolve(settings)
+        people = apart(compare, settings)
+        day_edges = apart(another_day, settings, millions) - n_edges
+        day, day_wall, _ = resolve(settings)
         run_peer(settings)
-        with duckdb.connect(str(settings.warehouse_path)) as con:
-            compare(con)
-            region = con.execute("select count(*) from analytics.int_identity__region").fetchall()[0][0]
+        apart(compare, settings)
+        region = apart(size_of_region, settings)
     seconds, day_seconds = sum(by_model.values()) + encoding, sum(day.values()) + encoding
     print(
         f"{n_edges:,} edges between {n_nodes:,} string identifiers of five types, {people:,} people, "
