@@ -180,10 +180,7 @@ def wrong_readers(models: Iterable[Model]) -> list[str]:
             if allowed is not None and model.folder not in allowed:
                 found.append(f"{model.name} ({model.folder}) reads source {schema}.{table}")
         if model.folder == "staging":
-            tables = {table for schema, table in kinds if schema in {"raw", "ledger"}}
-            # what an identifier is normalized to is joined to the table that it stands in
-            if len(tables) > 1:
-                tables -= {"identifier_normalized"}
+            tables = {table for schema, table in kinds if schema in {"raw", "ledger"}} - {"identifier_normalized"}
             if len(tables) != 1:
                 found.append(f"{model.name} reads {len(tables)} tables: {sorted(tables)}")
             if model.refs:

@@ -1,5 +1,5 @@
 {#-
-    select of (identifier_type, identifier_value, source, is_role, is_disposable, seen_at): the identifiers that a relation carries.
+    select of (identifier_type, identifier_value, mailbox, source, is_role, is_disposable, seen_at): the identifiers that a relation carries.
     `columns` is a list of (identifier type, instant column); a type is also the name of its column.
 -#}
 {%- macro sightings(relation, source, columns) -%}
@@ -7,6 +7,7 @@
     select
         '{{ identifier_type }}' as identifier_type,
         {{ relation }}.{{ identifier_type }} as identifier_value,
+        {{ relation ~ '.mailbox' if identifier_type == 'email' else 'cast(null as text)' }} as mailbox,
         '{{ source }}' as source,
         {{ relation ~ '.is_email_role' if identifier_type == 'email' else 'false' }} as is_role,
         {{ relation ~ '.is_email_disposable' if identifier_type == 'email' else 'false' }} as is_disposable,

@@ -26,10 +26,6 @@ sightings as (
     select * from {{ ref('int_identity__sightings') }}
 ),
 
-addresses as (
-    select * from {{ ref('stg_normalized__emails') }}
-),
-
 contact_names as (
     select named_phones.*
     from named_phones
@@ -84,25 +80,19 @@ grouped as (
     group by observed.left_type, observed.left_value, observed.right_type, observed.right_value, observed.source
 ),
 
--- an address and the mailbox that it is another spelling of, wherever the address was seen
+-- an address and the mailbox that it is one of several spellings of, wherever the address was seen
 spelled as (
     select
         sightings.identifier_type as left_type,
         sightings.identifier_value as left_value,
-        mailboxes.identifier_type as right_type,
-        mailboxes.identifier_value as right_value,
+        'mailbox' as right_type,
+        sightings.mailbox as right_value,
         sightings.source,
         sightings.first_seen_at,
         sightings.last_seen_at,
         sightings.n_seen
-    from sightings as mailboxes
-    inner join addresses on mailboxes.identifier_value = addresses.mailbox
-    inner join sightings
-        on
-            sightings.identifier_type = 'email'
-            and addresses.email = sightings.identifier_value
-            and mailboxes.source = sightings.source
-    where mailboxes.identifier_type = 'mailbox'
+    from sightings
+    where sightings.mailbox is not null
 ),
 
 seen as (

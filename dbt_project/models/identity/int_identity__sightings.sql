@@ -30,10 +30,6 @@ consent_events as (
     select * from {{ ref('stg_consent__events') }}
 ),
 
-addresses as (
-    select * from {{ ref('stg_normalized__emails') }}
-),
-
 contact_names as (
     select named_phones.*
     from named_phones
@@ -76,6 +72,7 @@ grouped as (
         sighted.identifier_type,
         sighted.identifier_value,
         sighted.source,
+        max(sighted.mailbox) as mailbox,
         max(case when sighted.is_role then 1 else 0 end) = 1 as is_role,
         max(case when sighted.is_disposable then 1 else 0 end) = 1 as is_disposable,
         min(sighted.seen_at) as first_seen_at,
@@ -87,19 +84,15 @@ grouped as (
 
 -- provider rules are on, and somebody wrote one mailbox in several ways: it is an identifier of its own
 respelled as (
-    select distinct addresses.mailbox
-    from addresses
-    where addresses.mailbox <> addresses.email
+    select distinct grouped.mailbox
+    from grouped
+    where grouped.mailbox <> grouped.identifier_value
 ),
 
 spelled as (
-    select
-        grouped.*,
-        addresses.mailbox
+    select grouped.*
     from grouped
-    inner join addresses on grouped.identifier_value = addresses.email
-    inner join respelled on addresses.mailbox = respelled.mailbox
-    where grouped.identifier_type = 'email'
+    inner join respelled on grouped.mailbox = respelled.mailbox
 ),
 
 shared_mailboxes as (
@@ -128,6 +121,7 @@ seen as (
     select
         grouped.identifier_type,
         grouped.identifier_value,
+        shared_mailboxes.mailbox,
         grouped.source,
         grouped.is_role,
         grouped.is_disposable,
@@ -135,10 +129,12 @@ seen as (
         grouped.last_seen_at,
         grouped.n_seen
     from grouped
+    left join shared_mailboxes on grouped.mailbox = shared_mailboxes.mailbox
     union all
     select
         mailboxes.identifier_type,
         mailboxes.identifier_value,
+        cast(null as text) as mailbox,
         mailboxes.source,
         mailboxes.is_role,
         mailboxes.is_disposable,
@@ -153,6 +149,7 @@ final as (
         {{ node_key('seen.identifier_type', 'seen.identifier_value') }} as node_key,
         seen.identifier_type,
         seen.identifier_value,
+        seen.mailbox,
         seen.source,
         seen.is_role,
         seen.is_disposable,

@@ -26,6 +26,7 @@ final as (
         coalesce(normalized.is_valid, false) as is_email_valid,
         coalesce(normalized.is_role, false) as is_email_role,
         coalesce(normalized.is_disposable, false) as is_email_disposable,
+        case when normalized.is_valid then normalized.identity_value end as mailbox,
         source.bounce_type,
         source.link_url,
         source.user_agent,

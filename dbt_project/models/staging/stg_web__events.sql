@@ -55,6 +55,7 @@ final as (
         case when normalized.is_valid then normalized.normalized_value end as email,
         coalesce(normalized.is_role, false) as is_email_role,
         coalesce(normalized.is_disposable, false) as is_email_disposable,
+        case when normalized.is_valid then normalized.identity_value end as mailbox,
         {{ json_text('source.properties', ['category']) }} as category,
         {{ json_text('source.properties', ['url']) }} as page_url,
         {{ json_text('source.properties', ['referrer']) }} as referrer,
