@@ -18,11 +18,14 @@ from typing import Any
 import duckdb
 
 from warehouse.connection import connect
-from warehouse.errors import ConfigError, RetriableError
+from warehouse.errors import ConfigError, MailwrightError, RetriableError
 from warehouse.lock import child_environment, writer_lock
 from warehouse.settings import Settings
 
 _LOG_LINE = re.compile(r"\d\d:\d\d:\d\d\.\d+ \[(?P<level>\w+) *\] \[[^\]]*\]: (?P<message>.*)")
+_ON_COLUMNS = ("never_null_", "nothing_later_than_as_of_")
+"""How the names of our tests on several columns begin."""
+_PATIENCE_SECONDS = 5.0
 _RELATION = re.compile(r'from (?:"\w+"\.)+"(\w+)"')
 
 
@@ -140,7 +143,7 @@ def run_dbt(
         timer.start()
         try:
             assert process.stdout is not None
-            for message, is_error in _messages(process.stdout):
+            for message, is_error in messages_of(process.stdout):
                 if is_error:
                     errors.append(("dbt", message))
                 if on_line:
@@ -162,8 +165,8 @@ def run_dbt(
     return result if target else name_columns(settings, result)
 
 
-def _messages(lines: Iterable[str]) -> Iterator[tuple[str, bool]]:
-    """(message, is it an error) of dbt's log lines; one without a time goes on with the message before it."""
+def messages_of(lines: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """(message, is it an error) of dbt's log lines, each as it comes; an error once all of its lines are there."""
     text, is_error = "", False
     for line in lines:
         found = _LOG_LINE.match(line)
@@ -173,6 +176,10 @@ def _messages(lines: Iterable[str]) -> Iterator[tuple[str, bool]]:
         if text.strip():
             yield text.strip(), is_error
         text, is_error = found["message"] + "\n", found["level"] == "error"
+        if not is_error:
+            if text.strip():
+                yield text.strip(), False
+            text = ""
     if text.strip():
         yield text.strip(), is_error
 
@@ -199,19 +206,25 @@ def read_result(returncode: int, path: Path, errors: Sequence[tuple[str, str]] =
 
 
 def name_columns(settings: Settings, result: DbtResult) -> DbtResult:
-    """The same result, where a test that looks at several columns says in which of them it found how many rows.
+    """The same result, where a failed test on several columns says in which of them it found how many rows.
 
-    dbt itself tells the number of rows that a test returned. Those of our tests on columns are (column_name, n_rows).
+    dbt itself tells how many rows a test returned; those of these tests are (column_name, n_rows). Without the
+    warehouse, which somebody else may be using by now, dbt's own words stay.
     """
+    failed = {
+        node["unique_id"].split(".")[2]: node["compiled_code"]
+        for node in result.run_results.get("results", [])
+        if node["status"] == "fail" and node.get("compiled_code")
+    }
     named: dict[str, str] = {}
-    for node in result.run_results.get("results", []):
-        compiled = node.get("compiled_code")
-        if node["status"] != "fail" or not compiled:
-            continue
-        with contextlib.suppress(duckdb.Error), connect(settings, read_only=True, purpose="explain") as con:
-            found = con.execute(compiled)
-            if [column[0] for column in found.description or []] == ["column_name", "n_rows"]:
-                table = _RELATION.findall(compiled)[-1]  # those before it are the clock
-                columns = ", ".join(f"{name} ({rows:,} row{'s' * (rows != 1)})" for name, rows in found.fetchall())
-                named[node["unique_id"].split(".")[2]] = f"{table}: {columns}"
+    ours = {name: sql for name, sql in failed.items() if name.startswith(_ON_COLUMNS)}
+    patient = settings.model_copy(update={"lock_timeout_seconds": _PATIENCE_SECONDS})
+    with contextlib.suppress(duckdb.Error, MailwrightError):
+        if ours:
+            with connect(patient, read_only=True, purpose="explain") as con:
+                for name, sql in ours.items():
+                    table = _RELATION.findall(sql)[-1]  # those before it are the clock
+                    found = con.execute(sql).fetchall()
+                    columns = ", ".join(f"{column} ({rows:,} row{'s' * (rows != 1)})" for column, rows in found)
+                    named[name] = f"{table}: {columns}"
     return replace(result, failures=tuple((name, named.get(name, message)) for name, message in result.failures))
