@@ -144,6 +144,7 @@ def run_dbt(
         try:
             assert process.stdout is not None
             for message, is_error in messages_of(process.stdout):
+                message = without_row(message)
                 if is_error:
                     errors.append(("dbt", message))
                 if on_line:
@@ -184,6 +185,11 @@ def messages_of(lines: Iterable[str]) -> Iterator[tuple[str, bool]]:
         yield text.strip(), is_error
 
 
+def without_row(message: str) -> str:
+    """The message without the row that PostgreSQL shows under a violated constraint: it is somebody's."""
+    return re.sub(r"\s*DETAIL:.*", "", message, flags=re.DOTALL)
+
+
 def read_result(returncode: int, path: Path, errors: Sequence[tuple[str, str]] = ()) -> DbtResult:
     """Fold dbt's `run_results.json`; without one (dbt could not start), `errors` say why."""
     if not path.exists():
@@ -199,7 +205,8 @@ def read_result(returncode: int, path: Path, errors: Sequence[tuple[str, str]] =
         elif kind in {"model", "seed", "snapshot"}:
             models += 1
         if result["status"] in {"error", "fail", "runtime error"}:
-            failures.append((name, " ".join(str(result.get("message") or result["status"]).split())[:500]))
+            message = without_row(str(result.get("message") or result["status"]))
+            failures.append((name, " ".join(message.split())[:500]))
     if returncode and not failures:
         failures = list(errors)
     return DbtResult(returncode == 0, models, tests, tuple(failures), results)

@@ -282,6 +282,41 @@ def test_a_build_touches_what_changed_and_comes_to_what_a_full_one_does(
     assert partition(support.profiles(store)) == oracle(edges)
 
 
+def same_bucket(store: Settings) -> tuple[Node, Node]:
+    """Two addresses that the first step of finding out what changed does not tell apart."""
+    (pair,) = support.rows(
+        store,
+        """select min(value), max(value) from (select 'p' || i || '@x.org' as value from range(40000) as r(i))
+           group by (hash('email', value) >> 1) % 1048576 having count(*) > 1 order by 1 limit 1""",
+    )
+    return ("email", pair[0]), ("email", pair[1])
+
+
+def test_one_takes_the_place_of_another_and_steps_left_out_are_made_up_for(
+    new_store: Callable[[], Settings],
+) -> None:
+    """The same words about somebody else in one bucket; somebody gone, and a run that left out one of the steps."""
+    store = new_store()
+    edges = worlds(random.Random(7))
+    support.write_graph(store, edges, as_of=AS_OF)
+    before, after = same_bucket(store)
+    support.write_graph(store, edges, {before: 5}, as_of=AS_OF)
+    support.resolve(store)
+    support.write_graph(store, edges, {after: 5}, as_of=AS_OF + timedelta(days=1))
+    support.resolve(store)
+    assert before not in support.profiles(store)
+    assert after in support.profiles(store)
+
+    support.write_graph(store, edges, as_of=AS_OF + timedelta(days=2))
+    untested = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
+    support.dbt(store, "build", *untested, "--select", *support.MODELS, "--exclude", "identity_registry")
+    support.resolve(store)
+    assert after not in support.profiles(store)
+    at_once = contents(store)
+    refreshed(store)
+    assert contents(store) == at_once
+
+
 def refreshed(store: Settings) -> None:
     """The same once more from nothing but what was observed and the registry."""
     untested = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from warehouse.dbt import messages_of
+from warehouse.dbt import messages_of, without_row
 
 
 def line(level: str, text: str) -> str:
@@ -52,3 +52,12 @@ def test_an_error_keeps_its_lines_and_ends_with_the_next_message() -> None:
 def test_words_of_a_dbt_that_did_not_start_are_one_message() -> None:
     said = ["Usage: dbt run [OPTIONS]\n", "\n", "Error: No such option '--no-such'.\n"]
     assert list(messages_of(said)) == [("".join(said).strip(), False)]
+
+
+def test_a_violated_constraint_shows_nobodys_row() -> None:
+    said = """Database Error in model dim_profiles
+  null value in column "email" of relation "dim_profiles" violates not-null constraint
+  DETAIL:  Failing row contains (c1, null, Ann, Smith, Baker Street 1).
+  compiled code at x.sql"""
+    assert without_row(said).endswith("violates not-null constraint")
+    assert without_row("NOT NULL constraint failed: t.a") == "NOT NULL constraint failed: t.a"

@@ -167,3 +167,23 @@
         {{ exceptions.raise_compiler_error("Components above the size limit were left after taking out every strength of edge.") }}
     {%- endif -%}
 {%- endmacro -%}
+
+
+{#-
+    select of (component_key): components with what is made of others (a telephone with a name, a mailbox) that hold a person. Where
+    what is made lost its edges, or the size limit left it by itself, it is nobody.
+-#}
+{%- macro founded_components(identifiers, components) -%}
+    select founders.component_key
+    from {{ components }} as founders
+    inner join {{ identifiers }} as founding on founders.node_key = founding.node_key
+    where
+        founding.stands_alone
+        and founders.component_key in (
+            select owned.component_key
+            from {{ components }} as owned
+            inner join {{ identifiers }} as made on owned.node_key = made.node_key
+            where made.tier = 'bridge' and not made.stands_alone
+        )
+    group by founders.component_key
+{%- endmacro -%}

@@ -9,8 +9,9 @@
     from (
         select
             sightings.node_key,
+            {#- whose it is belongs to it: two who change places in one bucket would leave its sum as it was -#}
             {{ row_fingerprint([
-                'sightings.source', 'sightings.is_role', 'sightings.is_disposable', 'sightings.first_seen_at',
+                'sightings.node_key', 'sightings.source', 'sightings.is_role', 'sightings.is_disposable', 'sightings.first_seen_at',
                 'sightings.last_seen_at', 'sightings.n_seen'
             ]) }} as part
         from {{ ref('int_identity__sightings') }} as sightings

@@ -45,9 +45,7 @@
     {%- endfor %}
 {%- endmacro -%}
 
-{#- list of text: the kinds of record that show two identifiers together, and `rule`: somebody's decision. -#}
+{#- list of text: the kinds of record that show two identifiers together; `provider_rules`: two spellings of a mailbox; `rule`: somebody's decision. -#}
 {%- macro identity_sources() -%}
-    {{ return([
-        'consent_event', 'crm_contact', 'email_event', 'newsletter_signup', 'rule', 'shop_customer', 'shop_order', 'web_event'
-    ]) }}
+    {{ return(['crm_contact', 'newsletter_signup', 'provider_rules', 'rule', 'shop_customer', 'shop_order', 'web_event']) }}
 {%- endmacro -%}

@@ -95,23 +95,8 @@ registered as (
     where quarantine.node_key is null
 ),
 
--- what is made of a telephone and a name, or of addresses, is nobody without any other trace: where it lost its edges, or the
--- size limit left it by itself
-made as (
-    select components.component_key
-    from registered
-    inner join components on registered.node_key = components.node_key
-    where registered.tier = 'bridge' and not registered.stands_alone
-    group by components.component_key
-),
-
 founded as (
-    select components.component_key
-    from made
-    inner join components on made.component_key = components.component_key
-    inner join registered on components.node_key = registered.node_key
-    where registered.stands_alone
-    group by components.component_key
+    {{ founded_components('registered', 'components') }}
 ),
 
 bridges as (

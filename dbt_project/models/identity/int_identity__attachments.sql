@@ -45,14 +45,19 @@ neighbours as (
     where edges.tier = 'attach' and edges.is_active
 ),
 
--- a bridge without any edge to another bridge is a component of its own
+founded as (
+    {{ founded_components('identifiers', 'components') }}
+),
+
+-- a bridge without any edge to another bridge is a component of its own; what is made of others is not
 persons as (
     select
         identifiers.node_key,
         coalesce(components.component_key, identifiers.node_key) as component_key
     from identifiers
     left join components on identifiers.node_key = components.node_key
-    where identifiers.tier = 'bridge'
+    left join founded on components.component_key = founded.component_key
+    where identifiers.tier = 'bridge' and (identifiers.stands_alone or founded.component_key is not null)
 ),
 
 seen_with_persons as (

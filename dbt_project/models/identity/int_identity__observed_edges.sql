@@ -80,19 +80,20 @@ grouped as (
     group by observed.left_type, observed.left_value, observed.right_type, observed.right_value, observed.source
 ),
 
--- an address and the mailbox that it is one of several spellings of, wherever the address was seen
+-- an address and the mailbox that it is one of several spellings of: known by a rule, so it is the weakest of edges
 spelled as (
     select
         sightings.identifier_type as left_type,
         sightings.identifier_value as left_value,
         'mailbox' as right_type,
         sightings.mailbox as right_value,
-        sightings.source,
-        sightings.first_seen_at,
-        sightings.last_seen_at,
-        sightings.n_seen
+        'provider_rules' as source,
+        min(sightings.first_seen_at) as first_seen_at,
+        max(sightings.last_seen_at) as last_seen_at,
+        1 as n_seen
     from sightings
     where sightings.mailbox is not null
+    group by sightings.identifier_type, sightings.identifier_value, sightings.mailbox
 ),
 
 seen as (

@@ -2,7 +2,7 @@
     materialized='incremental',
     incremental_strategy='append',
     on_schema_change='fail',
-    pre_hook="{{ forget_region('node_key') }}",
+    pre_hook="{{ forget_region_or_all() }}",
 ) }}
 -- written last: whoever is in here as they are now need not be looked at again
 -- depends_on: {{ ref('identity_registry') }}
