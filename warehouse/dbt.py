@@ -110,7 +110,7 @@ def run_dbt(
     settings.dbt_target_dir.mkdir(parents=True, exist_ok=True)
     results_path = settings.dbt_target_dir / "run_results.json"
     results_path.unlink(missing_ok=True)
-    # each line with its level; as JSON, dbt would spend a sixth of a build's time on lines that nobody gets to see
+    # each line with its level; as JSON, dbt would format each of its debug lines too, which nobody gets to see
     command = [dbt_executable(), "--log-format", "debug", "--no-use-colors", *args, *dbt_arguments(settings, target)]
     errors: list[tuple[str, str]] = []
     message = ""
