@@ -10,7 +10,7 @@ from tests.dbt import features_support as support
 from warehouse.dbt import dbt_environment
 from warehouse.settings import PROJECT_DIR, Settings
 
-SEGMENT = "{{ segment(all_of=[has_features('orders_lifetime >= 5')], none_of=[human_opened(last_days=30)]) }}\n"
+SEGMENT = "{{ segment(all_of=[prop('orders_lifetime', '>=', 5)], none_of=[did('Email Opened', within='30 days')]) }}\n"
 
 
 def test_a_segment_is_one_file(settings: Settings, tmp_path: Path) -> None:

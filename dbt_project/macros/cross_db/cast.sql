@@ -17,3 +17,8 @@
 {%- macro ratio(numerator, denominator) -%}
     (cast({{ numerator }} as double precision) / nullif(cast({{ denominator }} as double precision), 0))
 {%- endmacro -%}
+
+{#- bigint: the number that eight hexadecimal digits (text) write. -#}
+{%- macro hex_number(digits) -%}{{ return(adapter.dispatch('hex_number', 'mailwright')(digits)) }}{%- endmacro -%}
+{%- macro default__hex_number(digits) -%}cast('0x' || {{ digits }} as bigint){%- endmacro -%}
+{%- macro postgres__hex_number(digits) -%}cast(cast('x' || {{ digits }} as bit(32)) as bigint){%- endmacro -%}

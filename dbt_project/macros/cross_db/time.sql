@@ -41,3 +41,21 @@
     cast((({{ column }} at time zone 'UTC') at time zone '{{ time_zone }}') as date)
     {%- endif -%}
 {%- endmacro -%}
+
+{#- date: the calendar day of a UTC instant in the zone that an expression names (a zone that the engine knows). -#}
+{%- macro local_date_in(column, zone) -%}{{ return(adapter.dispatch('local_date_in', 'mailwright')(column, zone)) }}{%- endmacro -%}
+{%- macro default__local_date_in(column, zone) -%}
+    cast((({{ column }} at time zone 'UTC') at time zone {{ zone }}) as date)
+{%- endmacro -%}
+
+{#- relation with a column `zone` (text): the names of time zones that the engine knows. -#}
+{%- macro known_time_zones() -%}{{ return(adapter.dispatch('known_time_zones', 'mailwright')()) }}{%- endmacro -%}
+{%- macro default__known_time_zones() -%}(select distinct zones.name as zone from pg_timezone_names() as zones){%- endmacro -%}
+
+{#- integer: the year of a date. -#}
+{%- macro calendar_year(day) -%}{{ return(adapter.dispatch('calendar_year', 'mailwright')(day)) }}{%- endmacro -%}
+{%- macro default__calendar_year(day) -%}cast(extract(year from {{ day }}) as integer){%- endmacro -%}
+
+{#- date: the same day so many years later; 29 February is the 28th in common years. DuckDB and PostgreSQL both return date after the cast. -#}
+{%- macro add_years(day, n) -%}{{ return(adapter.dispatch('add_years', 'mailwright')(day, n)) }}{%- endmacro -%}
+{%- macro default__add_years(day, n) -%}cast({{ day }} + ({{ n }}) * interval '1 year' as date){%- endmacro -%}

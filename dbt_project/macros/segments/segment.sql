@@ -1,56 +1,54 @@
 {#-
-  A segment: the profiles that satisfy every condition of `all_of` and none of `none_of`.
-
-  A condition is a query that returns profile_id, usually one of the macros in conditions.sql:
+  A segment: the profiles that satisfy every condition of `all_of`, one of `any_of` where given, and none of `none_of`
+  (docs/segments.md). With capacity, the first so many of them by the column `by`.
 
       {{ segment(
-          all_of=[did_event('Product Viewed', last_hours=48)],
-          none_of=[did_event('Product Added', last_hours=48)],
+          all_of=[did('Product Viewed', within='48 hours')],
+          none_of=[did('Product Added', within='48 hours')],
       ) }}
 
-  Returns one row per member: profile_id, as_of.
+  In its own model it is a query: one row per member, profile_id and as_of. Where many segments are computed together, it says what it
+  is, so that they share what they read (members.sql).
 -#}
-{% macro segment(all_of, none_of=[]) -%}
-with profiles as (
-
-    select * from {{ ref('profile_features') }}
-
-),
-{% for condition in all_of %}
-required_{{ loop.index }} as (
-
-    {{ condition | indent(4) }}
-
-),
-{% endfor %}
-{%- for condition in none_of %}
-excluded_{{ loop.index }} as (
-
-    {{ condition | indent(4) }}
-
-),
-{% endfor %}
-final as (
-
-    select
-        profiles.profile_id,
-        profiles.as_of
-    from profiles
-    where
-        true
-        {%- for condition in all_of %}
-        and exists (select 1 from required_{{ loop.index }} where required_{{ loop.index }}.profile_id = profiles.profile_id)
-        {%- endfor %}
-        {%- for condition in none_of %}
-        and not exists (select 1 from excluded_{{ loop.index }} where excluded_{{ loop.index }}.profile_id = profiles.profile_id)
-        {%- endfor %}
-
-)
-
-select * from final
+{% macro segment(all_of=[], any_of=[], none_of=[], capacity=none, by=none, smallest_first=false) -%}
+    {%- set definition = {
+        'name': model.name[4:], 'all_of': all_of, 'any_of': any_of, 'none_of': none_of + earlier_in_lists(model.name[4:]),
+        'capacity': capacity, 'by': by, 'smallest_first': smallest_first,
+    } -%}
+    {%- if not (model.name or '').startswith('seg_') -%}
+        {{- return('<<segment>>' ~ tojson(definition) ~ '<</segment>>') -}}
+    {%- endif -%}
+    {#- dbt learns the parents when it parses, before it knows the columns that the rest is checked against -#}
+    {%- set read = ['profile_features'] + models_read(conditions_of(definition)) + ([person_relation_of(by)] if by else []) -%}
+    {%- if not execute -%}
+        {%- for relation in read -%}{%- do ref(relation) -%}{%- endfor -%}
+        {%- do source('control', 'clock') -%}
+        {{- return('select profile_id, as_of from ' ~ ref('profile_features')) -}}
+    {%- endif -%}
+    {{- return(members_query([definition], alone=true)) -}}
 {%- endmacro %}
 
 
+{#- Priority lists (var): who is in an earlier segment of a list is not in a later one. -#}
+{% macro earlier_in_lists(name) -%}
+    {%- set found = [] -%}
+    {%- for segments in var('priority_lists').values() if name in segments -%}
+        {%- for earlier in segments[:segments.index(name)] -%}{%- do found.append(in_segment(earlier)) -%}{%- endfor -%}
+    {%- endfor -%}
+    {{- return(found) -}}
+{%- endmacro %}
+
+
+{#- What a segment model of the graph says it is; none for a plain select. -#}
+{% macro segment_definition(name) -%}
+    {%- set node = graph.nodes.get('model.' ~ project_name ~ '.seg_' ~ name) -%}
+    {%- if node is none -%}{{- return(none) -}}{%- endif -%}
+    {%- set said = modules.re.search('<<segment>>(.*)<</segment>>', render(node.raw_code)) -%}
+    {%- if not said -%}{{- return(none) -}}{%- endif -%}
+    {%- set definition = fromjson(said.group(1)) -%}
+    {%- do definition.update({'name': name, 'none_of': definition.none_of + earlier_in_lists(name)}) -%}
+    {{- return(definition) -}}
+{%- endmacro %}
 {#-
   Names of all segment models (without folder), from which segment_memberships is built. dbt must know a model's parents
   when it parses, before it knows which models there are; so the list comes from the environment (`mailwright` and its
@@ -73,4 +71,19 @@ select * from final
         {%- endif -%}
     {%- endif -%}
     {{- return(listed | sort | list) -}}
+{%- endmacro %}
+
+
+{#- Definitions of segments and of those that they name, however far; plain selects have none. -#}
+{% macro definitions_with(names) -%}
+    {%- set found, open = {}, names | list -%}
+    {%- for _ in range(1000) if open -%}
+        {%- set name = open.pop() -%}
+        {%- if name not in found -%}
+            {%- set definition = segment_definition(name) -%}
+            {%- do found.update({name: definition}) -%}
+            {%- do open.extend(segments_named(conditions_of(definition)) if definition else []) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{- return(found.values() | select | list) -}}
 {%- endmacro %}

@@ -1,3 +1,3 @@
 {{ segment(
-    all_of=[in_rfm_cell(['at_risk', 'cant_lose_them'])],
+    all_of=[prop('rfm_cell', 'in', ['at_risk', 'cant_lose_them'])],
 ) }}

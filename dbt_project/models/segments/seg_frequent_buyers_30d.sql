@@ -1,3 +1,3 @@
 {{ segment(
-    all_of=[has_features('orders_30d >= 3')],
+    all_of=[did('Order Placed', within='30 days', at_least=3)],
 ) }}

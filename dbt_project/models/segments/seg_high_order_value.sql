@@ -1,3 +1,3 @@
 {{ segment(
-    all_of=[has_features('average_order_value > ' ~ var('high_order_value'))],
+    all_of=[prop('average_order_value', '>', var('high_order_value'))],
 ) }}

@@ -1,3 +1,3 @@
 {{ segment(
-    all_of=[in_stage("customer_stage = 'lapsed_customer'")],
+    all_of=[prop('customer_stage', '=', 'lapsed_customer')],
 ) }}

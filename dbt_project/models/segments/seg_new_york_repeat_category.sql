@@ -1,7 +1,7 @@
 {{ segment(
     all_of=[
-        lives_in('New York'),
-        in_stage("customer_stage = 'repeat_buyer'"),
-        did_event('Product Viewed', last_days=90, where="lower(events.category) = '" ~ var('segment_category') ~ "'"),
+        prop('city', 'is', 'New York'),
+        prop('customer_stage', '=', 'repeat_buyer'),
+        did('Product Viewed', within='90 days', where=[prop('category', 'is', var('segment_category'))]),
     ],
 ) }}

@@ -1,3 +1,3 @@
 {{ segment(
-    all_of=[in_stage("customer_stage = 'prospect'"), did_event('Demo Requested')],
+    all_of=[prop('customer_stage', '=', 'prospect'), did('Demo Requested')],
 ) }}

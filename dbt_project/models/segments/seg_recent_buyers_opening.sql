@@ -1,3 +1,3 @@
 {{ segment(
-    all_of=[has_features('orders_7d > 0'), human_opened(last_days=3)],
+    all_of=[did('Order Placed', within='7 days'), did('Email Opened', within='3 days')],
 ) }}

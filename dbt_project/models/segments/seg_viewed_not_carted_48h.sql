@@ -1,4 +1,3 @@
 {{ segment(
-    all_of=[did_event('Product Viewed', last_hours=48)],
-    none_of=[did_event('Product Added', last_hours=48)],
+    all_of=[did('Product Viewed', within='48 hours'), did_not('Product Added', within='48 hours')],
 ) }}

@@ -1,3 +1,3 @@
 {{ segment(
-    all_of=[has_features('engagement_score >= ' ~ var('vip_min_engagement_score'))],
+    all_of=[prop('engagement_score', '>=', var('vip_min_engagement_score'))],
 ) }}

@@ -3,7 +3,7 @@
     incremental_strategy='delete+insert',
     unique_key=['profile_id', 'segment_name', 'entered_at'],
     full_refresh=false,
-    on_schema_change='fail',
+    on_schema_change='append_new_columns',
     pre_hook=[
         "{{ refuse_as_of_before(['entered_at', 'left_at']) }}",
         "{{ take_back_inserts('entered_at') }}",
@@ -34,7 +34,8 @@ open_memberships as (
     select
         profile_id,
         segment_name,
-        entered_at
+        entered_at,
+        {{ recorded_reason() }} as reason
     from {{ this }}
     where left_at is null
 
@@ -46,7 +47,8 @@ open_memberships as (
     select
         profile_id,
         segment_name,
-        as_of as entered_at
+        as_of as entered_at,
+        'build' as reason
     from memberships
     where false
 
@@ -59,7 +61,8 @@ entered as (
         memberships.profile_id,
         memberships.segment_name,
         memberships.as_of as entered_at,
-        cast(null as timestamp) as left_at
+        cast(null as timestamp) as left_at,
+        'build' as reason
     from memberships
     left join open_memberships
         on
@@ -75,7 +78,8 @@ departed as (
         open_memberships.profile_id,
         open_memberships.segment_name,
         open_memberships.entered_at,
-        clock.as_of as left_at
+        clock.as_of as left_at,
+        open_memberships.reason
     from open_memberships
     cross join clock
     left join memberships

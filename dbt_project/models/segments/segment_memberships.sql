@@ -1,19 +1,41 @@
--- a segment is a set of profiles: of a segment model only profile_id is read, once each
-with memberships as (
-    {% for segment_model in segment_models() %}
+{{ config(materialized='table') }}
+
+{#- All segments of the vocabulary out of one query; of a plain select only profile_id is read, once each. -#}
+{%- for relation in models_of_the_vocabulary() + segment_models() -%}{%- do ref(relation) -%}{%- endfor -%}
+{%- set definitions, selects = [], [] %}
+{%- for segment_model in segment_models() %}
+{%- set definition = segment_definition(segment_model[4:]) if execute else none %}
+{%- do selects.append(segment_model) if definition is none else definitions.append(definition) %}
+{%- endfor %}
+
+with clock as (
+
+    select * from {{ source('control', 'clock') }}
+
+),
+
+memberships as (
+{%- if definitions %}
+
+    select
+        profile_id,
+        segment_name
+    from (
+        {{ members_query(definitions) | indent(8) }}
+    ) as members
+{%- endif %}
+{%- for segment_model in selects %}
+    {%- if not loop.first or definitions %}
+
+    union all
+    {%- endif %}
+
     select distinct
         profile_id,
         '{{ segment_model[4:] }}' as segment_name
     from {{ ref(segment_model) }}
     where profile_id is not null
-    {% if not loop.last %}union all{% endif %}
-    {%- endfor %}
-
-),
-
-clock as (
-
-    select * from {{ source('control', 'clock') }}
+{%- endfor %}
 
 ),
 

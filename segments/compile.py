@@ -1,0 +1,68 @@
+"""The questions about segments as SQL: dbt compiles them by the macros of the models: one definition."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from segments.files import segment_names, segments_dir
+from warehouse.dbt import run_dbt
+from warehouse.errors import ConfigError, DataError
+from warehouse.settings import Settings
+
+# what conditions may read, named while dbt parses, when it cannot know yet which of them do
+_TEMPLATE = (
+    "{{%- for relation in models_of_the_vocabulary() + {models} -%}}{{%- do ref(relation) -%}}{{%- endfor -%}}"
+    "{{%- do source('control', 'clock') -%}}"
+    "{{%- if execute -%}}{{{{ tojson({queries}) }}}}{{%- endif -%}}"
+)
+
+
+def checked_name(settings: Settings, name: str) -> str:
+    """The segment's name without `seg_`.
+
+    Raises:
+        ConfigError: there is no such segment; says which there are, or which is near.
+    """
+    from difflib import get_close_matches
+
+    wanted = name.removeprefix("seg_")
+    names = segment_names(settings)
+    if wanted not in names:
+        near = get_close_matches(wanted, names, n=1)
+        raise ConfigError(
+            f"There is no segment '{wanted}'.",
+            where=str(segments_dir(settings)),
+            todo=f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names) or 'none'}",
+        )
+    return wanted
+
+
+def compile_queries(settings: Settings, queries: Mapping[str, str]) -> dict[str, str | None]:
+    """Compile named Jinja expressions in one start of dbt; null where an expression is null.
+
+    Raises:
+        ConfigError: a segment file is wrong; the message says which, where and what.
+    """
+    expressions = ", ".join(f"'{name}': {expression}" for name, expression in queries.items())
+    models = [f"seg_{name}" for name in segment_names(settings)]
+    text = _TEMPLATE.format(models=models, queries="{" + expressions + "}")
+    result = run_dbt(settings, ["compile", "--inline", text])
+    if not result.success:
+        raise ConfigError(
+            _first_cause(result.explain()),
+            where=str(segments_dir(settings)),
+            todo="mend the file; docs/segments.md has the vocabulary",
+        )
+    compiled = [node["compiled_code"] for node in result.run_results["results"]]
+    if len(compiled) != 1 or not compiled[0]:
+        raise DataError("dbt compiled nothing.", where=str(settings.dbt_target_dir), todo="run `mailwright doctor`")
+    return json.loads(compiled[0])
+
+
+def _first_cause(text: str) -> str:
+    """dbt's message without its stack of macros and its frame."""
+    text = re.sub(r"\s*> (in|called by) .*", "", text, flags=re.DOTALL)
+    found = re.search(r"(models/segments/\S+: .*)", text, flags=re.DOTALL)
+    return " ".join((found.group(1) if found else text).split())

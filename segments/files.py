@@ -1,0 +1,64 @@
+"""Segment files: their names, and a new one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from warehouse.errors import ConfigError, RefusedError
+from warehouse.settings import Settings
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,50}")
+_SQL = """{{{{ segment(
+    all_of=[
+        did('Product Viewed', within='7 days'),
+        did_not('Order Placed', within='30 days'),
+    ],
+) }}}}
+"""
+_YML = """version: 2
+
+models:
+  - name: seg_{name}
+    description: >-
+      Grain: one row per member. Who viewed a product in the last 7 days and bought nothing in the last 30.
+    columns:
+      - name: profile_id
+        data_type: string
+        description: Member.
+      - name: as_of
+        data_type: timestamp
+        description: The clock (UTC).
+"""
+
+
+def segments_dir(settings: Settings) -> Path:
+    """Where segment files lie."""
+    return settings.dbt_project_dir / "models" / "segments"
+
+
+def segment_names(settings: Settings) -> list[str]:
+    """Names of all segments that have a file, without `seg_`, sorted."""
+    return sorted(path.stem.removeprefix("seg_") for path in segments_dir(settings).glob("seg_*.sql"))
+
+
+def new_segment(settings: Settings, name: str) -> list[Path]:
+    """Write a segment to start from, and its description; the paths of both.
+
+    Raises:
+        ConfigError: not a name. RefusedError: there is one already.
+    """
+    name = name.removeprefix("seg_")
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"'{name}' is no name of a segment.", todo="small letters, digits and _, beginning with a letter"
+        )
+    files = [segments_dir(settings) / f"seg_{name}.{kind}" for kind in ("sql", "yml")]
+    for file in files:
+        if file.exists():
+            raise RefusedError(
+                f"There is a segment '{name}' already.", where=str(file), todo="edit it, or choose a name"
+            )
+    for file, text in zip(files, (_SQL, _YML), strict=True):
+        file.write_text(text.format(name=name), encoding="utf-8")
+    return files
