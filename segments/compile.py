@@ -14,7 +14,7 @@ from warehouse.settings import Settings
 # what conditions may read, named while dbt parses, when it cannot know yet which of them do
 _TEMPLATE = (
     "{{%- for relation in models_of_the_vocabulary() + {models} -%}}{{%- do ref(relation) -%}}{{%- endfor -%}}"
-    "{{%- do source('control', 'clock') -%}}"
+    "{{%- do source('control', 'clock') -%}}{{%- do source('segments', 'static_members') -%}}"
     "{{%- if execute -%}}{{{{ tojson({queries}) }}}}{{%- endif -%}}"
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from warehouse.settings import Settings
 if TYPE_CHECKING:
     from segments.answers import Difference, Overlap, Overview, Why
     from segments.backtest import Filled, Preview
+    from segments.lists import Listed
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A segment, without seg_.", show_default=False)]
 DaysOption = Annotated[int, typer.Option("--days", min=1, max=400, help="So many days back.")]
@@ -320,6 +322,69 @@ def new_command(
     )
 
 
+def import_command(
+    ctx: typer.Context,
+    name: NameArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="One column with a header.", show_default=False)],
+    add: Annotated[bool, typer.Option("--add", help="Add to the list instead of replacing it.")] = False,
+    home: HomeOption = None,
+    target: TargetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the people of a CSV file the members of a static segment, from the next build on.
+
+    Its one column has a header that says what it holds: profile_id, or a type of identifier (email, user_id, …). Who is
+    not known yet gets in when she is. A new name gets its segment file.
+
+    [bold]Example[/bold]
+
+      mailwright --target prod segment import fair_2026 visitors.csv
+
+    [bold]Exit codes[/bold]: 0 recorded · 2 not such a file or name · 3 nobody in it · 4 a segment with conditions · 5 busy
+    """
+    session = open_session(ctx, home, target, as_json)
+    from segments.lists import import_list
+
+    listed = import_list(_settings(session), name, file, add=add)
+    session.out.result(listed.to_dict(), lambda console: _draw_listed(console, listed))
+
+
+def freeze_command(
+    ctx: typer.Context,
+    source: NameArgument,
+    name: Annotated[str, typer.Argument(metavar="LIST", help="The static segment.", show_default=False)],
+    home: HomeOption = None,
+    target: TargetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the present members of a segment those of a static one, from the next build on.
+
+    [bold]Example[/bold]
+
+      mailwright --target prod segment freeze vip_engaged vip_november
+
+    [bold]Exit codes[/bold]: 0 recorded · 2 no such segment · 3 nothing built, or empty · 4 has conditions · 5 busy
+    """
+    session = open_session(ctx, home, target, as_json)
+    from segments.lists import freeze
+
+    listed = freeze(_settings(session), source, name)
+    session.out.result(listed.to_dict(), lambda console: _draw_listed(console, listed))
+
+
+def _draw_listed(console: Console, listed: Listed) -> None:
+    console.print(
+        Text(f"{listed.name}: {plural(listed.n_on_list, 'person', 'people')} on the list from {listed.origin}: "
+             f"{count(listed.n_added)} added, {count(listed.n_removed)} removed. The next build applies it.")
+    )  # fmt: skip
+    if listed.n_unknown:
+        console.print(f"{plural(listed.n_unknown, 'identifier is', 'identifiers are')} of nobody known yet.")
+    if listed.n_wrong:
+        console.print(Text(f"{plural(listed.n_wrong, 'line')} left out:", style="yellow"))
+        for line in listed.wrong:
+            console.print(Text(f"  {line}"))
+
+
 NUMBERS = {"members", "share", "a week ago", "entered", "left", "orders_lifetime", "revenue_lifetime"}
 
 
@@ -345,4 +410,6 @@ def register(app: typer.Typer) -> None:
     add_command(family, "overlap", overlap_command)
     add_command(family, "backtest", backtest_command)
     add_command(family, "new", new_command)
+    add_command(family, "import", import_command)
+    add_command(family, "freeze", freeze_command)
     app.add_typer(family, name="segment")

@@ -22,7 +22,12 @@ DBT_PROJECT = PROJECT_DIR / "dbt_project"
 PORTABLE_TYPES = {"text", "string", "bigint", "integer", "timestamp", "date", "boolean", "double precision"}
 SOURCE_READERS = {"staging"}
 """Folders whose models read raw sources. Everybody may read the clock; `ml` is read where `MAY_READ` says so."""
-MAY_READ = {"clock": None, "identity": {"identity"}, "ml": {"recommendations", "activation", "segments"}}
+MAY_READ = {
+    "clock": None,
+    "identity": {"identity"},
+    "segments": {"segments"},
+    "ml": {"recommendations", "activation", "segments"},
+}
 
 UNIQUE_ORDER = {"lifecycle_transitions": "one transition per profile, vocabulary and instant"}
 """Models whose `row_number` needs no tie-break, and why the order is unique."""

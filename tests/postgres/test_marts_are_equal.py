@@ -75,7 +75,7 @@ def both(postgres: Server, built_settings: Settings, tmp_path_factory: pytest.Te
     with connect(settings, read_only=True) as con, psycopg.connect(postgres.dsn, autocommit=True) as pg:
         tables = con.execute(
             "select schema_name, table_name from duckdb_tables() "
-            "where schema_name in ('raw', 'ops', 'ml', 'ledger', 'identity') "
+            "where schema_name in ('raw', 'ops', 'ml', 'ledger', 'identity', 'segments') "
             "or (schema_name = 'analytics' and table_name = 'clock') order by 1, 2"
         ).fetchall()
         assert sum(_copy(con, pg, schema, table) for schema, table in tables) > 10_000

@@ -14,7 +14,7 @@ def compile_inline(settings: Settings, expression: str, variables: Mapping[str, 
     """What a Jinja expression becomes in a model that may read everything that conditions read."""
     text = (
         "{%- for relation in models_of_the_vocabulary() -%}{%- do ref(relation) -%}{%- endfor -%}"
-        "{%- do source('control', 'clock') -%}"
+        "{%- do source('control', 'clock') -%}{%- do source('segments', 'static_members') -%}"
         "{%- if execute -%}{{ " + expression + " }}{%- endif -%}"
     )
     support.dbt(settings, "compile", "--inline", text, variables=variables)

@@ -333,8 +333,8 @@ def empty_tables(settings: Any) -> dict[str, list[str]]:
         con.execute("create schema analytics")
         for name in (
             "clock", "profile_features", "profile_daily", "dim_profiles", "fct_web_events", "fct_email_events",
-            "fct_orders", "fct_order_lines", "dim_products", "profile_interests", "dim_consent", "lifecycle_transitions",
-            "segment_membership_history",
+            "fct_orders", "fct_order_lines", "dim_products", "profile_interests", "dim_consent",
+            "lifecycle_transitions", "segment_membership_history",
         ):  # fmt: skip
             con.execute(f'create table analytics."{name}" ({extra.get(name) or support.COLUMNS[name]})')
             found[name] = [row[0] for row in con.execute(f'describe analytics."{name}"').fetchall()]

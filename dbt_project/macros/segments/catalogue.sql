@@ -156,6 +156,8 @@
             {%- do found.append('seg_' ~ condition.name) -%}
         {%- elif op == 'has_been_in_stage' -%}
             {%- do found.append('lifecycle_transitions') -%}
+        {%- elif op == 'is_static' -%}
+            {%- do found.append('int_identity__identifier_profiles') -%}
         {%- elif op in ['entered', 'left', 'has_been_in', 'was_in'] -%}
         {%- elif counted_by(condition).by == 'feature' -%}
         {%- elif counted_by(condition).by == 'daily' -%}
@@ -207,7 +209,7 @@
 
 {#- Every model that some condition may read. -#}
 {% macro models_of_the_vocabulary() -%}
-    {%- set found = ['profile_features', 'profile_daily', 'profile_interests', 'dim_consent', 'lifecycle_transitions'] -%}
+    {%- set found = ['profile_features', 'profile_daily', 'profile_interests', 'dim_consent', 'lifecycle_transitions', 'int_identity__identifier_profiles'] -%}
     {%- do found.extend(person_relations()) -%}
     {%- for fact in segment_facts().values() -%}
         {%- do found.append(fact.relation) -%}

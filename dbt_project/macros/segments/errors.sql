@@ -7,7 +7,7 @@
         {%- if needle and needle | string in line -%}{%- do number.append(loop.index) -%}{%- endif -%}
     {%- endfor -%}
     {{- exceptions.raise_compiler_error(
-        (model.original_file_path or 'segment') ~ (':' ~ number[0] if number else '') ~ ': ' ~ message ~ '.'
+        (model.original_file_path or 'segment') ~ (':' ~ number[0] if number else '') ~ ': ' ~ message ~ ('' if message.endswith('?') else '.')
     ) -}}
 {%- endmacro %}
 

@@ -21,6 +21,7 @@
     {%- elif op in ['entered', 'left', 'has_been_in', 'was_in', 'was_member'] -%}{{- return(history_sql(condition, plan)) -}}
     {%- elif op == 'has_been_in_stage' -%}{{- return(stage_history_sql(condition, plan)) -}}
     {%- elif op == 'is_listed' -%}{{- return(listed_sql(condition, plan)) -}}
+    {%- elif op == 'is_static' -%}{{- return(static_sql(condition, plan)) -}}
     {%- else -%}{{- segment_error("'" ~ op ~ "' is no condition", op) -}}
     {%- endif -%}
 {%- endmacro %}

@@ -209,6 +209,8 @@ select * from final
         {{- return(rank_expression(condition, plan, own)) -}}
     {%- elif op == 'in_segment' and not plan.alone and condition.name in plan.names -%}
         {{- return(plan.members[condition.name]) -}}
+    {%- elif op == 'is_static' -%}
+        {{- return(leaf({'op': 'is_static', 'name': own}, plan)) -}}
     {%- elif op == 'hysteresis' -%}
         {%- set enter, leave = expression_of(condition.enter, plan, own), expression_of(condition.leave, plan, own) -%}
         {%- if not plan.past -%}
@@ -442,6 +444,15 @@ select {{ as_of }}records.profile_id, records.segment_name, records.entered_at, 
     cross join cutoffs
     where records.entered_at < cutoffs.as_of
         {%- endif %}
+    {%- elif source == 'static' %}
+        {#- what somebody put on a list holds from the next build on, whatever the clock says #}
+select distinct {{ as_of }}links.profile_id, records.segment_name
+    from {{ source('segments', 'static_members') }} as records
+    inner join {{ ref('int_identity__identifier_profiles') }} as links
+        on records.identifier_type = links.identifier_type and records.identifier_value = links.identifier_value
+    cross join cutoffs
+    where {{ 'records.added_at < cutoffs.as_of and (records.removed_at is null or records.removed_at >= cutoffs.as_of)'
+        if plan.past else 'records.removed_at is null' }}
     {%- else %}
 select {{ as_of }}records.profile_id
     from {{ ref(source) }} as records
@@ -454,6 +465,12 @@ select {{ as_of }}records.profile_id
 {% macro listed_sql(condition, plan) -%}
     {%- set n = measure('seg_' ~ condition.name, 'count(*)', plan) -%}
     {{- return({'sql': n ~ ' > 0', 'values': [['is a member', 'coalesce(' ~ n ~ ' > 0, false)']]}) -}}
+{%- endmacro %}
+
+{#- On a list that somebody made. -#}
+{% macro static_sql(condition, plan) -%}
+    {%- set n = measure('static', 'count(case when events.segment_name = ' ~ quoted(condition.name) ~ ' then 1 end)', plan) -%}
+    {{- return({'sql': n ~ ' > 0', 'values': []}) -}}
 {%- endmacro %}
 
 {% macro person_relation_sql(relation, plan) -%}

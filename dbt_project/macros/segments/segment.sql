@@ -23,9 +23,16 @@
     {%- if not execute -%}
         {%- for relation in read -%}{%- do ref(relation) -%}{%- endfor -%}
         {%- do source('control', 'clock') -%}
+        {%- do source('segments', 'static_members') if 'int_identity__identifier_profiles' in read -%}
         {{- return('select profile_id, as_of from ' ~ ref('profile_features')) -}}
     {%- endif -%}
     {{- return(members_query([definition], alone=true)) -}}
+{%- endmacro %}
+
+
+{#- A segment of the people whom somebody put on its list (`mailwright segment import`, `freeze`). -#}
+{% macro static_segment() -%}
+    {{- return(segment(all_of=[{'op': 'is_static'}])) -}}
 {%- endmacro %}
 
 

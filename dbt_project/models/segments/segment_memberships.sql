@@ -2,6 +2,7 @@
 
 {#- All segments of the vocabulary out of one query; of a plain select only profile_id is read, once each. -#}
 {%- for relation in models_of_the_vocabulary() + segment_models() -%}{%- do ref(relation) -%}{%- endfor -%}
+{%- do source('segments', 'static_members') -%}
 {%- set definitions, selects = [], [] %}
 {%- for segment_model in segment_models() %}
 {%- set definition = segment_definition(segment_model[4:]) if execute else none %}
