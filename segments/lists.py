@@ -21,6 +21,26 @@ from warehouse.state import ensure_state
 
 STATIC = "{{ static_segment() }}\n"
 FEW = 5
+_TAKE_OFF = """
+    update segments.static_members as m set removed_at = ?
+    where segment_name = ? and removed_at is null and not exists (
+        select 1 from wanted as w
+        where w.identifier_type = m.identifier_type and w.identifier_value = m.identifier_value
+    )"""
+_PUT_ON = """
+    insert into segments.static_members
+    select ?, w.identifier_type, w.identifier_value, ?, null, ? from wanted as w
+    where not exists (
+        select 1 from segments.static_members as m
+        where
+            m.segment_name = ? and m.removed_at is null
+            and w.identifier_type = m.identifier_type and w.identifier_value = m.identifier_value
+    )"""
+_COUNT = """
+    select count(*), count(*) filter (where links.profile_id is null)
+    from segments.static_members as m
+    left join "{schema}".int_identity__identifier_profiles as links using (identifier_type, identifier_value)
+    where m.segment_name = ? and m.removed_at is null"""
 
 
 @dataclass(frozen=True)
@@ -157,23 +177,8 @@ def _store(
     con.execute("begin")
     n_removed = 0
     if not keep:
-        n_removed = con.execute(
-            "update segments.static_members as m set removed_at = ? "
-            "where segment_name = ? and removed_at is null and not exists (select 1 from wanted as w "
-            "where w.identifier_type = m.identifier_type and w.identifier_value = m.identifier_value)",
-            [now, name],
-        ).fetchall()[0][0]
-    n_added = con.execute(
-        "insert into segments.static_members select ?, w.identifier_type, w.identifier_value, ?, null, ? from wanted as w "
-        "where not exists (select 1 from segments.static_members as m "
-        "where m.segment_name = ? and m.removed_at is null and w.identifier_type = m.identifier_type and w.identifier_value = m.identifier_value)",
-        [name, now, origin, name],
-    ).fetchall()[0][0]
+        n_removed = con.execute(_TAKE_OFF, [now, name]).fetchall()[0][0]
+    n_added = con.execute(_PUT_ON, [name, now, origin, name]).fetchall()[0][0]
     con.execute("commit")
-    n_on_list, n_unknown = con.execute(
-        "select count(*), count(*) filter (where links.profile_id is null) from segments.static_members as m "
-        f'left join "{settings.schema}".int_identity__identifier_profiles as links using (identifier_type, identifier_value) '
-        "where m.segment_name = ? and m.removed_at is null",
-        [name],
-    ).fetchall()[0]
+    n_on_list, n_unknown = con.execute(_COUNT.format(schema=settings.schema), [name]).fetchall()[0]
     return Listed(name, origin, n_given, n_on_list, n_added, n_removed, n_unknown, tuple(wrong[:FEW]), len(wrong))

@@ -340,7 +340,7 @@ def import_command(
 
       mailwright --target prod segment import fair_2026 visitors.csv
 
-    [bold]Exit codes[/bold]: 0 recorded · 2 not such a file or name · 3 nobody in it · 4 a segment with conditions · 5 busy
+    [bold]Exit codes[/bold]: 0 recorded · 2 not such a file or name · 3 nobody in it · 4 not a list · 5 busy
     """
     session = open_session(ctx, home, target, as_json)
     from segments.lists import import_list
@@ -363,7 +363,7 @@ def freeze_command(
 
       mailwright --target prod segment freeze vip_engaged vip_november
 
-    [bold]Exit codes[/bold]: 0 recorded · 2 no such segment · 3 nothing built, or empty · 4 has conditions · 5 busy
+    [bold]Exit codes[/bold]: 0 recorded · 2 no such segment · 3 nothing built, or empty · 4 not a list · 5 busy
     """
     session = open_session(ctx, home, target, as_json)
     from segments.lists import freeze

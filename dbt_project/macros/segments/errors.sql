@@ -1,11 +1,15 @@
 {#- What is said of a mistake in a segment file: which file and line, what is wrong, and what was probably meant. -#}
 
-{#- Stop with a message; `needle` is the text of the file that it is about. -#}
+{#-
+  Stop with a message; `needle` is the text of the file that it is about. While dbt parses nothing stops: one wrong file would keep
+  all others from being read.
+-#}
 {% macro segment_error(message, needle=none) -%}
     {%- set number = [] -%}
     {%- for line in (model.raw_code or '').split('\n') -%}
         {%- if needle and needle | string in line -%}{%- do number.append(loop.index) -%}{%- endif -%}
     {%- endfor -%}
+    {%- if not execute -%}{{- return('') -}}{%- endif -%}
     {{- exceptions.raise_compiler_error(
         (model.original_file_path or 'segment') ~ (':' ~ number[0] if number else '') ~ ': ' ~ message ~ ('' if message.endswith('?') else '.')
     ) -}}

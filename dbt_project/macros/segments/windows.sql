@@ -8,6 +8,7 @@
             "'" ~ text ~ "' is no span of time. Write a whole number and a unit: '90 minutes', '48 hours', '30 days', '2 weeks'",
             text
         ) -}}
+        {{- return({'unit': 'days', 'n': 1}) -}}
     {%- endif -%}
     {%- set n = found.group(1) | int -%}
     {%- set each = {'minute': 60, 'hour': 3600, 'day': 1, 'week': 7}[found.group(2)] -%}
@@ -56,7 +57,8 @@
         {{- return({'kind': span.unit, 'far': span.n, 'near': 0}) -}}
     {%- elif between -%}
         {%- if between is string or between | length != 2 -%}
-            {{- segment_error("between takes two offsets, the farther one first: ('90 days', '30 days')", between | string) -}}
+            {{- segment_error("between takes two offsets, the farther one first: ('90 days', '30 days')", 'between') -}}
+            {{- return({'kind': 'all'}) -}}
         {%- endif -%}
         {%- set near = span_of(between[1]) -%}
         {%- if between[0] is none -%}
