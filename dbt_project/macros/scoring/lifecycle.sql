@@ -81,3 +81,90 @@ with final as (
 
 select * from final
 {% endmacro %}
+
+
+{#-
+  Shares of every recorded day (lifecycle_sizes) beside those of the newest recorded day that is at least `min_days` older.
+
+  Returns one row per day with such an earlier one, vocabulary and stage that either knows: as_of_on, earlier_on (date), vocabulary,
+  stage, share_before, share_after (double precision; 0 where nobody was in the stage).
+-#}
+{% macro compared_shares(min_days) %}
+with sizes as (
+
+    select * from {{ ref('lifecycle_sizes') }}
+
+),
+
+days as (
+
+    select distinct
+        as_of_on,
+        vocabulary
+    from sizes
+
+),
+
+pairs as (
+
+    select
+        days.as_of_on,
+        days.vocabulary,
+        max(earlier_days.as_of_on) as earlier_on
+    from days
+    inner join days as earlier_days
+        on
+            days.vocabulary = earlier_days.vocabulary
+            and {{ add_days('days.as_of_on', -1 * min_days) }} >= earlier_days.as_of_on
+    group by days.as_of_on, days.vocabulary
+
+),
+
+shares as (
+
+    select
+        pairs.as_of_on,
+        pairs.earlier_on,
+        pairs.vocabulary,
+        sizes.stage,
+        sizes.share as share_before,
+        cast(0 as double precision) as share_after
+    from pairs
+    inner join sizes
+        on
+            pairs.vocabulary = sizes.vocabulary
+            and pairs.earlier_on = sizes.as_of_on
+
+    union all
+
+    select
+        pairs.as_of_on,
+        pairs.earlier_on,
+        pairs.vocabulary,
+        sizes.stage,
+        cast(0 as double precision) as share_before,
+        sizes.share as share_after
+    from pairs
+    inner join sizes
+        on
+            pairs.vocabulary = sizes.vocabulary
+            and pairs.as_of_on = sizes.as_of_on
+
+),
+
+final as (
+
+    select
+        as_of_on,
+        earlier_on,
+        vocabulary,
+        stage,
+        sum(share_before) as share_before,
+        sum(share_after) as share_after
+    from shares
+    group by as_of_on, earlier_on, vocabulary, stage
+
+)
+
+select * from final
+{% endmacro %}
