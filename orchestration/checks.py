@@ -1,5 +1,6 @@
-"""Great Expectations at the two borders, as blocking asset checks: what fails here goes no further. And a warning of stages whose
-share of the profiles moved suddenly.
+"""Great Expectations at the two borders, as blocking asset checks: what fails here goes no further.
+
+And a warning of stages whose share of the profiles moved suddenly.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -153,7 +154,7 @@ def shifts_check(settings: Settings) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         name=STAGE_SHIFTS_CHECK,
         asset=dg.AssetKey(SIZES_KEY),
-        description="No stage's share of the profiles moved by more than var stage_shift_max_share since the day before.",
+        description="No stage's share moved since the day before by more than var stage_shift_max_share.",
         pool=WRITER_POOL,
         required_resource_keys={"lease"},
     )

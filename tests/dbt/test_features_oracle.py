@@ -109,8 +109,8 @@ def test_rfm_scores_are_percent_ranks_whatever_the_ties(built: Built, drawn: lis
         con.execute(f"attach '{built.settings.warehouse_path}' as built (read_only)")
         con.execute("create table warehouse.analytics.rfm_cells as from built.analytics.rfm_cells")
         con.execute(
-            "create table warehouse.analytics.profile_features (profile_id text, as_of timestamp, recency_days integer, "
-            "orders_365d bigint, revenue_365d decimal(18, 2))"
+            "create table warehouse.analytics.profile_features (profile_id text, as_of timestamp, "
+            "recency_days integer, orders_365d bigint, revenue_365d decimal(18, 2))"
         )
         for buyer in buyers:
             con.execute("insert into warehouse.analytics.profile_features values (?, ?, ?, ?, ?)", [*buyer.values()])
@@ -130,7 +130,8 @@ def test_rfm_scores_are_percent_ranks_whatever_the_ties(built: Built, drawn: lis
 
 NESTED = """
 with features as (select * from {{ ref('profile_feature_snapshots') }})
-select profile_id, as_of, customer_stage, journey_stage, engagement_level, recency_score, frequency_score, monetary_score
+select
+    profile_id, as_of, customer_stage, journey_stage, engagement_level, recency_score, frequency_score, monetary_score
 from ( {{ lifecycle_stages('features') }} ) as stages
 inner join ( {{ engagement_levels('features') }} ) as levels using (profile_id, as_of)
 left join ( {{ rfm_scores('features') }} ) as scores using (profile_id, as_of)
