@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
@@ -20,7 +21,7 @@ SHIFTS = [
 ]
 
 
-def written(settings: Settings, shifts: list[tuple[object, ...]], newest: str) -> Settings:
+def written(settings: Settings, shifts: Sequence[tuple[object, ...]], newest: str) -> Settings:
     """The two relations that the check reads."""
     with connect(settings, purpose="test") as con:
         con.execute("create schema analytics")

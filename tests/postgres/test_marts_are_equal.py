@@ -75,15 +75,15 @@ delete from analytics.lifecycle_transitions;
 insert into analytics.lifecycle_transitions
     select profile_id, 'customer_stage', null, 'visitor', as_of - interval 60 day from people, today where n % 5 > 0
     union all
-    select profile_id, 'customer_stage', 'visitor', 'prospect', as_of - interval 1 day * (20 + n % 17) from people, today
-    where n % 5 > 1
+    select profile_id, 'customer_stage', 'visitor', 'prospect', as_of - interval 1 day * (20 + n % 17)
+    from people, today where n % 5 > 1
     union all
     select profile_id, 'journey_stage', null, 'consideration', as_of - interval 1 day * (n % 11) from people, today
     where n % 3 = 0;
 delete from analytics.lifecycle_sizes;
 insert into analytics.lifecycle_sizes by name
     select
-        * replace (
+        * exclude (back) replace (
             as_of_on - back as as_of_on,
             as_of - interval 1 day * back as as_of,
             (n_profiles * (length(stage) % (back % 5 + 2) + 1))::bigint as n_profiles
