@@ -1,5 +1,5 @@
--- Money is added up over orders (features, RFM, lifecycle, recommendations): euros and yen must not be. Nothing downstream of these
--- lines is built while orders that count are in more than one currency, or in another than var shop_currency.
+-- Money is added up over orders (features, RFM, lifecycle): euros and yen must not be. Nothing downstream of these lines
+-- is built while orders that count are in more than one currency, or in another than var shop_currency.
 with lines as (
     select * from {{ ref('int_orders__lines') }}
 ),
