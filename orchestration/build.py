@@ -12,10 +12,10 @@ from orchestration.assets.external import external_specs
 from orchestration.assets.ml import ml_definitions
 from orchestration.assets.raw import raw_definitions
 from orchestration.assets.sync import activation_models, sync_definitions
-from orchestration.checks import check_definitions
+from orchestration.checks import check_definitions, shifts_check
 from orchestration.jobs import JOBS, SCHEDULES
 from orchestration.manifest import load_manifest
-from orchestration.names import raw_key
+from orchestration.names import SIZES_KEY, raw_key
 from orchestration.resources import resources
 from orchestration.sensors import failure_sensor, landing_sensor
 from warehouse.settings import Settings
@@ -46,6 +46,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         raw_keys={table: raw_key(table) for table in tables},
         activation_keys={model: (model,) for model in activation_models(settings)},
     )
+    if SIZES_KEY in made:  # a project of one's own may have no lifecycle
+        checks.append(shifts_check(settings))
     return dg.Definitions(
         assets=[*own, *external_specs(manifest, made, tables)],
         asset_checks=checks,

@@ -1,4 +1,7 @@
-"""Great Expectations at the two borders, as blocking asset checks: what fails here goes no further."""
+"""Great Expectations at the two borders, as blocking asset checks: what fails here goes no further.
+
+And a warning of stages whose share of the profiles moved suddenly.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -6,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from orchestration.failures import translated_errors
-from orchestration.names import EXPECTATIONS_CHECK, WRITER_POOL
+from orchestration.names import EXPECTATIONS_CHECK, SIZES_KEY, STAGE_SHIFTS_CHECK, WRITER_POOL
+from warehouse.connection import connect
 from warehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -108,3 +112,54 @@ def check_definitions(
             {"lease", "turn"},
         ),
     ]
+
+
+def newest_shifts(settings: Settings) -> list[dict[str, Any]]:
+    """Rows of `lifecycle_shifts` on the newest recorded day, largest move first; none while there is one day alone."""
+    with connect(settings, read_only=True, purpose="check stage shifts") as con:
+        cursor = con.execute(
+            "select as_of_on, earlier_on, vocabulary, stage, share_before, share_after, is_sudden "
+            f'from "{settings.schema}".lifecycle_shifts '
+            f'where as_of_on = (select max(as_of_on) from "{settings.schema}".lifecycle_sizes) '
+            "order by abs(share_change) desc, vocabulary, stage"
+        )
+        names = [column[0] for column in cursor.description or []]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def shifts_result(shifts: Sequence[Mapping[str, Any]]) -> dg.AssetCheckResult:
+    """A warning that names each sudden move with its shares before and after; passed where there is none."""
+    sudden = [
+        f"{row['vocabulary']} {row['stage']}: {row['share_before']:.1%} → {row['share_after']:.1%}"
+        for row in shifts
+        if row["is_sudden"]
+    ]
+    days = f"{shifts[0]['as_of_on']} with {shifts[0]['earlier_on']}" if shifts else "nothing: one day is recorded"
+    metadata: dict[str, Any] = {"compared": days, "stages": len(shifts), "sudden": len(sudden)}
+    if sudden:
+        metadata["shifts"] = dg.MetadataValue.md("\n".join(f"- {line}" for line in sudden))
+    return dg.AssetCheckResult(
+        asset_key=dg.AssetKey(SIZES_KEY),
+        check_name=STAGE_SHIFTS_CHECK,
+        passed=not sudden,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(sudden[:3]) or None,
+        metadata=metadata,
+    )
+
+
+def shifts_check(settings: Settings) -> dg.AssetChecksDefinition:
+    """The check on `lifecycle_sizes`; what is sudden says var stage_shift_max_share of the dbt project."""
+
+    @dg.asset_check(
+        name=STAGE_SHIFTS_CHECK,
+        asset=dg.AssetKey(SIZES_KEY),
+        description="No stage's share moved since the day before by more than var stage_shift_max_share.",
+        pool=WRITER_POOL,
+        required_resource_keys={"lease"},
+    )
+    def stage_shifts(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        with translated_errors(context.op_execution_context.retry_number):
+            return shifts_result(newest_shifts(settings))
+
+    return stage_shifts

@@ -36,6 +36,9 @@ PRODUCER_OF_SOURCE = {
 
 EXPECTATIONS_CHECK = "expectations"
 """Name of the Great Expectations check on every boundary table."""
+SIZES_KEY = ("lifecycle_sizes",)
+STAGE_SHIFTS_CHECK = "stage_shifts"
+"""Name of the check on how the shares of the stages moved since the day before."""
 
 
 def raw_key(table: str) -> tuple[str, ...]:

@@ -23,7 +23,14 @@ from warehouse.lock import writer_lock
 from warehouse.settings import PRODUCTION_SCHEMA, Settings
 
 SCHEMAS = ("raw", "ops", "ledger", "ml", "identity", "segments")
-HISTORIES = ("segment_membership_history", "lifecycle_transitions", "identity_registry", "identity_changes", "clock")
+HISTORIES = (
+    "segment_membership_history",
+    "lifecycle_transitions",
+    "lifecycle_sizes",
+    "identity_registry",
+    "identity_changes",
+    "clock",
+)
 """Tables of the production schema that dbt keeps over full refreshes, and its clock."""
 FORMAT = 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,24 +105,78 @@ def columns(rows: Sequence[dict[str, Any]], x: str, y: str, label: str) -> str:
 def rfm_grid(rows: Sequence[dict[str, Any]], label: str) -> str:
     """Customers by recency score (across) and frequency score (up); 5 is best."""
     import numpy as np
-    from matplotlib.colors import LinearSegmentedColormap
 
     grid = np.zeros((5, 5))
     for row in rows:
         grid[int(row["frequency_score"]) - 1, int(row["recency_score"]) - 1] = row["profiles"]
     with _axes(3.1) as (figure, axes):
-        colours = LinearSegmentedColormap.from_list("mw", ["#f3f6f6", ACCENT])
-        axes.imshow(np.sqrt(grid), origin="lower", cmap=colours, aspect="auto")
-        darkest = np.sqrt(grid.max()) or 1
-        for (row, column), value in np.ndenumerate(grid):
-            colour = "white" if np.sqrt(value) > 0.6 * darkest else INK
-            axes.text(column, row, f"{int(value):,}", ha="center", va="center", color=colour, fontsize=8)
+        _heat(axes, np.sqrt(grid), [[f"{int(value):,}" for value in line] for line in grid], origin="lower")
         axes.set_xticks(range(5), [str(i) for i in range(1, 6)])
         axes.set_yticks(range(5), [str(i) for i in range(1, 6)])
         axes.set_xlabel("recency score (5 = bought lately)")
         axes.set_ylabel("frequency score")
-        for side in axes.spines.values():
-            side.set_visible(False)
+        return _svg(figure, label)
+
+
+def _heat(axes: Axes, grid: Any, texts: Sequence[Sequence[str]], origin: Literal["lower", "upper"]) -> None:
+    """A table whose darkest cell has the largest value."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("mw", ["#f3f6f6", ACCENT])
+    axes.imshow(grid, origin=origin, cmap=colours, aspect="auto", vmin=0)
+    darkest = grid.max() or 1
+    for row, line in enumerate(texts):
+        for column, text in enumerate(line):
+            colour = "white" if grid[row, column] > 0.6 * darkest else INK
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def transitions(rows: Sequence[dict[str, Any]], stages: Sequence[str], label: str) -> str:
+    """Who went where: stage left (down), stage entered (across); as dark as its share of those who left."""
+    import numpy as np
+
+    place = {stage: number for number, stage in enumerate(stages)}
+    shares = np.zeros((len(stages), len(stages)))
+    texts = [["" for _ in stages] for _ in stages]
+    for row in rows:
+        at = place[row["from_stage"]], place[row["to_stage"]]
+        shares[at] = row["n_transitions"] / row["n_from"]
+        texts[at[0]][at[1]] = f"{row['n_transitions']:,}"
+    names = [stage.replace("_", "\n") for stage in stages]
+    with _axes(3.4) as (figure, axes):
+        _heat(axes, shares, texts, origin="upper")
+        axes.set_xticks(range(len(stages)), names, fontsize=7)
+        axes.set_yticks(range(len(stages)), names, fontsize=7)
+        axes.set_xlabel("stage entered")
+        axes.set_ylabel("stage left")
+        return _svg(figure, label)
+
+
+def shares(rows: Sequence[dict[str, Any]], stages: Sequence[str], label: str) -> str:
+    """Share of each stage over the recorded days, one on top of the other."""
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import PercentFormatter
+
+    share = {(row["as_of_on"], row["stage"]): row["share"] for row in rows}
+    days = sorted({row["as_of_on"] for row in rows})
+    shown = [stage for stage in stages if any((day, stage) in share for day in days)]
+    colours = LinearSegmentedColormap.from_list("mw", [GRID, ACCENT_3, ACCENT, ACCENT_2])
+    with _axes(3.1) as (figure, axes):
+        axes.stackplot(
+            days,
+            [[share.get((day, stage), 0.0) for day in days] for stage in shown],
+            labels=[stage.replace("_", " ") for stage in shown],
+            colors=[colours(number / max(len(shown) - 1, 1)) for number in range(len(shown))],
+        )
+        axes.set(ylim=(0, 1), xlim=(days[0], days[-1]))
+        locator = AutoDateLocator(minticks=3, maxticks=7)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0)
         return _svg(figure, label)
 
 

@@ -58,6 +58,12 @@ QUERIES: dict[str, str] = {
     "engagement": """
         select engagement_level as name, count(*) as profiles
         from {schema}.engagement_levels group by engagement_level order by profiles desc, name""",
+    "stage_days": """
+        select as_of_on, stage, share
+        from {schema}.lifecycle_sizes where vocabulary = 'customer_stage' order by as_of_on, stage""",
+    "stage_matrix": """
+        select from_stage, to_stage, n_transitions, n_from
+        from {schema}.lifecycle_matrix where vocabulary = 'customer_stage' order by from_stage, to_stage""",
     "rfm_cells": """
         select
             rfm_cell as name,

@@ -27,6 +27,9 @@ BEHIND = {
 }
 """Which raw tables a part of the page rests on: decides whether it is marked as real or as simulated."""
 
+STAGES = ("visitor", "prospect", "new_customer", "active_customer", "repeat_buyer", "lapsed_customer")
+"""Customer stages in the order in which most people come through them."""
+
 
 def bars(rows: Sequence[Row], value: str = "profiles") -> list[Row]:
     """Rows with `share` of the largest (a bar's width) and `part` of the sum."""
@@ -71,6 +74,12 @@ def build_context(data: ReportData, sync: Mapping[str, Any], seconds: Mapping[st
             ),
             "revenue": plots.columns(data.rows("monthly_revenue"), "month_on", "net_revenue", "Net revenue per month"),
             "rfm": plots.rfm_grid(data.rows("rfm_grid"), "Customers by recency and frequency score"),
+            "stage_days": plots.shares(data.rows("stage_days"), STAGES, "Share of each customer stage per day")
+            if len({row["as_of_on"] for row in data.rows("stage_days")}) > 1
+            else None,
+            "stage_matrix": plots.transitions(data.rows("stage_matrix"), STAGES, "From which stage to which")
+            if data.rows("stage_matrix")
+            else None,
             "calibration": plots.calibration(data.rows("calibration"), "Calibration of the churn model")
             if data.rows("calibration")
             else None,

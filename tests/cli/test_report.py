@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from html.parser import HTMLParser
 
 import pytest
@@ -89,6 +90,26 @@ def test_real_orders_are_marked_as_such(data: ReportData) -> None:
     assert real.provenance(("shop_orders", "shop_order_lines")) == "real"
     assert real.provenance(("shop_orders", "web_events")) == "mixed"
     assert 'class="badge mixed"' in render_html(real, SYNC, {})
+
+
+def test_stages_over_days_and_from_stage_to_stage_once_there_is_a_history(page: str, data: ReportData) -> None:
+    titles = ("Stages over days", "From stage to stage")
+    assert not [title for title in titles if title in page], "one day alone has no history"
+    first, second = date(2026, 6, 29), date(2026, 6, 30)
+    days = [(first, "visitor", 1.0), (second, "visitor", 0.75), (second, "lapsed_customer", 0.25)]
+    moves = [("visitor", "prospect", 1234, 2468), ("visitor", "new_customer", 1234, 2468)]
+    tables = {
+        **data.tables,
+        "stage_days": [dict(zip(("as_of_on", "stage", "share"), row, strict=True)) for row in days],
+        "stage_matrix": [
+            dict(zip(("from_stage", "to_stage", "n_transitions", "n_from"), row, strict=True)) for row in moves
+        ],
+    }
+    later = render_html(ReportData(tables), SYNC, {})
+    assert all(later.count(title) == 1 for title in titles)
+    assert later.count("<svg") == page.count("<svg") + 2
+    assert later.count("1,234") == page.count("1,234") + 2
+    assert later.count(">lapsed customer<") == page.count(">lapsed customer<") + 1  # the legend
 
 
 def test_numbers_agree_with_each_other(data: ReportData) -> None:

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from typing import Any
 
 from tests.dbt.features_data import local_date
@@ -154,12 +155,12 @@ def engagement_level(feature: Row) -> str:
 
 
 def rfm(today: list[Row]) -> dict[str, tuple[int, int, int]]:
-    """Scores by profile: five equal parts of the ranks, ties together."""
+    """Scores by profile: five equal parts of the ranks, ties together; whoever is alone has the lowest."""
     buyers = [f for f in today if f["orders_365d"]]
 
     def score(value: Callable[[Row], Any], of: Row) -> int:
         below = sum(1 for other in buyers if value(other) < value(of))
-        return min(5, 1 + math.floor(5 * below / (len(buyers) - 1)))
+        return min(5, 1 + math.floor(Fraction(5 * below, max(len(buyers) - 1, 1))))
 
     return {
         f["profile_id"]: (

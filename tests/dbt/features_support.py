@@ -59,7 +59,7 @@ COLUMNS: Mapping[str, str] = {
     ),
     "int_orders__lines": (
         "order_line_id text, order_id text, order_type text, identifier_type text, identifier_value text, "
-        "product_id text, ordered_at timestamp, ordered_on date, excluded_reason text"
+        "product_id text, ordered_at timestamp, ordered_on date, currency text, excluded_reason text"
     ),
     "int_orders__cancelled_sales": (
         "order_line_id text, order_id text, identifier_type text, identifier_value text, product_id text, "

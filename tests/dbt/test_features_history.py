@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import duckdb
 import pytest
 
 from tests.dbt import features_support as support
-from tests.dbt.features_data import AS_OF, ZONE
+from tests.dbt.features_data import AS_OF, ZONE, local_date
 from tests.dbt.features_support import Built
 from warehouse.settings import Settings
 
-HISTORIES = ("segment_membership_history", "lifecycle_transitions")
+HISTORIES = ("segment_membership_history", "lifecycle_transitions", "lifecycle_sizes")
 
 
 @pytest.fixture
@@ -38,11 +39,11 @@ def run(settings: Settings, *statements: str, full_refresh: bool = False, fails:
     return support.dbt(settings, "run", *refresh, "--select", *HISTORIES, variables=zone, fails=fails)
 
 
-def clock(days: int) -> list[str]:
-    """Statements that move the clock to so many days after AS_OF."""
+def clock(days: int, hours: int = 0) -> list[str]:
+    """Statements that move the clock to so long after AS_OF."""
     return [
-        f"update analytics.{table} set as_of = timestamp '{AS_OF + timedelta(days=days)}'"
-        for table in ("clock", "segment_memberships", "lifecycle_stages")
+        f"update analytics.{table} set as_of = timestamp '{AS_OF + timedelta(days=days, hours=hours)}'"
+        for table in ("clock", "segment_memberships", "lifecycle_stages", "engagement_levels", "rfm_scores")
     ]
 
 
@@ -93,6 +94,47 @@ def test_histories_over_builds(settings: Settings) -> None:
     assert "already holds" in output
     assert "mailwright build --as-of" in output
     assert (history(settings), transitions(settings)) == before
+
+
+def sizes(settings: Settings) -> dict[tuple[date, str], dict[str, int]]:
+    """Profiles by stage, of each day and vocabulary."""
+    found: dict[tuple[date, str], dict[str, int]] = {}
+    for row in support.read(settings, HISTORIES[2], "as_of_on, vocabulary, stage"):
+        found.setdefault((row["as_of_on"], row["vocabulary"]), {})[row["stage"]] = row["n_profiles"]
+    return found
+
+
+def test_sizes_are_kept_per_day_and_the_last_build_of_a_day_stands(settings: Settings) -> None:
+    first = sizes(settings)
+    today = local_date(AS_OF)
+    assert set(first) == {
+        (today, vocabulary) for vocabulary in ("customer_stage", "journey_stage", "engagement_level", "rfm_cell")
+    }
+    people = len(support.read(settings, "lifecycle_stages", "profile_id"))
+    assert [sum(first[today, name].values()) for name in ("customer_stage", "engagement_level")] == [people, people]
+    assert sum(first[today, "rfm_cell"].values()) == len(support.read(settings, "rfm_scores", "profile_id")) > 0
+
+    # an hour later on the same day, one stage is empty: its row goes; a full refresh keeps the days before
+    run(settings, "update analytics.lifecycle_stages set customer_stage = 'visitor'", *clock(0, hours=1))
+    assert sizes(settings) == {**first, (today, "customer_stage"): {"visitor": people}}
+    run(settings, *clock(2), full_refresh=True)
+    after = sizes(settings)
+    assert {key: value for key, value in after.items() if key[0] == today} == {
+        **first,
+        (today, "customer_stage"): {"visitor": people},
+    }
+    assert after[today + timedelta(days=2), "customer_stage"] == {"visitor": people}
+    shares = {(row["as_of_on"], row["vocabulary"]): 0.0 for row in support.read(settings, HISTORIES[2], "as_of_on")}
+    for row in support.read(settings, HISTORIES[2], "as_of_on"):
+        shares[row["as_of_on"], row["vocabulary"]] += row["share"]
+    assert all(math.isclose(share, 1) for share in shares.values())
+
+    # the views over it need no build of their own
+    moved = {r["stage"]: r for r in support.read(settings, "lifecycle_shifts", "vocabulary, stage")}
+    assert (moved["visitor"]["earlier_on"], moved["visitor"]["share_change"]) == (today, 0)
+
+    run(settings, *clock(1), fails=True)
+    assert sizes(settings) == after
 
 
 def test_two_people_who_became_one_keep_one_memory(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.dbt.features_support import OWN_MODELS, Built
+from warehouse.backup import HISTORIES
 from warehouse.settings import PROJECT_DIR
 
 MODELS = PROJECT_DIR / "dbt_project" / "models"
@@ -71,3 +72,8 @@ def test_every_model_has_contract_grain_and_yml(folder: str, models: dict[str, d
         assert node["group"], node["name"]
         assert node["patch_path"].endswith(f"{folder}/{node['name']}.yml"), node["name"]
         assert all(column["description"] and column["data_type"] for column in node["columns"].values())
+
+
+def test_what_no_full_refresh_rebuilds_is_in_the_backup(models: dict[str, dict[str, Any]]) -> None:
+    kept = {node["name"] for node in models.values() if node["config"]["full_refresh"] is False}
+    assert kept | {"clock"} == set(HISTORIES)

@@ -7,9 +7,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import duckdb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from tests.dbt import features_oracle as oracle
 from tests.dbt import features_support as support
-from tests.dbt.features_data import AS_OF, local_date, local_midnight
+from tests.dbt.features_data import AS_OF, ZONE, local_date, local_midnight
 from tests.dbt.features_support import Built
 
 
@@ -84,6 +88,73 @@ def test_rfm_scores(built: Built) -> None:
     got = {r["profile_id"]: (r["recency_score"], r["frequency_score"], r["monetary_score"]) for r in rows}
     assert got == oracle.rfm(built.today)
     assert all(r["rfm_score"] == "".join(map(str, got[r["profile_id"]])) for r in rows)
+
+
+FEW = st.integers(0, 6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(drawn=st.lists(st.tuples(FEW, FEW, FEW, st.booleans()), max_size=40))
+def test_rfm_scores_are_percent_ranks_whatever_the_ties(built: Built, drawn: list[tuple[int, int, int, bool]]) -> None:
+    """The compiled model on any buyers of two cut-offs, each ranked among its own."""
+    compiled = built.target / "compiled" / "mailwright" / "models" / "lifecycle" / "rfm_scores.sql"
+    cutoffs = (AS_OF, AS_OF - timedelta(days=1))
+    buyers = [
+        {"profile_id": str(number), "as_of": cutoffs[is_past], "recency_days": days, "orders_365d": orders,
+         "revenue_365d": Decimal(cents) / 100}
+        for number, (days, orders, cents, is_past) in enumerate(drawn)
+    ]  # fmt: skip
+    with duckdb.connect() as con:
+        con.execute(f"attach ':memory:' as {built.settings.warehouse_path.stem}; create schema warehouse.analytics")
+        con.execute(f"attach '{built.settings.warehouse_path}' as built (read_only)")
+        con.execute("create table warehouse.analytics.rfm_cells as from built.analytics.rfm_cells")
+        con.execute(
+            "create table warehouse.analytics.profile_features (profile_id text, as_of timestamp, "
+            "recency_days integer, orders_365d bigint, revenue_365d decimal(18, 2))"
+        )
+        for buyer in buyers:
+            con.execute("insert into warehouse.analytics.profile_features values (?, ?, ?, ?, ?)", [*buyer.values()])
+        rows = con.execute(
+            "select profile_id, recency_score, frequency_score, monetary_score, rfm_value, rfm_score "
+            f"from ({compiled.read_text(encoding='utf-8')})"
+        ).fetchall()
+    wanted = {}
+    for cutoff in cutoffs:
+        wanted |= oracle.rfm([buyer for buyer in buyers if buyer["as_of"] == cutoff])
+    assert {row[0]: row[1:4] for row in rows} == wanted
+    assert len(rows) == len(wanted)
+    for _, *scores, value, digits in rows:
+        assert math.isclose(value, (sum(scores) - 3) / 12, rel_tol=1e-12, abs_tol=1e-12)
+        assert digits == "".join(map(str, scores))
+
+
+NESTED = """
+with features as (select * from {{ ref('profile_feature_snapshots') }})
+select
+    profile_id, as_of, customer_stage, journey_stage, engagement_level, recency_score, frequency_score, monetary_score
+from ( {{ lifecycle_stages('features') }} ) as stages
+inner join ( {{ engagement_levels('features') }} ) as levels using (profile_id, as_of)
+left join ( {{ rfm_scores('features') }} ) as scores using (profile_id, as_of)
+"""
+
+
+def test_stages_levels_and_scores_as_of_many_cutoffs_at_once(built: Built) -> None:
+    """The macros over a CTE of several cut-offs, nested as other models nest them."""
+    zone = {"business_time_zone": ZONE}
+    sql = support.dbt(built.settings, "compile", "--quiet", "--inline", NESTED, variables=zone)
+    with duckdb.connect(str(built.settings.warehouse_path), read_only=True) as con:
+        got = {row[:2]: row[2:] for row in con.execute(sql).fetchall()}
+    wanted = {}
+    for cutoff in {as_of for _, as_of in got}:
+        found = (oracle.features(built.rows, profile["profile_id"], cutoff) for profile in built.rows["dim_profiles"])
+        known = [feature for feature in found if feature]
+        scores = oracle.rfm(known)
+        for feature in known:
+            who = feature["profile_id"]
+            own = (*oracle.stages(feature), oracle.engagement_level(feature), *scores.get(who, (None, None, None)))
+            wanted[who, cutoff] = own
+    assert got == wanted
+    assert len({cutoff for _, cutoff in wanted}) >= 4
 
 
 def test_segments(built: Built) -> None:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
 import pytest
 
+from tests.e2e import lifecycle_oracle
 from tests.e2e.conftest import Done, Run
 from tests.e2e.past import show_the_past
 from warehouse.connection import connect
-from warehouse.settings import Settings
+from warehouse.settings import PROJECT_DIR, Settings
 
 pytestmark = pytest.mark.e2e
 
@@ -147,6 +149,51 @@ def test_the_sync_confirmed_everybody(demo: tuple[Done, Settings], query: Any) -
     assert confirmed == [(sync["created"] + sync["updated"] + sync["lowered"],)]
 
 
+def _assert_lifecycle_is_that_of_pandas(settings: Settings, schema: str, as_of: datetime, orders: Path) -> None:
+    """Everybody's stages, and every buyer's RFM, in a schema of the store."""
+    seeds = PROJECT_DIR / "dbt_project" / "seeds"
+    with connect(settings, read_only=True) as con:
+
+        def frame(sql: str) -> pd.DataFrame:
+            return con.execute(sql.replace("analytics.", f"{schema}.")).df()
+
+        links = frame(
+            "select identifier_value, profile_id from analytics.int_identity__identifier_profiles "
+            "where identifier_type = 'customer_id'"
+        )
+        wanted = lifecycle_oracle.lifecycle(
+            lifecycle_oracle.order_lines(orders, as_of, pd.read_csv(seeds / "non_product_codes.csv")),
+            as_of,
+            links.set_index("identifier_value")["profile_id"],
+            frame("select profile_id, signed_up_at is not null as has_signed_up from analytics.dim_profiles"),
+            frame(
+                "select profile_id, occurred_on as on from analytics.fct_web_events "
+                "where profile_id is not null union all "
+                "select profile_id, occurred_on from analytics.fct_email_events "
+                "where event_type in ('open', 'click') and not is_machine and profile_id is not null"
+            ),
+            frame(
+                "select profile_id, occurred_on as on from analytics.fct_web_events "
+                "where event_name in ('Product Viewed', 'Product Added') and profile_id is not null"
+            ),
+            pd.read_csv(seeds / "rfm_cells.csv"),
+        )
+        got = frame(
+            "select stages.profile_id, customer_stage, journey_stage, recency_days, frequency, "
+            "cast(monetary * 100 as bigint) as monetary, recency_score, frequency_score, monetary_score, rfm_cell "
+            "from analytics.lifecycle_stages as stages left join analytics.rfm_scores using (profile_id)"
+        ).set_index("profile_id")
+    pd.testing.assert_frame_equal(got.sort_index(), wanted.sort_index(), check_dtype=False)
+    assert set(got["customer_stage"]) >= {"lapsed_customer", "repeat_buyer", "new_customer", "active_customer"}
+    assert len(set(got["journey_stage"])) == 4
+    assert got["frequency"].count() > 2_500
+    assert got["rfm_cell"].nunique() == 11
+
+
+def test_rfm_and_both_lifecycles_are_those_of_pandas(demo: tuple[Done, Settings], orders: Path) -> None:
+    _assert_lifecycle_is_that_of_pandas(demo[1], "analytics", datetime(2011, 12, 10), orders)
+
+
 def test_the_past_is_apart_repeatable_and_never_synced(
     demo: tuple[Done, Settings], orders: Path, mailwright: Run, tmp_path: Path
 ) -> None:
@@ -170,3 +217,4 @@ def test_the_past_is_apart_repeatable_and_never_synced(
     assert 300_000 < seen < 400_000
     assert steps[0][0] == seen
     assert (clean, round(worth, 2)) in [(rows, round(money, 2)) for rows, money in steps]
+    _assert_lifecycle_is_that_of_pandas(settings, "asof_20110901", datetime(2011, 9, 1), orders)

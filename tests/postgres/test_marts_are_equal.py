@@ -65,6 +65,38 @@ def _rows(rows: list[tuple[Any, ...]]) -> Counter[tuple[Any, ...]]:
     return Counter(tuple(_canonical(value) for value in row) for row in rows)
 
 
+HISTORY = ("lifecycle_transitions", "lifecycle_sizes")
+EARLIER_DAYS = """
+create temp table today as select as_of from analytics.clock;
+create temp table people as
+    select profile_id, row_number() over (order by profile_id) as n from analytics.lifecycle_stages;
+create temp table sizes as from analytics.lifecycle_sizes;
+delete from analytics.lifecycle_transitions;
+insert into analytics.lifecycle_transitions
+    select profile_id, 'customer_stage', null, 'visitor', as_of - interval 60 day from people, today where n % 5 > 0
+    union all
+    select profile_id, 'customer_stage', 'visitor', 'prospect', as_of - interval 1 day * (20 + n % 17)
+    from people, today where n % 5 > 1
+    union all
+    select profile_id, 'journey_stage', null, 'consideration', as_of - interval 1 day * (n % 11) from people, today
+    where n % 3 = 0;
+delete from analytics.lifecycle_sizes;
+insert into analytics.lifecycle_sizes by name
+    select
+        * exclude (back) replace (
+            as_of_on - back as as_of_on,
+            as_of - interval 1 day * back as as_of,
+            (n_profiles * (length(stage) % (back % 5 + 2) + 1))::bigint as n_profiles
+        )
+    from sizes, (values (1), (29), (35)) as days (back);
+update analytics.lifecycle_sizes as mine set share = n_profiles / (
+    select sum(n_profiles) from analytics.lifecycle_sizes as every
+    where every.as_of_on = mine.as_of_on and every.vocabulary = mine.vocabulary
+);
+"""
+"""What builds of earlier days would have left: histories that both engines then go on with."""
+
+
 @pytest.fixture(scope="module")
 def both(postgres: Server, built_settings: Settings, tmp_path_factory: pytest.TempPathFactory):
     """The small store, built on DuckDB, and its raw rows, clock and predictions built again on PostgreSQL."""
@@ -72,13 +104,19 @@ def both(postgres: Server, built_settings: Settings, tmp_path_factory: pytest.Te
     home = tmp_path_factory.mktemp("postgres")
     shutil.copyfile(built_settings.warehouse_path, home / "warehouse.duckdb")
     settings = built_settings.model_copy(update={"home": home})
+    with connect(settings, purpose="test") as con:
+        con.execute(EARLIER_DAYS)
     with connect(settings, read_only=True) as con, psycopg.connect(postgres.dsn, autocommit=True) as pg:
+        for table in HISTORY:
+            assert _copy(con, pg, "analytics", table) > 50
         tables = con.execute(
             "select schema_name, table_name from duckdb_tables() "
             "where schema_name in ('raw', 'ops', 'ml', 'ledger', 'identity', 'segments') "
             "or (schema_name = 'analytics' and table_name = 'clock') order by 1, 2"
         ).fetchall()
         assert sum(_copy(con, pg, schema, table) for schema, table in tables) > 10_000
+    again = run_dbt(settings, ["run", "--select", *HISTORY, "lifecycle_matrix", "lifecycle_durations"])
+    assert again.success, again.explain(20)
     result = run_dbt(
         settings,
         ["build", "--exclude-resource-type", "unit_test"],
@@ -122,6 +160,19 @@ def test_every_relation_is_equal_row_by_row(both) -> None:
             different.append(f"{name} ({ours.total()} / {theirs.total()} rows): {columns} {examples}")
     assert not different, f"{len(different)} relation(s) differ:\n" + "\n".join(different)
     assert compared > 20_000
+
+
+def test_the_histories_went_on_from_the_earlier_days(both) -> None:
+    """Else what is made of them would be equal because it is empty."""
+    con, *_ = both
+    for query in (
+        "select count(*) from analytics.lifecycle_matrix where probability is not null",
+        "select count(*) from analytics.lifecycle_durations where mean_days_to_next_stage is not null",
+        "select count(*) from analytics.lifecycle_durations where median_days_to_next_stage is not null",
+        "select count(*) from analytics.lifecycle_shifts where is_sudden",
+        "select count(*) from analytics.lifecycle_drift where population_stability_index > 0.1",
+    ):
+        assert con.execute(query).fetchall()[0][0] > 0, query
 
 
 def test_the_comparison_can_fail(both) -> None:

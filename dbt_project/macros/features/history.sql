@@ -23,10 +23,10 @@
 {% endmacro %}
 
 
-{#- Delete the rows that a run at the same as_of inserted; of those, where `condition` (`and …`) holds. -#}
-{% macro take_back_inserts(column, condition='') %}
+{#- Delete the rows that a run at the same as_of (or other time `at`) inserted; of those, where `condition` (`and …`) holds. -#}
+{% macro take_back_inserts(column, condition='', at=none) %}
     {%- if execute and load_relation(this) is not none -%}
-        delete from {{ this }} where {{ column }} = {{ as_of() }} {{ condition }}
+        delete from {{ this }} where {{ column }} = {{ at or as_of() }} {{ condition }}
     {%- endif -%}
 {% endmacro %}
 

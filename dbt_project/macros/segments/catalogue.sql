@@ -80,7 +80,7 @@
         'engagement_levels': {'engagement_level': 'text'},
         'rfm_scores': {
             'frequency': 'number', 'monetary': 'number', 'recency_score': 'number', 'frequency_score': 'number',
-            'monetary_score': 'number', 'rfm_score': 'text', 'rfm_cell': 'text',
+            'monetary_score': 'number', 'rfm_score': 'text', 'rfm_value': 'number', 'rfm_cell': 'text',
         },
         'dim_profiles': {
             'email': 'text', 'is_email_role': 'boolean', 'is_email_disposable': 'boolean', 'first_name': 'text', 'last_name': 'text',
