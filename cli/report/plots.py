@@ -154,6 +154,43 @@ def transitions(rows: Sequence[dict[str, Any]], stages: Sequence[str], label: st
         return _svg(figure, label)
 
 
+def overlap(rows: Sequence[dict[str, Any]], label: str) -> str:
+    """Of the members of each segment (down), the percentage that is in each other (across)."""
+    import numpy as np
+
+    names = sorted({row["one"] for row in rows})
+    place = {name: number for number, name in enumerate(names)}
+    grid = np.zeros((len(names), len(names)))
+    texts = [["" for _ in names] for _ in names]
+    for row in rows:
+        at = place[row["one"]], place[row["other"]]
+        grid[at] = row["share"] if at[0] != at[1] else 0
+        texts[at[0]][at[1]] = f"{100 * row['share']:.0f}" if at[0] != at[1] else "–"
+    with _axes(max(2.4, 0.34 * len(names) + 0.8)) as (figure, axes):
+        _heat(axes, grid, texts, origin="upper")
+        axes.set_xticks(range(len(names)), [str(number) for number in range(1, len(names) + 1)], fontsize=7)
+        axes.set_yticks(range(len(names)), [f"{number} {name}" for number, name in enumerate(names, 1)], fontsize=7)
+        return _svg(figure, label)
+
+
+def sizes(rows: Sequence[dict[str, Any]], label: str) -> str:
+    """Members of each segment over the days on which it changed."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    last = max(row["changed_on"] for row in rows)
+    with _axes(3.1) as (figure, axes):
+        for name in sorted({row["segment_name"] for row in rows}):
+            own = [row for row in rows if row["segment_name"] == name]
+            days = [row["changed_on"] for row in own] + [last]
+            members = [row["members"] for row in own] + [own[-1]["members"]]
+            axes.step(days, members, where="post", label=name.replace("_", " "), linewidth=1.2)
+        locator = AutoDateLocator(minticks=3, maxticks=7)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0, fontsize=7)
+        return _svg(figure, label)
+
+
 def shares(rows: Sequence[dict[str, Any]], stages: Sequence[str], label: str) -> str:
     """Share of each stage over the recorded days, one on top of the other."""
     from matplotlib.colors import LinearSegmentedColormap

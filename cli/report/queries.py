@@ -77,6 +77,21 @@ QUERIES: dict[str, str] = {
     "rfm_frequency": """
         select frequency_score as score, count(*) as profiles
         from {schema}.rfm_scores group by frequency_score order by frequency_score""",
+    "segment_overlap": """
+        select
+            one.segment_name as one,
+            other.segment_name as other,
+            count(*) as common,
+            count(*) / any_value(sizes.members) as share
+        from {schema}.segment_memberships as one
+        inner join {schema}.segment_memberships as other on one.profile_id = other.profile_id
+        inner join (
+            select segment_name, count(*) as members from {schema}.segment_memberships group by segment_name
+        ) as sizes on one.segment_name = sizes.segment_name
+        group by one.segment_name, other.segment_name order by one, other""",
+    "segment_days": """
+        select changed_on, segment_name, max_by(n_members, changed_at) as members
+        from {schema}.segment_sizes group by changed_on, segment_name order by changed_on, segment_name""",
     "segments": """
         select
             segments.name,

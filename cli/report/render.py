@@ -80,6 +80,12 @@ def build_context(data: ReportData, sync: Mapping[str, Any], seconds: Mapping[st
             "stage_matrix": plots.transitions(data.rows("stage_matrix"), STAGES, "From which stage to which")
             if data.rows("stage_matrix")
             else None,
+            "segment_overlap": plots.overlap(data.rows("segment_overlap"), "How much segments overlap")
+            if data.rows("segment_overlap")
+            else None,
+            "segment_days": plots.sizes(data.rows("segment_days"), "Size of each segment over days")
+            if len({row["changed_on"] for row in data.rows("segment_days")}) > 1
+            else None,
             "calibration": plots.calibration(data.rows("calibration"), "Calibration of the churn model")
             if data.rows("calibration")
             else None,
