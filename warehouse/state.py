@@ -25,7 +25,13 @@ def ddl_statements(ml_schema: str) -> list[str]:
     return statements
 
 
+COLUMNS_SINCE = (("segment_membership_history", "reason text"),)
+"""Columns that a history of dbt got after its first version. dbt could not add them: its hooks write to the same table."""
+
+
 def ensure_state(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Create what is missing of the permanent tables; cheap when nothing is."""
     for statement in ddl_statements(settings.ml_schema):
         con.execute(statement)
+    for table, column in COLUMNS_SINCE:
+        con.execute(f'alter table if exists "{settings.schema}"."{table}" add column if not exists {column}')

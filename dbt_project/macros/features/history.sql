@@ -85,10 +85,3 @@
         )
     {%- endif -%}
 {% endmacro %}
-
-
-{#- Column `reason` of this history; a table from before there was one knows only builds. -#}
-{% macro recorded_reason() -%}
-    {%- set names = adapter.get_columns_in_relation(this) | map(attribute='name') | list if execute and load_relation(this) is not none else ['reason'] -%}
-    {{- return("coalesce(reason, 'build')" if 'reason' in names else "'build'") -}}
-{%- endmacro %}

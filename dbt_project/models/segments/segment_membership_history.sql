@@ -3,7 +3,7 @@
     incremental_strategy='delete+insert',
     unique_key=['profile_id', 'segment_name', 'entered_at'],
     full_refresh=false,
-    on_schema_change='append_new_columns',
+    on_schema_change='fail',
     pre_hook=[
         "{{ refuse_as_of_before(['entered_at', 'left_at']) }}",
         "{{ take_back_inserts('entered_at') }}",
@@ -35,7 +35,7 @@ open_memberships as (
         profile_id,
         segment_name,
         entered_at,
-        {{ recorded_reason() }} as reason
+        coalesce(reason, 'build') as reason
     from {{ this }}
     where left_at is null
 
