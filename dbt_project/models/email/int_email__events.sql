@@ -19,7 +19,8 @@ signatures as (
 ),
 
 rules as (
-    select * from all_rules
+    select all_rules.*
+    from all_rules
     where all_rules.is_enabled
 ),
 
@@ -52,13 +53,15 @@ numbered as (
 ),
 
 events as (
-    select * from numbered
+    select numbered.*
+    from numbered
     where numbered.report_number = 1
 ),
 
 -- an unsubscribe or a complaint is nobody's to doubt, whatever made the click that led there
 doubtful as (
-    select * from events
+    select events.*
+    from events
     where events.event_type in ('open', 'click')
 ),
 
@@ -144,7 +147,12 @@ many_links as (
     select clicks.message_key
     from clicks
     group by clicks.message_key
-    having count(distinct clicks.link_url) >= (select min(rules.min_links) from rules where rules.rule = 'link_burst')
+    having
+        count(distinct clicks.link_url) >= (
+            select min(rules.min_links)
+            from rules
+            where rules.rule = 'link_burst'
+        )
 ),
 
 suspect_clicks as (
