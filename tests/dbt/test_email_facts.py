@@ -138,8 +138,8 @@ def test_any_history_of_builds_ends_in_what_a_full_refresh_makes(store: Settings
         nonlocal waiting
         new, waiting = waiting[:size], waiting[size:]
         again = []
-        for report in chance.sample(loaded, 4):
-            change = chance.choice(["same", "day", "message", "earlier", "event"])
+        for report in chance.sample(loaded, 8):
+            change = chance.choice(["same", "day", "message", "earlier", "event", "elsewhere", "elsewhere"])
             other = chance.choice(loaded)
             again.append(
                 {
@@ -149,6 +149,10 @@ def test_any_history_of_builds_ends_in_what_a_full_refresh_makes(store: Settings
                         report, message_id=other.message_id, received_at=report.received_at - timedelta(hours=1)
                     ),
                     "earlier": replace(report, received_at=report.received_at - timedelta(days=30)),
+                    # first of all, on another day and in another message
+                    "elsewhere": replace(
+                        other, event_id=report.event_id, received_at=report.received_at - timedelta(days=9)
+                    ),
                     "event": replace(report, event=other.event, received_at=report.received_at - timedelta(hours=2)),
                 }[change]
             )
