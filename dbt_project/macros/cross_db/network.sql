@@ -13,9 +13,7 @@
     end
 {%- endmacro -%}
 
-{#- boolean: the number of an IPv4 address lies in a network (text a.b.c.d/bits); null for what is none. -#}
-{%- macro in_ipv4_network(number, network) -%}
-    {%- set size = "cast(power(2, 32 - cast(split_part(" ~ network ~ ", '/', 2) as integer)) as bigint)" -%}
-    {%- set base = ipv4_number("split_part(" ~ network ~ ", '/', 1)") -%}
-    ({{ number }} - {{ number }} % {{ size }} = ({{ base }}) - ({{ base }}) % {{ size }})
+{#- bigint: how many addresses a network of IPv4 (text a.b.c.d/bits) has. An address n is of it if n - n % size is its first. -#}
+{%- macro ipv4_network_size(network) -%}
+    cast(power(2, 32 - cast(split_part({{ network }}, '/', 2) as integer)) as bigint)
 {%- endmacro -%}

@@ -91,13 +91,23 @@ signatures_as_compared as (
         signatures.field,
         signatures.match_type,
         signatures.pattern,
-        {{ fold_case('signatures.pattern') }} as folded,
-        case when signatures.match_type = 'network' then signatures.pattern else '0.0.0.0/32' end as network
+        {{ fold_case('signatures.pattern') }} as folded
     from signatures
+    where signatures.match_type <> 'network'
+),
+
+networks as (
+    select
+        signatures.rule,
+        signatures.field,
+        {{ ipv4_number("split_part(signatures.pattern, '/', 1)") }} as address,
+        {{ ipv4_network_size('signatures.pattern') }} as size
+    from signatures
+    where signatures.match_type = 'network'
 ),
 
 signed_values as (
-    select distinct
+    select
         own.field,
         own.value,
         known.rule
@@ -109,8 +119,17 @@ signed_values as (
                 when 'exact' then own.value = known.pattern
                 when 'contains' then replace(own.folded, known.folded, '') <> own.folded
                 when 'prefix' then left(own.folded, length(known.folded)) = known.folded
-                when 'network' then {{ in_ipv4_network('own.ipv4', 'known.network') }}
             end
+    union distinct
+    select
+        own.field,
+        own.value,
+        networks.rule
+    from values_as_compared as own
+    inner join networks
+        on
+            own.field = networks.field
+            and own.ipv4 - own.ipv4 % networks.size = networks.address - networks.address % networks.size
 ),
 
 deliveries as (
@@ -253,6 +272,18 @@ weighed as (
             and case when doubtful.event_type = 'open' then rules.applies_to_open else rules.applies_to_click end
 ),
 
+-- of the report that counts (as a key of the join: a left join on a condition compares every pair)
+verdicts as (
+    select
+        weighed.email_event_id,
+        1 as report_number,
+        weighed.rule,
+        weighed.version,
+        weighed.p_human
+    from weighed
+    where weighed.position = 1
+),
+
 final as (
     select
         numbered.email_event_id,
@@ -270,15 +301,15 @@ final as (
         {{ known_at_of('email', 'numbered.occurred_at', 'numbered.received_at', 'numbered.loaded_at') }} as known_at,
         case
             when numbered.report_number = 1 and numbered.event_type in ('open', 'click')
-                then coalesce(weighed.p_human, cast(1 as double precision))
+                then coalesce(verdicts.p_human, cast(1 as double precision))
         end as p_human,
-        weighed.rule as machine_reason,
-        weighed.version as machine_rule_version,
+        verdicts.rule as machine_reason,
+        verdicts.version as machine_rule_version,
         numbered.message_key,
         numbered.fingerprint
     from numbered
-    left join weighed
-        on numbered.email_event_id = weighed.email_event_id and numbered.report_number = 1 and weighed.position = 1
+    left join verdicts
+        on numbered.email_event_id = verdicts.email_event_id and numbered.report_number = verdicts.report_number
     {%- if is_incremental() %}
     where numbered.message_key in (select changed.message_key from email_changed_messages as changed)
     {%- endif %}
