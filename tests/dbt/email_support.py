@@ -101,6 +101,11 @@ def build(store: Settings, **variables: Any) -> None:
     dbt(store, "run", "--select", "int_email__events", variables=variables or None)
 
 
+def fail(store: Settings) -> None:
+    """The fact again, which must fail."""
+    dbt(store, "run", "--select", "int_email__events", fails=True)
+
+
 def sql_of_a_full_refresh(store: Settings) -> str:
     """The model's text as the first build compiled it."""
     path = target_of(store) / "compiled" / "mailwright" / "models" / "email" / "int_email__events.sql"

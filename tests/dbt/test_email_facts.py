@@ -219,7 +219,7 @@ def test_a_build_leaves_alone_what_nothing_changed(store: Settings) -> None:
     support.first_build(store, "fct_email_events")
     with connect(store, purpose="test") as con:
         con.execute("update analytics.int_email__events set campaign_id = 'as it was'")
-    support.add(store, [event("late", 40, "m7")], "l1")
+    support.add(store, [replace(event("late", 40, "m7"), ip="10.0.0.1")], "l1")
     support.build(store)
     kept = support.rows(store, "select email_event_id from analytics.int_email__events where campaign_id = 'as it was'")
     assert {name for (name,) in kept} == {"outside", "old", "beside"}
@@ -234,8 +234,18 @@ def test_a_build_leaves_alone_what_nothing_changed(store: Settings) -> None:
         )
     assert support.rows(store, read) == [("P", AS_OF)]
 
+    # a build that fails half-way takes nothing away
+    before = support.contents(store)
+    with connect(store, purpose="test") as con:
+        con.execute(
+            "insert into analytics.machine_signatures values ('instant', 'ip', 'network', '10.0.0.0/all', null)"
+        )
+    support.fail(store)
+    assert support.contents(store) == before
+
     # another zone moves the days of everything
     with connect(store, purpose="test") as con:
+        con.execute("delete from analytics.machine_signatures where pattern = '10.0.0.0/all'")
         con.execute("update analytics.int_email__events set campaign_id = 'as it was'")
     support.build(store, business_time_zone="Pacific/Kiritimati")
     days = "select distinct campaign_id, occurred_on - occurred_at::date from analytics.int_email__events"
