@@ -37,6 +37,8 @@ class Column:
     data_type: str
     """Portable type name."""
     is_required: bool = False
+    is_optional: bool = False
+    """Files may lack it, whatever the policy."""
     is_declared: bool = True
     """False: a column that an earlier file added (`add_new`); files may lack it."""
     identifier: str | None = None
@@ -102,6 +104,7 @@ def _column(table: str, node: dict[str, Any], path: Path) -> Column:
         name=name,
         data_type=data_type,
         is_required=bool(meta.get("required", False)),
+        is_optional=bool(meta.get("optional", False)),
         identifier=meta["format"] if meta.get("format") in {"email", "phone"} else by_name,
     )
 

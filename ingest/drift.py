@@ -77,7 +77,7 @@ def fit(contract: TableContract, file_columns: dict[str, str], where: str, *, is
         for column in contract.columns
         if column.name not in sources
         and column.is_declared
-        and (column.is_required or (fixed and policy.missing == "error"))
+        and (column.is_required or (fixed and policy.missing == "error" and not column.is_optional))
     ]
     retyped = [
         (column, file_columns[sources[column.name]])
@@ -118,7 +118,7 @@ def fit(contract: TableContract, file_columns: dict[str, str], where: str, *, is
         contract = replace(contract, columns=contract.columns + added)
         sources |= {column.name: name for column, name in zip(added, new, strict=True)}
         notes.append(f"added new columns: {', '.join(column.name for column in added)}")
-    filled = [c.name for c in contract.columns if c.name not in sources and c.is_declared]
+    filled = [c.name for c in contract.columns if c.name not in sources and c.is_declared and not c.is_optional]
     if filled and fixed:
         notes.append(f"filled missing columns with null: {', '.join(filled)}")
     return Fit(contract, sources, tuple(notes))

@@ -27,12 +27,13 @@ class Campaigns:
     products: Ints
 
     def links(self, catalogue: Catalogue) -> list[str]:
-        """URL of link j of campaign i at i * N_LINKS + j."""
+        """URL of link j of campaign i at i * (N_LINKS + 1) + j; the last of each is the one that no reader sees."""
         urls = []
         for campaign, topic, products in zip(self.ids, self.topic, self.products.tolist(), strict=True):
             utm = f"?utm_source=newsletter&utm_medium=email&utm_campaign={campaign}"
             urls += [catalogue.urls[product] + utm for product in products]
             urls.append(f"{pools.SHOP_URL}/c/{catalogue.categories[topic].replace(' ', '-')}{utm}")
+            urls.append(f"{pools.SHOP_URL}/{utm}&mw_hidden=1")
         return urls
 
 

@@ -52,7 +52,7 @@ class MailLog:
     message: Ints
     at: Ints
     link: Ints
-    """Link number 0..N_LINKS-1, or -1."""
+    """Link number 0..N_LINKS-1, N_LINKS for the hidden one, or -1."""
     agent: Ints
     """0 Apple proxy, 1 Gmail proxy, 2 scanner, 3.. a person's own client; -1 where none."""
     flagged: Ints
@@ -184,6 +184,11 @@ def _machines(rng: np.random.Generator, people: People, to: Ints, arrived: Bools
     for link in range(N_LINKS):
         when = when + rng.integers(50_000, 900_000, len(rows))
         batch.add(CLICK, rows, when, link=link, agent=agent, flagged=flagged, machine=True)
+    # and whoever pretends follows the link that no reader sees
+    pretends = agent == 3
+    batch.add(
+        CLICK, rows[pretends], when[pretends] + 300_000, link=N_LINKS, agent=3, flagged=flagged[pretends], machine=True
+    )
 
     # image prefetch by other clients: within two seconds, with a browser's agent
     rows = np.flatnonzero(arrived & (client > SCANNER) & (rng.random(n) < 0.02))
@@ -272,7 +277,10 @@ def mail_columns(
     received += np.where(rng.random(n) < 0.004, seconds(rng, 8 * 3600, 0.8, n), 0)
     ids = hex_ids(rng, n, "em_")
     bounce = np.where(log.event == BOUNCE, log.is_hard.astype(np.int64), -1)
-    links = np.where(log.link >= 0, log.campaign * N_LINKS + log.link, -1)
+    links = np.where(log.link >= 0, log.campaign * (N_LINKS + 1) + log.link, -1)
+    # half of the scanners that say who they are ask whether a link is there, not what it shows
+    asks = (log.event == CLICK) & (log.agent == 2) & (log.message % 2 == 0)
+    method = np.where(log.agent >= 0, asks.astype(np.int64), -1)
     columns = {
         "event_id": ids,
         "event": pick(EVENTS, log.event),
@@ -282,6 +290,7 @@ def mail_columns(
         "link_url": pick(log.campaigns.links(catalogue), links),
         "user_agent": pick(agents, log.agent),
         "ip": keep(ip, log.agent >= 0),
+        "http_method": pick(["GET", "HEAD"], method),
         "is_provider_flagged_machine": pick([False, True], log.flagged),
         "bounce_type": pick(["soft", "hard"], bounce),
         "occurred_at": instants(log.at),

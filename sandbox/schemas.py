@@ -53,7 +53,7 @@ RAW_SCHEMAS: dict[str, pa.Schema] = {
         "received_at timestamp; properties; context"
     ),
     "email_events": _schema(
-        "event_id; event; email; message_id; campaign_id; link_url; user_agent; ip; "
+        "event_id; event; email; message_id; campaign_id; link_url; user_agent; ip; http_method; "
         "is_provider_flagged_machine boolean; bounce_type; occurred_at timestamp; received_at timestamp"
     ),
     "consent_events": _schema(

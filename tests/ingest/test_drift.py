@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from ingest.load import load
+from tests.ingest import conftest
 from tests.ingest.conftest import HEADER, Declare, Query
 from warehouse.errors import ConfigError, DataError
 from warehouse.settings import Settings
@@ -45,6 +46,21 @@ def test_add_new_evolves_the_table_with_nulls(
     load(settings, _file(tmp_path, HEADER + ",Colour", GOOD.replace("a1", "a2") + ",red", "new.csv"), table="items")
     load(settings, _file(tmp_path, HEADER, GOOD.replace("a1", "a3"), "old.csv"), table="items")
     assert query("select item_id, colour from raw.items order by 1") == [("a1", None), ("a2", "red"), ("a3", None)]
+
+
+def test_an_optional_column_may_be_missing(
+    settings: Settings, tmp_path: Path, declare: Declare, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optional = {"name": "is_gift", "data_type": "boolean", "config": {"meta": {"optional": True}}}
+    monkeypatch.setattr(conftest, "COLUMNS", [*conftest.COLUMNS[:-1], optional])
+    declare()
+    without = HEADER.removesuffix(",is_gift")
+    report = load(settings, _file(tmp_path, without, GOOD.removesuffix(",true")))
+    assert report.loads[0].notes == ()
+    load(settings, _file(tmp_path, HEADER, GOOD.replace("a1", "a2"), "with.csv"), table="items")
+    assert query("select item_id, is_gift from raw.items order by 1") == [("a1", None), ("a2", True)]
+    with pytest.raises(DataError, match="missing column 'price'"):
+        load(settings, _file(tmp_path, without.replace(",price", ""), "a3,x,3,2024-01-01", "less.csv"), table="items")
 
 
 def test_null_fill_but_never_a_required_column(

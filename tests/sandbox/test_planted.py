@@ -131,6 +131,9 @@ def test_machines_leave_their_marks(query: Query) -> None:
     ((all_machines, n),) = query(bursts)
     assert all_machines == 1.0
     assert n > 50
+    for mark in ("http_method = 'HEAD'", "link_url like '%mw_hidden=1%'"):
+        ((all_machines, n),) = query(f"select avg(is_machine::int), count(*) from {joined} where {mark}")
+        assert (all_machines, n > 20) == (1.0, True), mark
     ((machine_share,),) = query(f"select avg(is_machine::int) from {joined} where event = 'open'")
     assert 0.4 < machine_share < 0.8  # worth telling apart
 

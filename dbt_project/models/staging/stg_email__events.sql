@@ -30,6 +30,8 @@ final as (
         source.bounce_type,
         source.link_url,
         source.user_agent,
+        source.ip,
+        upper(source.http_method) as http_method,
 
         -- booleans
         coalesce(source.is_provider_flagged_machine, false) as is_provider_flagged_machine,
