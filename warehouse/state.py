@@ -26,7 +26,7 @@ def ddl_statements(ml_schema: str) -> list[str]:
 
 
 COLUMNS_SINCE = (("segment_membership_history", "reason text"),)
-"""Columns that a history of dbt got after its first version. dbt could not add them: its hooks write to the same table."""
+"""Columns that a history got after its first version; dbt cannot add them, since its hooks write to the same table."""
 
 
 def ensure_state(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:

@@ -177,7 +177,7 @@
 {#- number of the events of a condition in a window, never null. -#}
 {% macro number_of(condition, window, plan) -%}
     {%- set counted = counted_by(condition) -%}
-    {%- if counted.by == 'daily' -%}
+    {%- if counted.by == 'daily' and not plan.past -%}
         {%- do read_back('daily', days_back(window), plan) -%}
         {%- do reading('daily', plan).columns.append(counted.measure) -%}
         {%- set inside = in_window(window, none, 'events.happened_on', plan) -%}
@@ -394,7 +394,7 @@ select {{ plan.key_columns }}, max(events.happened_at) as happened_at
     {%- set window = {'kind': 'days', 'far': days * condition.of, 'near': 0} -%}
     {%- set period = 'floor(' ~ days_between('events.happened_on', 'cutoffs.as_of_on') ~ ' / ' ~ days ~ '.0)' -%}
     {%- set counted = counted_by(condition) -%}
-    {%- if counted.by == 'daily' -%}
+    {%- if counted.by == 'daily' and not plan.past -%}
         {%- do read_back('daily', days_back(window), plan) -%}
         {%- do reading('daily', plan).columns.append(counted.measure) -%}
         {%- set when = 'events.' ~ counted.measure ~ ' > 0 and ' ~ in_window(window, none, 'events.happened_on', plan) -%}

@@ -295,12 +295,15 @@ select * from final
     {%- set rows = {} -%}
     {%- for source in plan.sources -%}{%- do rows.update({source: source_rows(source, plan)}) -%}{%- endfor -%}
 instants as (
-
+    {% if plan.past %}
+    {{ cutoffs_at(plan.cutoffs) | indent(4) }}
+    {%- else %}
     select
         as_of,
         known_at,
         {{ local_date(add_microseconds('as_of', -1)) }} as as_of_on
-    from {{ plan.cutoffs if plan.past else source('control', 'clock') }}
+    from {{ source('control', 'clock') }}
+    {%- endif %}
 
 ),
 
@@ -310,6 +313,9 @@ cutoffs as (
         instants.as_of,
         instants.known_at,
         instants.as_of_on
+        {%- if plan.past %},
+        instants.cutoff_number
+        {%- endif %}
         {%- for name, sql in plan.offsets.items() %},
         {{ sql }} as {{ name }}
         {%- endfor %}
@@ -361,14 +367,16 @@ cutoffs as (
     {%- set fact = segment_facts()[source] -%}
     {%- set others = {} -%}
     {%- for column, other in (fact.others or {}).items() if column in read.columns -%}{%- do others.update({column: other}) -%}{%- endfor -%}
-    {%- set conditions = ['facts.profile_id is not null'] -%}
+    {#- in the past, whose an event was is told by the links of then -#}
+    {%- set person = 'links.profile_id' if plan.past and source in ['web', 'email'] else 'facts.profile_id' -%}
+    {%- set conditions = [person ~ ' is not null'] -%}
     {%- if 'true' not in read['is'] -%}
         {%- do conditions.append('(' ~ (read['is'] | unique | join(' or ')).replace('events.', 'facts.') ~ ')') -%}
     {%- endif -%}
     {%- if read.back is not none -%}{%- do conditions.append('facts.' ~ fact.on ~ ' > ' ~ days_ago(read.back, plan)) -%}{%- endif -%}
     {%- set from = fact_source(source, fact, plan, conditions) %}
 select
-        {{ 'cutoffs.as_of, ' if plan.past }}facts.profile_id,
+        {{ 'cutoffs.as_of, ' if plan.past }}{{ person }},
         facts.{{ fact.at }} as happened_at,
         facts.{{ fact.on }} as happened_on
         {%- for column in fact.tells %},
@@ -392,22 +400,24 @@ select
         {{- return(ref(fact.relation) ~ ' as facts\n    cross join cutoffs') -}}
     {%- elif source in ['web', 'email'] -%}
         {{- return(
-            ref(fact.relation) ~ ' as facts\n    inner join cutoffs on facts.' ~ fact.at ~ ' < cutoffs.as_of'
-            ~ ' and facts.linked_at < cutoffs.as_of and facts.known_at <= cutoffs.known_at'
+            ref(fact.relation) ~ ' as facts\n    inner join links_then as links on facts.identifier_type = links.identifier_type'
+            ~ ' and facts.identifier_value = links.identifier_value\n    inner join cutoffs on links.cutoff_number = cutoffs.cutoff_number'
+            ~ ' and facts.' ~ fact.at ~ ' < cutoffs.as_of and facts.known_at <= cutoffs.known_at'
         ) -}}
     {%- endif -%}
+    {%- if fact.only -%}{%- do conditions.append(fact.only) -%}{%- endif -%}
     {{- return(source ~ '_then as facts\n    inner join cutoffs on facts.as_of = cutoffs.as_of') -}}
 {%- endmacro %}
 
 {% macro daily_rows(read, plan) %}
 select
-        {{ 'cutoffs.as_of, ' if plan.past }}days.profile_id,
+        days.profile_id,
         days.activity_on as happened_on
         {%- for column in read.columns | unique %},
         days.{{ column }}
         {%- endfor %}
-    from {{ 'days_then' if plan.past else ref('profile_daily') }} as days
-    {{ 'inner join cutoffs on days.as_of = cutoffs.as_of' if plan.past else 'cross join cutoffs' }}
+    from {{ ref('profile_daily') }} as days
+    cross join cutoffs
     {%- if read.back is not none %}
     where days.activity_on > {{ days_ago(read.back, plan) }}
     {%- endif %}
@@ -494,27 +504,40 @@ features as (
 
 )
     {%- endfor %}
-    {%- if 'daily' in plan.sources %},
+    {%- if plan.sources %},
 
-days_then as (
+links_then as (
 
-    select * from ( {{ profile_days_at('instants') }} ) as days_at
-
-)
-    {%- endif %}
-    {%- if 'orders' in plan.sources %},
-
-orders_then as (
-
-    select * from ( {{ orders_at('instants') }} ) as orders_at
+    select * from ( {{ links_at('instants') }} ) as links_at
 
 )
     {%- endif %}
-    {%- if 'lines' in plan.sources %},
+    {%- if 'orders' in plan.sources or 'lines' in plan.sources %},
 
 lines_then as (
 
-    select * from ( {{ order_lines_at('instants') }} ) as lines_at
+    select * from ( {{ order_lines_at('instants', 'links_then') }} ) as lines_at
+
+),
+
+orders_then as (
+
+    select
+        lines_then.as_of,
+        lines_then.profile_id,
+        lines_then.order_id,
+        orders.channel,
+        orders.country,
+        lines_then.currency,
+        min(lines_then.ordered_at) as ordered_at,
+        min(lines_then.ordered_on) as ordered_on,
+        sum(lines_then.net_quantity) as net_quantity,
+        sum(lines_then.net_revenue) as net_revenue,
+        sum(lines_then.net_quantity) > 0 as is_purchase
+    from lines_then
+    left join {{ ref('int_orders__current') }} as orders on lines_then.order_id = orders.order_id
+    group by
+        lines_then.as_of, lines_then.profile_id, lines_then.order_id, orders.channel, orders.country, lines_then.currency
 
 )
     {%- endif %}
