@@ -87,6 +87,7 @@ final as (
         named.occurred_at,
         {{ local_date('named.occurred_at') }} as occurred_on,
         named.received_at,
+        named.known_at,
         named.product_id,
         named.category,
         named.order_id,
