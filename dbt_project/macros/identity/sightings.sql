@@ -31,6 +31,32 @@
 {%- endmacro -%}
 
 {#-
+    select, as of macro sightings: the identifiers that the sources state, from relations named contacts, customers, signups, orders,
+    web_events, email_events and consent_events, with the columns of their staging models.
+-#}
+{%- macro stated_sightings() -%}
+    {{ sightings('contacts', 'crm_contact', [
+        ('contact_id', 'created_at'), ('email', 'updated_at'), ('user_id', 'updated_at'), ('phone', 'updated_at')],
+        event_at='updated_at') }}
+    union all
+    {{ sightings('customers', 'shop_customer', [
+        ('customer_id', 'created_at'), ('email', 'updated_at'), ('user_id', 'updated_at'), ('phone', 'updated_at'),
+        ('loyalty_card', 'updated_at')], event_at='updated_at') }}
+    union all
+    {{ sightings('signups', 'newsletter_signup', [('email', 'submitted_at'), ('anonymous_id', 'submitted_at')]) }}
+    union all
+    {{ sightings('orders', 'shop_order', [
+        ('customer_id', 'ordered_at'), ('user_id', 'ordered_at'), ('email', 'ordered_at'), ('loyalty_card', 'ordered_at')]) }}
+    union all
+    {{ sightings('web_events', 'web_event', [
+        ('user_id', 'occurred_at'), ('anonymous_id', 'occurred_at'), ('email', 'occurred_at'), ('device_id', 'occurred_at')]) }}
+    union all
+    {{ sightings('email_events', 'email_event', [('email', 'occurred_at')]) }}
+    union all
+    {{ sightings('consent_events', 'consent_event', [('email', 'occurred_at')]) }}
+{%- endmacro -%}
+
+{#-
     select of (left_type, left_value, right_type, right_value, source, seen_at, available_at): two identifiers in one row.
     `pairs` is a list of (left type, right type, instant column), the left type first in the alphabet; a type is also the name of
     its column.

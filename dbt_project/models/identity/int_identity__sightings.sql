@@ -43,28 +43,11 @@ customer_names as (
 ),
 
 sighted as (
-    {{ sightings('contacts', 'crm_contact', [
-        ('contact_id', 'created_at'), ('email', 'updated_at'), ('user_id', 'updated_at'), ('phone', 'updated_at')], event_at='updated_at') }}
-    union all
-    {{ sightings('customers', 'shop_customer', [
-        ('customer_id', 'created_at'), ('email', 'updated_at'), ('user_id', 'updated_at'), ('phone', 'updated_at'),
-        ('loyalty_card', 'updated_at')], event_at='updated_at') }}
+    {{ stated_sightings() }}
     union all
     {{ sightings('contact_names', 'crm_contact', [('phone_and_name', 'updated_at')]) }}
     union all
     {{ sightings('customer_names', 'shop_customer', [('phone_and_name', 'updated_at')]) }}
-    union all
-    {{ sightings('signups', 'newsletter_signup', [('email', 'submitted_at'), ('anonymous_id', 'submitted_at')]) }}
-    union all
-    {{ sightings('orders', 'shop_order', [
-        ('customer_id', 'ordered_at'), ('user_id', 'ordered_at'), ('email', 'ordered_at'), ('loyalty_card', 'ordered_at')]) }}
-    union all
-    {{ sightings('web_events', 'web_event', [
-        ('user_id', 'occurred_at'), ('anonymous_id', 'occurred_at'), ('email', 'occurred_at'), ('device_id', 'occurred_at')]) }}
-    union all
-    {{ sightings('email_events', 'email_event', [('email', 'occurred_at')]) }}
-    union all
-    {{ sightings('consent_events', 'consent_event', [('email', 'occurred_at')]) }}
 ),
 
 grouped as (
