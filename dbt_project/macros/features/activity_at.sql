@@ -1,13 +1,14 @@
 {#-
-    Behaviour on the web and in mail (cutoff_number, profile_id, activity_on, the measures of activity_measures, n_demo_requests,
-    last_session_at, last_human_email_at), as a build at the cut-off would have counted it; several rows per profile and day, whose
-    measures add up. `cutoffs` and `links` are relations of the macros cutoffs_at and links_at.
+    What profiles did on a day (cutoff_number, profile_id, activity_on, the measures of activity_measures, n_demo_requests,
+    last_session_at, last_human_email_at, last_human_activity_at), as a build at the cut-off would have counted it: one row per
+    identifier and day, whose measures add up. `cutoffs` and `links` are relations of the macros cutoffs_at and links_at,
+    `shop_lines` of shop_lines_at; `key` is another column of links that stands for the profile.
 
-    Days come from the rollup. The cut-off's own day, if it ends in its midst, and days of which something was known later are counted
-    again from the events. A late event may have joined, begun or moved a session: the sessions it is in now are cut again where
+    Days come from the rollup. The cut-off's own day, if it ends in its midst, days of which something was known later, and days of
+    buyers whose orders were others are counted again from the events and lines. A late event may have joined, begun or moved a session: the sessions it is in now are cut again where
     those known by then leave a gap, and all days they touch are counted again. What a machine's open or click is stays as judged today.
 -#}
-{%- macro activity_at(cutoffs, links) -%}
+{%- macro activity_at(cutoffs, links, shop_lines, key='profile_id') -%}
 {%- set measures = activity_measures().values() | list + ['n_demo_requests'] -%}
 {%- set counted_of_web = {
     'n_page_views': "web_events.event_name = 'page'",
@@ -15,10 +16,6 @@
     'n_cart_adds': "web_events.event_name = 'Product Added'",
     'n_demo_requests': "web_events.event_name = 'Demo Requested'",
 } -%}
-{#- a day on which nothing but an order was placed is no day of the rollup here: orders may have been others at the cut-off -#}
-{%- set mail_measures = [
-    'n_emails_sent', 'n_emails_delivered', 'n_human_opens', 'n_human_clicks', 'n_machine_opens', 'n_machine_clicks', 'n_unsubscribes',
-] -%}
 {%- set counted_of_mail = {
     'n_emails_delivered': "email_events.event_type = 'delivered'",
     'n_human_opens': "email_events.event_type = 'open' and not email_events.is_machine",
@@ -34,6 +31,10 @@ web_events as {{ in_place() }} (
 
 email_events as {{ in_place() }} (
     select * from {{ ref('fct_email_events') }}
+),
+
+unsettled as {{ in_place() }} (
+    select * from {{ ref('int_features__unsettled_orders') }}
 ),
 
 past as (
@@ -55,6 +56,39 @@ doubtful_days as (
         on
             (past.known_at < identifier_days.known_through and past.as_of_on >= identifier_days.activity_on)
             or (past.cuts_a_day and past.as_of_on = identifier_days.activity_on)
+),
+
+-- whoever ordered, even if it was cancelled later or sent back, or brought something back, was there
+shop_days as (
+    select distinct
+        past.cutoff_number,
+        past.as_of,
+        past.known_at,
+        identifier_days.identifier_type,
+        identifier_days.identifier_value,
+        identifier_days.activity_on
+    from past
+    inner join unsettled
+        on
+            past.as_of > unsettled.happened_at
+            and (past.as_of <= unsettled.settled_at or past.known_at < unsettled.known_through)
+    inner join identifier_days
+        on
+            unsettled.identifier_type = identifier_days.identifier_type
+            and unsettled.identifier_value = identifier_days.identifier_value
+            and past.as_of_on >= identifier_days.activity_on
+    where identifier_days.last_human_activity_at is not null
+    union distinct
+    select
+        past.cutoff_number,
+        past.as_of,
+        past.known_at,
+        lines_again.identifier_type,
+        lines_again.identifier_value,
+        lines_again.ordered_on as activity_on
+    from past
+    inner join {{ shop_lines }} as lines_again on past.cutoff_number = lines_again.cutoff_number
+    where lines_again.is_made_again
 ),
 
 late_sessions as (
@@ -107,6 +141,8 @@ cut_again as (
 days_again as (
     select * from doubtful_days
     union distinct
+    select * from shop_days
+    union distinct
     select
         spaced.cutoff_number,
         spaced.as_of,
@@ -118,7 +154,7 @@ days_again as (
     where spaced.identifier_value is not null
 ),
 
-counted_again as (
+events_again as (
     select
         days_again.cutoff_number,
         days_again.identifier_type,
@@ -134,7 +170,8 @@ counted_again as (
         {%- endif %}
         {%- endfor %}
         web_events.occurred_at as last_session_at,
-        cast(null as timestamp) as last_human_email_at
+        cast(null as timestamp) as last_human_email_at,
+        web_events.occurred_at as last_human_activity_at
     from days_again
     inner join web_events
         on
@@ -161,8 +198,10 @@ counted_again as (
         {%- endif %}
         {%- endfor %}
         cast(null as timestamp) as last_session_at,
+        {%- for instant in ['last_human_email_at', 'last_human_activity_at'] %}
         case when email_events.event_type in ('open', 'click') and not email_events.is_machine then email_events.occurred_at end
-            as last_human_email_at
+            as {{ instant }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from days_again
     inner join email_events
         on
@@ -171,18 +210,54 @@ counted_again as (
             and days_again.activity_on = email_events.occurred_on
             and days_again.as_of > email_events.occurred_at
             and days_again.known_at >= email_events.known_at
-    where email_events.event_type in ('sent', 'delivered', 'open', 'click', 'unsubscribe')
+    union all
+    select
+        days_again.cutoff_number,
+        days_again.identifier_type,
+        days_again.identifier_value,
+        days_again.activity_on,
+        {%- for measure in measures %}
+        0 as {{ measure }},
+        {%- endfor %}
+        cast(null as timestamp) as last_session_at,
+        cast(null as timestamp) as last_human_email_at,
+        lines_again.ordered_at as last_human_activity_at
+    from days_again
+    inner join {{ shop_lines }} as lines_again
+        on
+            days_again.cutoff_number = lines_again.cutoff_number
+            and days_again.identifier_type = lines_again.identifier_type
+            and days_again.identifier_value = lines_again.identifier_value
+            and days_again.activity_on = lines_again.ordered_on
+),
+
+counted_again as (
+    select
+        events_again.cutoff_number,
+        events_again.identifier_type,
+        events_again.identifier_value,
+        events_again.activity_on,
+        {%- for measure in measures %}
+        cast(sum(events_again.{{ measure }}) as bigint) as {{ measure }},
+        {%- endfor %}
+        max(events_again.last_session_at) as last_session_at,
+        max(events_again.last_human_email_at) as last_human_email_at,
+        max(events_again.last_human_activity_at) as last_human_activity_at
+    from events_again
+    group by
+        events_again.cutoff_number, events_again.identifier_type, events_again.identifier_value, events_again.activity_on
 )
 
 select
     links.cutoff_number,
-    links.profile_id,
+    links.{{ key }},
     identifier_days.activity_on,
     {%- for measure in measures %}
     identifier_days.{{ measure }},
     {%- endfor %}
     identifier_days.last_session_at,
-    identifier_days.last_human_email_at
+    identifier_days.last_human_email_at,
+    identifier_days.last_human_activity_at
 from {{ links }} as links
 inner join {{ cutoffs }} as cutoffs on links.cutoff_number = cutoffs.cutoff_number
 inner join identifier_days
@@ -196,22 +271,18 @@ left join days_again
         and links.identifier_type = days_again.identifier_type
         and links.identifier_value = days_again.identifier_value
         and identifier_days.activity_on = days_again.activity_on
-where
-    days_again.cutoff_number is null
-    and (
-        identifier_days.last_session_at is not null
-        or greatest({% for measure in mail_measures %}identifier_days.{{ measure }}{{ ', ' if not loop.last }}{% endfor %}) > 0
-    )
+where days_again.cutoff_number is null
 union all
 select
     links.cutoff_number,
-    links.profile_id,
+    links.{{ key }},
     counted_again.activity_on,
     {%- for measure in measures %}
     counted_again.{{ measure }},
     {%- endfor %}
     counted_again.last_session_at,
-    counted_again.last_human_email_at
+    counted_again.last_human_email_at,
+    counted_again.last_human_activity_at
 from counted_again
 inner join {{ links }} as links
     on

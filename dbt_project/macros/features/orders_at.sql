@@ -1,6 +1,6 @@
 {#-
     The lines of the shop that show somebody (cutoff_number, identifier_type, identifier_value, line_type, order_line_id, order_id,
-    product_id, ordered_at, ordered_on, quantity, returned_quantity, unit_price, currency), as a build at the cut-off would have
+    product_id, ordered_at, ordered_on, quantity, returned_quantity, unit_price, currency, is_made_again), as a build at the cut-off would have
     seen them: line_type is 'sale', 'return' or 'cancelled' (a sale that was taken back by then). `cutoffs` is a relation of macro
     cutoffs_at.
 
@@ -257,7 +257,8 @@ select
     as_today.quantity,
     cast(as_today.returned_quantity - coalesce(not_returned_yet.quantity, 0) as bigint) as returned_quantity,
     as_today.unit_price,
-    as_today.currency
+    as_today.currency,
+    false as is_made_again
 from {{ cutoffs }} as cutoffs
 inner join as_today on cutoffs.as_of > as_today.ordered_at and cutoffs.known_at >= as_today.ordered_at
 left join not_returned_yet
@@ -288,7 +289,8 @@ select
     made_again.quantity,
     made_again.returned_quantity,
     made_again.unit_price,
-    made_again.currency
+    made_again.currency,
+    true as is_made_again
 from made_again
 where
     made_again.excluded_reason is null
@@ -310,13 +312,13 @@ with shop_lines as (
 {%- endmacro -%}
 
 
-{#- The same, of a relation of macro shop_lines_at. -#}
-{%- macro profile_order_lines(cutoffs, links, shop_lines) -%}
+{#- The same, of a relation of macro shop_lines_at; `key` is another column of links that stands for the profile. -#}
+{%- macro profile_order_lines(cutoffs, links, shop_lines, key='profile_id') -%}
 select
     cutoffs.as_of,
     cutoffs.known_at,
     links.cutoff_number,
-    links.profile_id,
+    links.{{ key }},
     sold.order_line_id,
     sold.order_id,
     sold.product_id,
@@ -344,7 +346,7 @@ where sold.line_type = 'sale'
     gross_revenue, currency): the orders of which something was kept. Arguments as for order_lines_at; who has its result at hand
     gives it as `order_lines`.
 -#}
-{%- macro purchases_at(cutoffs, links, order_lines=none) -%}
+{%- macro purchases_at(cutoffs, links, order_lines=none, key='profile_id') -%}
 {%- if order_lines is none -%}
 with order_lines as (
     {{ order_lines_at(cutoffs, links) | indent(4) }}
@@ -352,19 +354,32 @@ with order_lines as (
 
 {% endif -%}
 select
-    bought.as_of,
-    bought.known_at,
-    bought.cutoff_number,
-    bought.profile_id,
-    bought.order_id,
-    min(bought.ordered_at) as ordered_at,
-    min(bought.ordered_on) as ordered_on,
-    cast(sum(bought.net_quantity) as bigint) as net_quantity,
-    cast(sum(bought.net_revenue) as numeric(18, 2)) as net_revenue,
-    cast(sum(bought.gross_revenue) as numeric(18, 2)) as gross_revenue,
-    min(bought.currency) as currency
-from {{ order_lines or 'order_lines' }} as bought
-group by bought.as_of, bought.known_at, bought.cutoff_number, bought.profile_id, bought.order_id
--- an order that was sent back whole is no purchase
-having sum(bought.net_quantity) > 0
+    cutoffs.as_of,
+    cutoffs.known_at,
+    purchases.cutoff_number,
+    purchases.{{ key }},
+    purchases.order_id,
+    purchases.ordered_at,
+    purchases.ordered_on,
+    purchases.net_quantity,
+    purchases.net_revenue,
+    purchases.gross_revenue,
+    purchases.currency
+from (
+    select
+        bought.cutoff_number,
+        bought.{{ key }},
+        bought.order_id,
+        min(bought.ordered_at) as ordered_at,
+        min(bought.ordered_on) as ordered_on,
+        cast(sum(bought.net_quantity) as bigint) as net_quantity,
+        cast(sum(bought.net_revenue) as numeric(18, 2)) as net_revenue,
+        cast(sum(bought.gross_revenue) as numeric(18, 2)) as gross_revenue,
+        min(bought.currency) as currency
+    from {{ order_lines or 'order_lines' }} as bought
+    group by bought.cutoff_number, bought.{{ key }}, bought.order_id
+    -- an order that was sent back whole is no purchase
+    having sum(bought.net_quantity) > 0
+) as purchases
+inner join {{ cutoffs }} as cutoffs on purchases.cutoff_number = cutoffs.cutoff_number
 {%- endmacro -%}

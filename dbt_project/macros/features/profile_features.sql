@@ -14,7 +14,7 @@
 -#}
 {% macro profile_features(cutoffs) %}
 {%- set activity = activity_measures() -%}
-{%- set score_days = var('engagement_window_days') -%}
+{%- set was_there = 'case when activity.last_human_activity_at is not null then 1 else 0 end' -%}
 
 with cutoffs as (
 
@@ -22,7 +22,7 @@ with cutoffs as (
 
 ),
 
-links as (
+named_links as (
 
     {{ links_at('cutoffs') | indent(4) }}
 
@@ -40,15 +40,35 @@ sightings as (
 
 ),
 
-known_profiles as (
+-- from here on a number stands for a profile at a cut-off: written down once, since it is any number
+known_profiles as materialized (
 
     select
-        links.cutoff_number,
-        links.profile_id,
-        min(links.linked_at) as first_linked_at,
-        max(case when links.is_resolved_again then 1 else 0 end) = 1 as is_resolved_again
-    from links
-    group by links.cutoff_number, links.profile_id
+        row_number() over () as profile_number,
+        named_links.cutoff_number,
+        named_links.profile_id,
+        min(named_links.linked_at) as first_linked_at,
+        max(case when named_links.is_resolved_again then 1 else 0 end) = 1 as is_resolved_again,
+        count(*) > 1 as has_several_links
+    from named_links
+    group by named_links.cutoff_number, named_links.profile_id
+
+),
+
+links as (
+
+    select
+        known_profiles.profile_number,
+        known_profiles.cutoff_number,
+        known_profiles.is_resolved_again,
+        known_profiles.has_several_links,
+        named_links.identifier_type,
+        named_links.identifier_value
+    from named_links
+    inner join known_profiles
+        on
+            named_links.cutoff_number = known_profiles.cutoff_number
+            and named_links.profile_id = known_profiles.profile_id
 
 ),
 
@@ -56,14 +76,9 @@ known_profiles as (
 signups as (
 
     select
-        links.cutoff_number,
-        links.profile_id,
+        links.profile_number,
         min(sightings.first_seen_at) as signed_up_at
-    from known_profiles
-    inner join links
-        on
-            known_profiles.cutoff_number = links.cutoff_number
-            and known_profiles.profile_id = links.profile_id
+    from links
     inner join cutoffs on links.cutoff_number = cutoffs.cutoff_number
     inner join sightings
         on
@@ -71,18 +86,12 @@ signups as (
             and links.identifier_value = sightings.identifier_value
             and cutoffs.known_at >= sightings.available_at
     where
-        known_profiles.is_resolved_again
+        links.is_resolved_again
         and (
             links.identifier_type in ('user_id', 'customer_id', 'contact_id')
             or sightings.source = 'newsletter_signup'
         )
-    group by links.cutoff_number, links.profile_id
-
-),
-
-activity as (
-
-    {{ activity_at('cutoffs', 'links') | indent(4) }}
+    group by links.profile_number
 
 ),
 
@@ -92,104 +101,84 @@ shop_lines as (
 
 ),
 
+activity as {{ in_place() }} (
+
+    {{ activity_at('cutoffs', 'links', 'shop_lines', key='profile_number') | indent(4) }}
+
+),
+
 order_lines as (
 
-    {{ profile_order_lines('cutoffs', 'links', 'shop_lines') | indent(4) }}
+    {{ profile_order_lines('cutoffs', 'links', 'shop_lines', key='profile_number') | indent(4) }}
 
 ),
 
 purchases as (
 
-    {{ purchases_at('cutoffs', 'links', order_lines='order_lines') | indent(4) }}
+    {{ purchases_at('cutoffs', 'links', order_lines='order_lines', key='profile_number') | indent(4) }}
 
 ),
 
 activity_features as (
 
     select
-        activity.cutoff_number,
-        activity.profile_id,
+        activity.profile_number,
         min(activity.activity_on) as first_activity_on,
         {%- for days in feature_windows() %}
+        {{ sum_over(was_there, 'activity.activity_on', days) }} as active_days_{{ days }}d,
         {%- for name, measure in activity.items() %}
         {{ sum_over('activity.' ~ measure, 'activity.activity_on', days) }} as {{ name }}_{{ days }}d,
         {%- endfor %}
         {%- endfor %}
+        {{ sum_over(was_there, 'activity.activity_on') }} as active_days_lifetime,
         {%- for name, measure in activity.items() %}
         {{ sum_over('activity.' ~ measure, 'activity.activity_on') }} as {{ name }}_lifetime,
         {%- endfor %}
         {{ sum_over('activity.n_demo_requests', 'activity.activity_on') }} as demo_requests_lifetime,
         max(activity.last_session_at) as last_session_at,
         max(activity.last_human_email_at) as last_human_email_at,
-        {{ sum_over(engagement_points(), 'activity.activity_on', score_days) }} as activity_points
+        max(activity.last_human_activity_at) as last_human_activity_at,
+        max(case when activity.last_human_activity_at is not null then activity.activity_on end) as last_human_activity_on
     from activity
     inner join cutoffs on activity.cutoff_number = cutoffs.cutoff_number
-    group by activity.cutoff_number, activity.profile_id
+    group by activity.profile_number
 
 ),
 
--- whoever ordered, even if it was cancelled later or sent back, or brought something back, was there
-human_days as (
+-- a day on which a person was there under several names is one day: so many were counted too often
+repeated_days as (
 
     select
         activity.cutoff_number,
-        activity.profile_id,
+        activity.profile_number,
         activity.activity_on,
-        greatest(activity.last_session_at, activity.last_human_email_at) as last_at
+        count(*) - 1 as n_too_many
     from activity
-    where activity.last_session_at is not null or activity.last_human_email_at is not null
-
-    union all
-
-    select
-        links.cutoff_number,
-        links.profile_id,
-        shop_lines.ordered_on as activity_on,
-        shop_lines.ordered_at as last_at
-    from shop_lines
-    inner join links
-        on
-            shop_lines.cutoff_number = links.cutoff_number
-            and shop_lines.identifier_type = links.identifier_type
-            and shop_lines.identifier_value = links.identifier_value
+    inner join known_profiles on activity.profile_number = known_profiles.profile_number
+    where activity.last_human_activity_at is not null and known_profiles.has_several_links
+    group by activity.cutoff_number, activity.profile_number, activity.activity_on
+    having count(*) > 1
 
 ),
 
-distinct_human_days as (
+repeated_features as (
 
     select
-        human_days.cutoff_number,
-        human_days.profile_id,
-        human_days.activity_on,
-        max(human_days.last_at) as last_at
-    from human_days
-    group by human_days.cutoff_number, human_days.profile_id, human_days.activity_on
-
-),
-
-human_features as (
-
-    select
-        distinct_human_days.cutoff_number,
-        distinct_human_days.profile_id,
+        repeated_days.profile_number,
         {%- for days in feature_windows() %}
-        {{ sum_over('1', 'distinct_human_days.activity_on', days) }} as active_days_{{ days }}d,
+        {{ sum_over('repeated_days.n_too_many', 'repeated_days.activity_on', days) }} as active_days_{{ days }}d,
         {%- endfor %}
-        {{ sum_over('1', 'distinct_human_days.activity_on') }} as active_days_lifetime,
-        min(distinct_human_days.activity_on) as first_activity_on,
-        max(distinct_human_days.activity_on) as last_activity_on,
-        max(distinct_human_days.last_at) as last_at
-    from distinct_human_days
-    inner join cutoffs on distinct_human_days.cutoff_number = cutoffs.cutoff_number
-    group by distinct_human_days.cutoff_number, distinct_human_days.profile_id
+        {{ sum_over('repeated_days.n_too_many', 'repeated_days.activity_on') }} as active_days_lifetime
+    from repeated_days
+    inner join cutoffs on repeated_days.cutoff_number = cutoffs.cutoff_number
+    group by repeated_days.profile_number
 
 ),
 
 purchase_features as (
 
     select
-        purchases.cutoff_number,
-        purchases.profile_id,
+        purchases.profile_number,
         {%- for days in feature_windows() %}
         {{ sum_over('1', 'purchases.ordered_on', days) }} as orders_{{ days }}d,
         {{ sum_over('purchases.net_quantity', 'purchases.ordered_on', days) }} as items_{{ days }}d,
@@ -198,34 +187,31 @@ purchase_features as (
         {{ sum_over('1', 'purchases.ordered_on') }} as orders_lifetime,
         {{ sum_over('purchases.net_quantity', 'purchases.ordered_on') }} as items_lifetime,
         {{ sum_over('purchases.net_revenue', 'purchases.ordered_on', none, 'numeric(18, 2)') }} as revenue_lifetime,
-        {{ sum_over('1', 'purchases.ordered_on', score_days) }} as orders_scored,
         min(purchases.ordered_at) as first_purchase_at,
         max(purchases.ordered_at) as last_purchase_at,
         min(purchases.ordered_on) as first_purchase_on,
         max(purchases.ordered_on) as last_purchase_on
     from purchases
     inner join cutoffs on purchases.cutoff_number = cutoffs.cutoff_number
-    group by purchases.cutoff_number, purchases.profile_id
+    group by purchases.profile_number
 
 ),
 
 return_features as (
 
     select
-        order_lines.cutoff_number,
-        order_lines.profile_id,
+        order_lines.profile_number,
         cast(sum(order_lines.gross_revenue - order_lines.net_revenue) as numeric(18, 2)) as returned_revenue_lifetime
     from order_lines
     where order_lines.net_quantity < order_lines.quantity
-    group by order_lines.cutoff_number, order_lines.profile_id
+    group by order_lines.profile_number
 
 ),
 
 purchase_dates as (
 
     select distinct
-        purchases.cutoff_number,
-        purchases.profile_id,
+        purchases.profile_number,
         purchases.ordered_on
     from purchases
 
@@ -234,10 +220,9 @@ purchase_dates as (
 purchase_gaps as (
 
     select
-        purchase_dates.cutoff_number,
-        purchase_dates.profile_id,
+        purchase_dates.profile_number,
         {{ days_between(
-            'lag(purchase_dates.ordered_on) over (partition by purchase_dates.cutoff_number, purchase_dates.profile_id '
+            'lag(purchase_dates.ordered_on) over (partition by purchase_dates.profile_number '
             ~ 'order by purchase_dates.ordered_on asc nulls last)',
             'purchase_dates.ordered_on'
         ) }} as gap_days
@@ -249,15 +234,14 @@ purchase_gaps as (
 gap_features as (
 
     select
-        purchase_gaps.cutoff_number,
-        purchase_gaps.profile_id,
+        purchase_gaps.profile_number,
         cast(count(*) as bigint) as purchase_days_lifetime,
         cast(count(purchase_gaps.gap_days) as double precision) as n_gaps,
         cast(sum(purchase_gaps.gap_days) as double precision) as gap_sum,
         cast(sum(purchase_gaps.gap_days * purchase_gaps.gap_days) as double precision) as gap_sum_of_squares,
         cast(max(purchase_gaps.gap_days) as integer) as max_days_between_purchases
     from purchase_gaps
-    group by purchase_gaps.cutoff_number, purchase_gaps.profile_id
+    group by purchase_gaps.profile_number
 
 ),
 
@@ -275,14 +259,15 @@ final as (
         ) as has_signed_up,
         {{ days_between(
             'least(' ~ local_date('known_profiles.first_linked_at') ~ ', '
-            ~ 'activity_features.first_activity_on, human_features.first_activity_on, cutoffs.as_of_on)',
+            ~ 'activity_features.first_activity_on, purchase_features.first_purchase_on, cutoffs.as_of_on)',
             'cutoffs.as_of_on'
         ) }} as tenure_days,
         {%- for days in feature_windows() %}
         coalesce(purchase_features.orders_{{ days }}d, 0) as orders_{{ days }}d,
         coalesce(purchase_features.items_{{ days }}d, 0) as items_{{ days }}d,
         cast(coalesce(purchase_features.revenue_{{ days }}d, 0) as numeric(18, 2)) as revenue_{{ days }}d,
-        coalesce(human_features.active_days_{{ days }}d, 0) as active_days_{{ days }}d,
+        coalesce(activity_features.active_days_{{ days }}d, 0) - coalesce(repeated_features.active_days_{{ days }}d, 0)
+            as active_days_{{ days }}d,
         {%- for name in activity %}
         coalesce(activity_features.{{ name }}_{{ days }}d, 0) as {{ name }}_{{ days }}d,
         {%- endfor %}
@@ -292,7 +277,8 @@ final as (
         cast(coalesce(purchase_features.revenue_lifetime, 0) as numeric(18, 2)) as revenue_lifetime,
         cast(coalesce(return_features.returned_revenue_lifetime, 0) as numeric(18, 2)) as returned_revenue_lifetime,
         coalesce(gap_features.purchase_days_lifetime, 0) as purchase_days_lifetime,
-        coalesce(human_features.active_days_lifetime, 0) as active_days_lifetime,
+        coalesce(activity_features.active_days_lifetime, 0) - coalesce(repeated_features.active_days_lifetime, 0)
+            as active_days_lifetime,
         {%- for name in activity %}
         coalesce(activity_features.{{ name }}_lifetime, 0) as {{ name }}_lifetime,
         {%- endfor %}
@@ -310,37 +296,18 @@ final as (
         gap_features.max_days_between_purchases,
         activity_features.last_session_at,
         activity_features.last_human_email_at,
-        human_features.last_at as last_human_activity_at,
-        {{ days_between('human_features.last_activity_on', 'cutoffs.as_of_on') }} as days_since_human_activity,
-        coalesce(activity_features.activity_points, 0)
-        + coalesce(purchase_features.orders_scored, 0) * {{ var('engagement_points')['order'] }} as engagement_score
+        activity_features.last_human_activity_at,
+        {{ days_between('activity_features.last_human_activity_on', 'cutoffs.as_of_on') }} as days_since_human_activity,
+        {{ engagement_points() | indent(8) }} as engagement_score
     from known_profiles
     inner join cutoffs on known_profiles.cutoff_number = cutoffs.cutoff_number
     left join profiles on known_profiles.profile_id = profiles.profile_id
-    left join signups
-        on
-            known_profiles.profile_id = signups.profile_id
-            and known_profiles.cutoff_number = signups.cutoff_number
-    left join activity_features
-        on
-            known_profiles.profile_id = activity_features.profile_id
-            and known_profiles.cutoff_number = activity_features.cutoff_number
-    left join human_features
-        on
-            known_profiles.profile_id = human_features.profile_id
-            and known_profiles.cutoff_number = human_features.cutoff_number
-    left join purchase_features
-        on
-            known_profiles.profile_id = purchase_features.profile_id
-            and known_profiles.cutoff_number = purchase_features.cutoff_number
-    left join return_features
-        on
-            known_profiles.profile_id = return_features.profile_id
-            and known_profiles.cutoff_number = return_features.cutoff_number
-    left join gap_features
-        on
-            known_profiles.profile_id = gap_features.profile_id
-            and known_profiles.cutoff_number = gap_features.cutoff_number
+    left join signups on known_profiles.profile_number = signups.profile_number
+    left join activity_features on known_profiles.profile_number = activity_features.profile_number
+    left join repeated_features on known_profiles.profile_number = repeated_features.profile_number
+    left join purchase_features on known_profiles.profile_number = purchase_features.profile_number
+    left join return_features on known_profiles.profile_number = return_features.profile_number
+    left join gap_features on known_profiles.profile_number = gap_features.profile_number
 
 )
 
@@ -348,13 +315,14 @@ select * from final
 {% endmacro %}
 
 
-{#- Points that one day of web and mail activity earns (var engagement_points); orders are added apart, because a
-    return takes them back. -#}
+{#- Points that the last var engagement_window_days days earn (var engagement_points), from the features over them. -#}
 {% macro engagement_points() -%}
     {%- set points = var('engagement_points') -%}
-    activity.n_sessions * {{ points['session'] }}
-    + activity.n_product_views * {{ points['product_view'] }}
-    + activity.n_cart_adds * {{ points['cart_add'] }}
-    + activity.n_human_opens * {{ points['human_open'] }}
-    + activity.n_human_clicks * {{ points['human_click'] }}
+    {%- for points_of, measure in {
+        'session': 'sessions', 'product_view': 'product_views', 'cart_add': 'cart_adds', 'human_open': 'human_opens',
+        'human_click': 'human_clicks', 'order': 'orders',
+    }.items() -%}
+    {%- set features = 'purchase_features' if measure == 'orders' else 'activity_features' -%}
+    {{ '+ ' if not loop.first }}coalesce({{ features }}.{{ feature(measure, var('engagement_window_days')) }}, 0) * {{ points[points_of] }}
+    {% endfor -%}
 {%- endmacro %}
