@@ -248,6 +248,26 @@ counted_again as (
         events_again.cutoff_number, events_again.identifier_type, events_again.identifier_value, events_again.activity_on
 )
 
+-- nothing came after the clock: no day of it is looked for among those counted again
+select
+    links.cutoff_number,
+    links.{{ key }},
+    identifier_days.activity_on,
+    {%- for measure in measures %}
+    identifier_days.{{ measure }},
+    {%- endfor %}
+    identifier_days.last_session_at,
+    identifier_days.last_human_email_at,
+    identifier_days.last_human_activity_at
+from {{ links }} as links
+inner join {{ cutoffs }} as cutoffs on links.cutoff_number = cutoffs.cutoff_number
+inner join identifier_days
+    on
+        links.identifier_type = identifier_days.identifier_type
+        and links.identifier_value = identifier_days.identifier_value
+        and cutoffs.as_of_on >= identifier_days.activity_on
+where not cutoffs.is_past
+union all
 select
     links.cutoff_number,
     links.{{ key }},
@@ -271,7 +291,7 @@ left join days_again
         and links.identifier_type = days_again.identifier_type
         and links.identifier_value = days_again.identifier_value
         and identifier_days.activity_on = days_again.activity_on
-where days_again.cutoff_number is null
+where cutoffs.is_past and days_again.cutoff_number is null
 union all
 select
     links.cutoff_number,

@@ -14,7 +14,6 @@
 -#}
 {% macro profile_features(cutoffs) %}
 {%- set activity = activity_measures() -%}
-{%- set was_there = 'case when activity.last_human_activity_at is not null then 1 else 0 end' -%}
 
 with cutoffs as (
 
@@ -119,29 +118,58 @@ purchases as (
 
 ),
 
-activity_features as (
+-- the windows that hold a day, each a field of packed sums; all of history is the highest
+windowed_activity as {{ in_place() }} (
 
     select
-        activity.profile_number,
-        min(activity.activity_on) as first_activity_on,
-        {%- for days in feature_windows() %}
-        {{ sum_over(was_there, 'activity.activity_on', days) }} as active_days_{{ days }}d,
-        {%- for name, measure in activity.items() %}
-        {{ sum_over('activity.' ~ measure, 'activity.activity_on', days) }} as {{ name }}_{{ days }}d,
-        {%- endfor %}
-        {%- endfor %}
-        {{ sum_over(was_there, 'activity.activity_on') }} as active_days_lifetime,
-        {%- for name, measure in activity.items() %}
-        {{ sum_over('activity.' ~ measure, 'activity.activity_on') }} as {{ name }}_lifetime,
-        {%- endfor %}
-        {{ sum_over('activity.n_demo_requests', 'activity.activity_on') }} as demo_requests_lifetime,
-        max(activity.last_session_at) as last_session_at,
-        max(activity.last_human_email_at) as last_human_email_at,
-        max(activity.last_human_activity_at) as last_human_activity_at,
-        max(case when activity.last_human_activity_at is not null then activity.activity_on end) as last_human_activity_on
+        activity.*,
+        case
+            {%- for days in feature_windows() %}
+            when activity.activity_on > {{ add_days('cutoffs.as_of_on', -1 * days) }}
+                then {{ packing_factor(range(loop.index0, 5)) }}
+            {%- endfor %}
+            else {{ packing_factor([4]) }}
+        end as factor
     from activity
     inner join cutoffs on activity.cutoff_number = cutoffs.cutoff_number
-    group by activity.profile_number
+
+),
+
+packed_activity as (
+
+    select
+        windowed.profile_number,
+        min(windowed.activity_on) as first_activity_on,
+        sum(case when windowed.last_human_activity_at is not null then windowed.factor end) as active_days,
+        {%- for name, measure in activity.items() %}
+        sum({{ most_of_a_day('windowed.' ~ measure) }} * windowed.factor) as {{ name }},
+        {%- endfor %}
+        sum(windowed.n_demo_requests) as demo_requests,
+        max(windowed.last_session_at) as last_session_at,
+        max(windowed.last_human_email_at) as last_human_email_at,
+        max(windowed.last_human_activity_at) as last_human_activity_at,
+        max(case when windowed.last_human_activity_at is not null then windowed.activity_on end) as last_human_activity_on
+    from windowed_activity as windowed
+    group by windowed.profile_number
+
+),
+
+activity_features as {{ in_place() }} (
+
+    select
+        packed_activity.profile_number,
+        packed_activity.first_activity_on,
+        {%- for name in ['active_days'] + activity.keys() | list %}
+        {%- for days in feature_windows() + ['lifetime'] %}
+        {{ unpacked('packed_activity.' ~ name, loop.index0) }} as {{ name }}_{{ days if days == 'lifetime' else days ~ 'd' }},
+        {%- endfor %}
+        {%- endfor %}
+        cast(packed_activity.demo_requests as bigint) as demo_requests_lifetime,
+        packed_activity.last_session_at,
+        packed_activity.last_human_email_at,
+        packed_activity.last_human_activity_at,
+        packed_activity.last_human_activity_on
+    from packed_activity
 
 ),
 
@@ -325,4 +353,13 @@ select * from final
     {%- set features = 'purchase_features' if measure == 'orders' else 'activity_features' -%}
     {{ '+ ' if not loop.first }}coalesce({{ features }}.{{ feature(measure, var('engagement_window_days')) }}, 0) * {{ points[points_of] }}
     {% endfor -%}
+{%- endmacro %}
+
+
+{#-
+    bigint: what a day's count counts for at most, 30,000: no person does more, and a year of such days fits the field that packed sums
+    have for it.
+-#}
+{% macro most_of_a_day(measure) -%}
+least({{ measure }}, 30000)
 {%- endmacro %}
