@@ -1,8 +1,9 @@
 """Small random companies as raw rows, each with the instant at which everything about it arrived.
 
-Everything that makes a past instant differ from today is frequent here: late events and sessions that they bridge or begin, orders
-delivered again with other lines or another buyer, cancellations, returns with and without the name of their order, people who
-turn out to be one, visitors who log in later, browsers of two people, accounts known by a purchase alone.
+Everything that makes a past instant differ from today is frequent here: late events and sessions that they bridge
+or begin, orders delivered again with other lines or another buyer, cancellations, returns with and without the name of
+their order, people who turn out to be one, visitors who log in later, browsers of two people, accounts known by a
+purchase alone.
 """
 
 from __future__ import annotations
@@ -137,7 +138,9 @@ class Company:
                 self.rows["web_events"][-1]["context"] = device
             at += timedelta(minutes=self.random.choice([1, 10, 20, 29, 31]))
 
-    def _order(self, buyer: dict[str, str]) -> tuple[str, datetime, list[tuple[int, str, int, Decimal]], dict[str, str]]:
+    def _order(
+        self, buyer: dict[str, str]
+    ) -> tuple[str, datetime, list[tuple[int, str, int, Decimal]], dict[str, str]]:
         order_id, at = self._id("o"), self.at()
         lines = [
             (number, self.random.choice(["P1", "P2", "POST"]), self.random.randint(1, 4),
@@ -145,7 +148,9 @@ class Company:
             for number in range(1, self.random.randint(2, 4))
         ]  # fmt: skip
         loaded = self.arrival(at)
-        cancelled_at = at + timedelta(days=self.random.randint(0, 40), minutes=7) if self.random.random() < 0.25 else None
+        cancelled_at = (
+            at + timedelta(days=self.random.randint(0, 40), minutes=7) if self.random.random() < 0.25 else None
+        )
         versions = [(loaded, buyer, cancelled_at if self.random.random() < 0.5 else None)]
         if cancelled_at:
             versions.append((max(loaded, cancelled_at) + timedelta(minutes=3), buyer, cancelled_at))
@@ -204,8 +209,8 @@ def products() -> Rows:
     """The catalogue that all companies share; older than any of them."""
     return {
         "shop_products": [
-            {"product_id": product, "product_name": product, "price": Decimal(5), "currency": "GBP", "stock_quantity": 1,
-             "updated_at": START - timedelta(days=900), "_loaded_at": START - timedelta(days=900),
+            {"product_id": product, "product_name": product, "price": Decimal(5), "currency": "GBP",
+             "stock_quantity": 1, "updated_at": START - timedelta(days=900), "_loaded_at": START - timedelta(days=900),
              "_load_id": "products", "_row_number": number}
             for number, product in enumerate(["P1", "P2", "POST"])
         ]

@@ -30,7 +30,7 @@ def day_of(cutoff: datetime) -> date:
 def features(
     rows: Mapping[str, list[Row]], profile_id: str, cutoff: datetime, known_at: datetime | None = None
 ) -> Row | None:
-    """Every feature of a profile as of a cut-off, from what was known by an instant (by the cut-off itself, unless given).
+    """Every feature of a profile as of a cut-off, from what was known by an instant (by the cut-off, unless given).
 
     None if no identifier of it was known by then.
     """

@@ -38,8 +38,8 @@ COLUMNS: Mapping[str, str] = {
         "is_email_disposable boolean, created_at timestamp, updated_at timestamp, known_at timestamp"
     ),
     "stg_shop__customers": (
-        "customer_id text, email text, user_id text, phone text, loyalty_card text, mailbox text, is_email_role boolean, "
-        "is_email_disposable boolean, created_at timestamp, updated_at timestamp, known_at timestamp"
+        "customer_id text, email text, user_id text, phone text, loyalty_card text, mailbox text, "
+        "is_email_role boolean, is_email_disposable boolean, created_at timestamp, updated_at timestamp, known_at timestamp"
     ),
     "stg_newsletter__signups": (
         "email text, anonymous_id text, mailbox text, is_email_role boolean, is_email_disposable boolean, "
@@ -57,9 +57,7 @@ COLUMNS: Mapping[str, str] = {
         "email text, mailbox text, is_email_role boolean, is_email_disposable boolean, occurred_at timestamp, "
         "known_at timestamp"
     ),
-    "int_identity__attachments": (
-        "node_key bigint, identifier_type text, identifier_value text, is_shared boolean"
-    ),
+    "int_identity__attachments": ("node_key bigint, identifier_type text, identifier_value text, is_shared boolean"),
     "identity_registry": (
         "identifier_type text, identifier_value text, registered_at timestamp, registered_first_seen_at timestamp, "
         "profile_id text, assigned_at timestamp, assigned_until timestamp"
@@ -114,8 +112,8 @@ COLUMNS: Mapping[str, str] = {
     ),
     "int_orders__lines": (
         "order_line_id text, order_id text, order_type text, identifier_type text, identifier_value text, "
-        "product_id text, quantity bigint, unit_price numeric(18,4), currency text, ordered_at timestamp, ordered_on date, "
-        "excluded_reason text"
+        "product_id text, quantity bigint, unit_price numeric(18,4), currency text, ordered_at timestamp, "
+        "ordered_on date, excluded_reason text"
     ),
     "int_orders__cancelled_sales": (
         "order_line_id text, order_id text, identifier_type text, identifier_value text, product_id text, "
@@ -132,8 +130,8 @@ COLUMNS: Mapping[str, str] = {
     ),
     "fct_email_events": (
         "email_event_id text, profile_id text, identifier_type text, identifier_value text, event_type text, "
-        "message_id text, campaign_id text, link_url text, occurred_at timestamp, occurred_on date, known_at timestamp, "
-        "is_machine boolean, machine_reason text"
+        "message_id text, campaign_id text, link_url text, occurred_at timestamp, occurred_on date, "
+        "known_at timestamp, is_machine boolean, machine_reason text"
     ),
     "dim_consent": (
         "profile_id text, channel text, purpose text, state text, reason text, decided_at timestamp, "

@@ -1,8 +1,8 @@
 """Features as of a past instant are those of a warehouse that had been loaded until then and no further.
 
-Ten small companies, each with a cut-off of its own, lie in one warehouse that knows all. The same ten lie in others that were
-loaded up to the cut-off alone; one clock serves several of them, because there each company's history is moved so that its cut-off
-is the clock's (by whole days, which no feature can tell).
+Ten small companies, each with a cut-off of its own, lie in one warehouse that knows all. The same ten lie in others
+that were loaded up to the cut-off alone; one clock serves several of them, because there each company's history is
+moved so that its cut-off is the clock's (by whole days, which no feature can tell).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -26,9 +27,13 @@ from warehouse.clock import Clock, set_clock
 from warehouse.settings import Settings
 
 VARIABLES = {"known_at": world.KNOWN_AT, "training_min_history_days": 0}
-MIDNIGHT, AFTERNOON = world.START + timedelta(days=200), world.START + timedelta(days=200, hours=15, minutes=37, seconds=21)
+MIDNIGHT, AFTERNOON = (
+    world.START + timedelta(days=200),
+    world.START + timedelta(days=200, hours=15, minutes=37, seconds=21),
+)
 CUTOFFS = {
-    f"company{number}": (MIDNIGHT if number % 2 else AFTERNOON) - timedelta(days=90 + 3 * number) for number in range(10)
+    f"company{number}": (MIDNIGHT if number % 2 else AFTERNOON) - timedelta(days=90 + 3 * number)
+    for number in range(10)
 }
 """Half of them are midnights."""
 NOW = world.START + timedelta(days=300)
@@ -40,13 +45,13 @@ class Store:
 
     settings: Settings
 
-    def query(self, sql: str) -> pd.DataFrame:
-        """Rows of a query."""
+    def query(self, sql: str) -> Any:
+        """Rows of a query (a DataFrame)."""
         with duckdb.connect(str(self.settings.warehouse_path)) as con:
             return con.execute(sql).df()
 
-    def at(self, model: str, cutoffs: Iterable[tuple[datetime, datetime]]) -> pd.DataFrame:
-        """What a model of the folder training says of (as_of, known_at) instead of int_training__cutoffs, nested in a query."""
+    def at(self, model: str, cutoffs: Iterable[tuple[datetime, datetime]]) -> Any:
+        """What a training model says of these (as_of, known_at) instead of int_training__cutoffs, in a query."""
         folder = support.target_of(self.settings, VARIABLES) / "compiled" / "mailwright" / "models" / "training"
         relation = r'("[^"]+"\.)?"analytics"\."int_training__cutoffs"'
         sql, n_found = re.subn(relation, "analytics.wanted_cutoffs", (folder / f"{model}.sql").read_text())
@@ -94,12 +99,12 @@ def company_of(whole: Store) -> dict[str, str]:
     }
 
 
-def of_company(frame: pd.DataFrame, company_of: dict[str, str], name: str) -> pd.DataFrame:
+def of_company(frame: Any, company_of: dict[str, str], name: str) -> Any:
     """A company's profiles, by name."""
     return frame[frame["profile_id"].map(company_of) == name].set_index("profile_id").sort_index()
 
 
-def moved(frame: pd.DataFrame, by: timedelta) -> pd.DataFrame:
+def moved(frame: Any, by: timedelta) -> Any:
     """The same at another time."""
     out = frame.copy()
     for column in frame.columns:
@@ -108,7 +113,7 @@ def moved(frame: pd.DataFrame, by: timedelta) -> pd.DataFrame:
     return out
 
 
-def differing(one: pd.DataFrame, other: pd.DataFrame) -> set[str]:
+def differing(one: Any, other: Any) -> set[str]:
     """Profiles (the index) that are in one alone, or have another value in any column."""
     both = sorted(set(one.index) & set(other.index))
     unequal = one.loc[both].compare(other.loc[both]).index
@@ -144,7 +149,9 @@ def test_what_is_known_later_changes_the_late_rows_profiles_alone(whole: Store, 
     links = whole.query(LINKS_NOW)
     late = whole.at("training_late_rows", [(at, at) for _, at in cutoffs])
     assert set(late["source"]) == {"web", "email", "order", "identifier", "edge"}
-    sessions = whole.query("select web_event_id, session_id, identifier_type, identifier_value from analytics.fct_web_events")
+    sessions = whole.query(
+        "select web_event_id, session_id, identifier_type, identifier_value from analytics.fct_web_events"
+    )
     n_changed = 0
     for name, at in cutoffs:
         then = of_company(features[(features["as_of"] == at) & (features["known_at"] == at)], company_of, name)
@@ -152,10 +159,12 @@ def test_what_is_known_later_changes_the_late_rows_profiles_alone(whole: Store, 
         changed = differing(then.drop(columns="known_at"), now.drop(columns="known_at"))
         n_changed += len(changed)
         mine = late[late["as_of"] == at]
-        mates = sessions[sessions["session_id"].isin(sessions[sessions["web_event_id"].isin(mine["row_id"])]["session_id"])]
-        touched = pd.concat([mine, mates])[["identifier_type", "identifier_value"]].drop_duplicates()
+        mates = sessions[
+            sessions["session_id"].isin(sessions[sessions["web_event_id"].isin(mine["row_id"])]["session_id"])
+        ]
+        touched: Any = pd.concat([mine, mates])[["identifier_type", "identifier_value"]].drop_duplicates()
         people = set(touched.merge(links)["person"])
-        of_people = links[links["person"].isin(people)]
+        of_people: Any = links[links["person"].isin(people)]
         allowed = {
             hashlib.md5(f"{kind}:{value}".encode()).hexdigest()
             for kind, value in of_people[["identifier_type", "identifier_value"]].itertuples(index=False)
@@ -173,7 +182,7 @@ LINKS_NOW = """
 
 
 def test_who_turned_out_to_be_one_were_two(whole: Store, company_of: dict[str, str]) -> None:
-    """A merge by a later purchase, or by anything else: both have their own row, and neither has what was the other's."""
+    """A merge by a later purchase, or anything else: both have their own row, with nothing of the other."""
     features = whole.at("profile_feature_snapshots", [(at, at) for at in CUTOFFS.values()])
     today = set(whole.query("select profile_id from analytics.dim_profiles")["profile_id"])
     swallowed = features[~features["profile_id"].isin(today)]
@@ -187,7 +196,10 @@ def test_who_turned_out_to_be_one_were_two(whole: Store, company_of: dict[str, s
     n_pairs = 0
     for left_type, left_value, right_type, right_value, seen_at in by_purchase.itertuples(index=False):
         at = CUTOFFS[left_value[: len("company0")]]
-        ends = {hashlib.md5(f"{t}:{v}".encode()).hexdigest() for t, v in [(left_type, left_value), (right_type, right_value)]}
+        ends = {
+            hashlib.md5(f"{t}:{v}".encode()).hexdigest()
+            for t, v in [(left_type, left_value), (right_type, right_value)]
+        }
         rows = features[(features["as_of"] == at) & features["profile_id"].isin(ends)]
         n_pairs += int(seen_at >= at and len(rows) == 2)
     assert n_pairs > 0
