@@ -39,7 +39,8 @@ COLUMNS: Mapping[str, str] = {
     ),
     "stg_shop__customers": (
         "customer_id text, email text, user_id text, phone text, loyalty_card text, mailbox text, "
-        "is_email_role boolean, is_email_disposable boolean, created_at timestamp, updated_at timestamp, known_at timestamp"
+        "is_email_role boolean, is_email_disposable boolean, created_at timestamp, updated_at timestamp, "
+        "known_at timestamp"
     ),
     "stg_newsletter__signups": (
         "email text, anonymous_id text, mailbox text, is_email_role boolean, is_email_disposable boolean, "
