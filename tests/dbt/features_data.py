@@ -63,6 +63,10 @@ class Store:
             at = AS_OF - timedelta(days=days, seconds=self.random.randint(1, 86400))
         return min(at, AS_OF - timedelta(microseconds=1))
 
+    def _known(self, at: datetime) -> datetime:
+        """When it arrived: at once, or late."""
+        return at if self.random.random() < 0.85 else max(at, self.instant())
+
     def _products(self) -> None:
         for number in range(14):
             self.rows["dim_products"].append({
@@ -76,6 +80,7 @@ class Store:
                 "is_in_stock": number not in (1, 5),
                 "is_product": number != 10,
             })  # fmt: skip
+            self.rows["int_products__classified"].append({"product_id": f"p{number:02d}", "is_product": number != 10})
 
     def _profile(self, number: int) -> None:
         chance, profile_id = self.random.random, f"profile{number:04d}"
@@ -114,18 +119,19 @@ class Store:
                 "profile_id": profile_id, "identifier_type": "email", "identifier_value": f"e{number}",
                 "email_event_id": self._id("m"), "occurred_at": at, "occurred_on": local_date(at),
                 "event_type": self.random.choice(["sent", "delivered", "open", "open", "click", "unsubscribe"]),
-                "is_machine": chance() < 0.3,
+                "known_at": self._known(at), "is_machine": chance() < 0.3,
             })  # fmt: skip
         self._predictions(profile_id)
 
     def _session(self, profile_id: str, identifiers: list[tuple[str, str]]) -> None:
         at, session_id = self.instant(), self._id("s")
-        for _ in range(self.random.randint(1, 4)):
+        for number in range(self.random.randint(1, 4)):
             kind, value = self.random.choice(identifiers)
             product = self.random.choice(self.rows["dim_products"])
             self.rows["fct_web_events"].append({
                 "profile_id": profile_id, "identifier_type": kind, "identifier_value": value,
-                "web_event_id": self._id("w"), "session_id": session_id, "occurred_at": at,
+                "web_event_id": self._id("w"), "session_id": session_id, "is_session_start": number == 0,
+                "occurred_at": at, "known_at": self._known(at),
                 "occurred_on": local_date(at), "product_id": product["product_id"], "category": product["category"],
                 "event_name": self.random.choice([
                     "page", "Product Viewed", "Product Viewed", "Product Added", "Checkout Started", "Demo Requested",
@@ -171,17 +177,40 @@ class Store:
             "product_id": product,
             "identifier_type": key["identifier_type"], "identifier_value": key["identifier_value"],
         }  # fmt: skip
+        cancelled = ("sale", "cancelled_order")
         kind, reason = self.random.choice([
             ("return", None), ("return", "price_not_positive"), ("return", "cancelled_order"),
-            ("sale", "cancelled_order"), ("sale", "cancelled_order"), ("sale", "test_order"),
+            cancelled, cancelled, ("sale", "test_order"),
         ])  # fmt: skip
-        self.rows["int_orders__lines"].append({**line, "order_type": kind, "excluded_reason": reason})
-        if (kind, reason) == ("sale", "cancelled_order"):
+        if (kind, reason) == cancelled:
+            mine = ("identifier_type", "identifier_value")
+            if key["identifier_type"] != "email" or any(
+                all(order[name] == key[name] for name in mine) for order in self.rows["fct_orders"]
+            ):
+                return  # whose orders are made again from deliveries has all of them there
             quantity, price = self.random.randint(1, 4), Decimal(self.random.randint(1, 6000)) / 100
+            line = {**line, "product_id": "p01", "quantity": quantity, "unit_price": price, "currency": "GBP"}
             self.rows["int_orders__cancelled_sales"].append({
-                **line, "quantity": quantity, "unit_price": price, "gross_revenue": quantity * price,
+                **line, "gross_revenue": quantity * price,
                 "cancelled_at": max(at + timedelta(microseconds=1), self.instant()),
             })  # fmt: skip
+            self._deliver(self.rows["int_orders__cancelled_sales"][-1])
+        self.rows["int_orders__lines"].append({**line, "order_type": kind, "excluded_reason": reason})
+
+    def _deliver(self, line: dict[str, Any]) -> None:
+        """The delivery behind a cancelled order of one line."""
+        delivery = {
+            "order_id": line["order_id"], "known_at": line["ordered_at"], "loaded_at": AS_OF, "load_id": "l",
+            "row_number": self.n,
+        }  # fmt: skip
+        self.rows["stg_shop__orders"].append({
+            **delivery, "email": line["identifier_value"], "order_type": "sale", "currency": "GBP", "is_test": False,
+            "is_cancelled": True, "ordered_at": line["ordered_at"], "cancelled_at": line["cancelled_at"],
+        })  # fmt: skip
+        self.rows["stg_shop__order_lines"].append({
+            **delivery, "line_number": 1, "product_id": line["product_id"], "quantity": line["quantity"],
+            "unit_price": line["unit_price"], "created_at": line["ordered_at"],
+        })  # fmt: skip
 
     def _guest_orders(self) -> None:
         for _ in range(5):

@@ -28,8 +28,14 @@ def day_of(cutoff: datetime) -> date:
     return local_date(cutoff - MICROSECOND)
 
 
-def features(rows: Mapping[str, list[Row]], profile_id: str, cutoff: datetime) -> Row | None:
-    """Every feature of a profile as of a cut-off; None if no identifier of it was known by then."""
+def features(
+    rows: Mapping[str, list[Row]], profile_id: str, cutoff: datetime, known_at: datetime | None = None
+) -> Row | None:
+    """Every feature of a profile as of a cut-off, from what was known by an instant (by the cut-off, unless given).
+
+    None if no identifier of it was known by then.
+    """
+    known_at = known_at or cutoff
     links = [r for r in rows["int_identity__identifier_profiles"] if r["profile_id"] == profile_id]
     links = [r for r in links if r["linked_at"] < cutoff]
     if not links:
@@ -37,19 +43,26 @@ def features(rows: Mapping[str, list[Row]], profile_id: str, cutoff: datetime) -
     known = {(r["identifier_type"], r["identifier_value"]) for r in links}
     today = day_of(cutoff)
 
+    def seen(row: Row, at: str) -> bool:
+        return row[at] < cutoff and row.get("known_at", row[at]) <= known_at
+
     def mine(relation: str, at: str) -> list[Row]:
         return [
             r for r in rows[relation]
-            if (r["identifier_type"], r["identifier_value"]) in known and r[at] < cutoff
+            if (r["identifier_type"], r["identifier_value"]) in known and seen(r, at)
         ]  # fmt: skip
 
     web, mail = mine("fct_web_events", "occurred_at"), mine("fct_email_events", "occurred_at")
     human = [r for r in mail if r["event_type"] in ("open", "click") and not r["is_machine"]]
     placed = mine("fct_orders", "ordered_at")
-    first_of_session: dict[str, Row] = {}
+    starts, previous = set(), {}
     for event in sorted(rows["fct_web_events"], key=lambda r: (r["occurred_at"], r["web_event_id"])):
-        first_of_session.setdefault(event["session_id"], event)
-    starts = {event["web_event_id"] for event in first_of_session.values()}
+        if seen(event, "occurred_at"):
+            # a session is of one device here: what came later may have bridged a silence
+            before = previous.get(event["session_id"])
+            if before is None or event["occurred_at"] - before > timedelta(minutes=30):
+                starts.add(event["web_event_id"])
+            previous[event["session_id"]] = event["occurred_at"]
     brought_or_cancelled = [
         r for r in mine("int_orders__lines", "ordered_at")
         if (r["order_type"], r["excluded_reason"]) in (("return", None), ("sale", "cancelled_order"))
@@ -87,7 +100,7 @@ def features(rows: Mapping[str, list[Row]], profile_id: str, cutoff: datetime) -
         "human_opens": (human, lambda r: r["event_type"] == "open"),
         "human_clicks": (human, lambda r: r["event_type"] == "click"),
     }
-    out: Row = {"profile_id": profile_id, "as_of": cutoff, "as_of_on": today}
+    out: Row = {"profile_id": profile_id, "as_of": cutoff, "known_at": known_at, "as_of_on": today}
     for days in (*WINDOWS, None):
         suffix = f"{days}d" if days else "lifetime"
         inside = [o for o in bought if days is None or o["on"] > today - timedelta(days=days)]

@@ -22,6 +22,47 @@ COLUMNS: Mapping[str, str] = {
     "int_identity__identifier_profiles": (
         "identifier_type text, identifier_value text, profile_id text, linked_at timestamp, first_seen_at timestamp"
     ),
+    "int_identity__identifiers": (
+        "node_key bigint, identifier_type text, identifier_value text, tier text, stands_alone boolean, "
+        "first_seen_at timestamp, available_at timestamp"
+    ),
+    "int_identity__edges": (
+        "left_key bigint, right_key bigint, left_type text, left_value text, right_type text, right_value text, "
+        "tier text, first_seen_at timestamp, available_at timestamp, is_active boolean"
+    ),
+    "int_identity__sightings": (
+        "identifier_type text, identifier_value text, source text, first_seen_at timestamp, available_at timestamp"
+    ),
+    "stg_crm__contacts": (
+        "contact_id text, email text, user_id text, phone text, mailbox text, is_email_role boolean, "
+        "is_email_disposable boolean, created_at timestamp, updated_at timestamp, known_at timestamp"
+    ),
+    "stg_shop__customers": (
+        "customer_id text, email text, user_id text, phone text, loyalty_card text, mailbox text, "
+        "is_email_role boolean, is_email_disposable boolean, created_at timestamp, updated_at timestamp, "
+        "known_at timestamp"
+    ),
+    "stg_newsletter__signups": (
+        "email text, anonymous_id text, mailbox text, is_email_role boolean, is_email_disposable boolean, "
+        "submitted_at timestamp, known_at timestamp"
+    ),
+    "stg_web__events": (
+        "user_id text, anonymous_id text, email text, device_id text, mailbox text, is_email_role boolean, "
+        "is_email_disposable boolean, occurred_at timestamp, known_at timestamp"
+    ),
+    "stg_email__events": (
+        "email text, mailbox text, is_email_role boolean, is_email_disposable boolean, occurred_at timestamp, "
+        "known_at timestamp"
+    ),
+    "stg_consent__events": (
+        "email text, mailbox text, is_email_role boolean, is_email_disposable boolean, occurred_at timestamp, "
+        "known_at timestamp"
+    ),
+    "int_identity__attachments": ("node_key bigint, identifier_type text, identifier_value text, is_shared boolean"),
+    "identity_registry": (
+        "identifier_type text, identifier_value text, registered_at timestamp, registered_first_seen_at timestamp, "
+        "profile_id text, assigned_at timestamp, assigned_until timestamp"
+    ),
     "identity_successions": "former_profile_id text, profile_id text",
     "dim_profiles": (
         "profile_id text, email text, user_id text, first_name text, last_name text, gender text, birth_year bigint, "
@@ -46,6 +87,19 @@ COLUMNS: Mapping[str, str] = {
         "product_id text, product_name text, category text, price numeric(18,2), currency text, product_url text, "
         "image_url text, stock_quantity bigint, is_in_stock boolean, is_product boolean, updated_at timestamp"
     ),
+    "stg_shop__orders": (
+        "order_id text, customer_id text, user_id text, loyalty_card text, original_order_id text, email text, "
+        "mailbox text, is_email_role boolean, is_email_disposable boolean, "
+        "channel text, order_type text, country text, currency text, is_test boolean, is_cancelled boolean, "
+        "ordered_at timestamp, cancelled_at timestamp, known_at timestamp, loaded_at timestamp, load_id text, "
+        "row_number bigint"
+    ),
+    "stg_shop__order_lines": (
+        "order_id text, line_number bigint, product_id text, description text, quantity bigint, "
+        "unit_price numeric(18,4), created_at timestamp, known_at timestamp, loaded_at timestamp, load_id text, "
+        "row_number bigint"
+    ),
+    "int_products__classified": "product_id text, is_product boolean, non_product_reason text",
     "fct_orders": (
         "order_id text, profile_id text, identifier_type text, identifier_value text, channel text, country text, "
         "currency text, ordered_at timestamp, ordered_on date, n_lines bigint, quantity bigint, net_quantity bigint, "
@@ -59,7 +113,8 @@ COLUMNS: Mapping[str, str] = {
     ),
     "int_orders__lines": (
         "order_line_id text, order_id text, order_type text, identifier_type text, identifier_value text, "
-        "product_id text, ordered_at timestamp, ordered_on date, currency text, excluded_reason text"
+        "product_id text, quantity bigint, unit_price numeric(18,4), currency text, ordered_at timestamp, "
+        "ordered_on date, excluded_reason text"
     ),
     "int_orders__cancelled_sales": (
         "order_line_id text, order_id text, identifier_type text, identifier_value text, product_id text, "
@@ -71,13 +126,13 @@ COLUMNS: Mapping[str, str] = {
     ),
     "fct_web_events": (
         "web_event_id text, profile_id text, identifier_type text, identifier_value text, session_id text, "
-        "event_name text, occurred_at timestamp, occurred_on date, received_at timestamp, product_id text, "
-        "category text, order_id text, page_url text, campaign_name text"
+        "is_session_start boolean, event_name text, occurred_at timestamp, occurred_on date, received_at timestamp, "
+        "known_at timestamp, product_id text, category text, order_id text, page_url text, campaign_name text"
     ),
     "fct_email_events": (
         "email_event_id text, profile_id text, identifier_type text, identifier_value text, event_type text, "
         "message_id text, campaign_id text, link_url text, occurred_at timestamp, occurred_on date, "
-        "is_machine boolean, machine_reason text"
+        "known_at timestamp, is_machine boolean, machine_reason text"
     ),
     "dim_consent": (
         "profile_id text, channel text, purpose text, state text, reason text, decided_at timestamp, "

@@ -90,13 +90,14 @@ def write_graph(
         con.execute(
             """create or replace table analytics.int_identity__observed_edges as
                select cast(hash(left_type, left_value) >> 1 as bigint) as left_key,
-                   cast(hash(right_type, right_value) >> 1 as bigint) as right_key, *
+                   cast(hash(right_type, right_value) >> 1 as bigint) as right_key, *, first_seen_at as available_at
                from analytics.int_identity__observed_edges"""
         )
         _insert(con, "int_identity__sightings", [[*k, k[:2] in marked, False, *row] for k, row in sighted.items()])
         con.execute(
             """create or replace table analytics.int_identity__sightings as
-               select cast(hash(identifier_type, identifier_value) >> 1 as bigint) as node_key, *
+               select cast(hash(identifier_type, identifier_value) >> 1 as bigint) as node_key, *,
+                   first_seen_at as available_at
                from analytics.int_identity__sightings"""
         )
 

@@ -1,33 +1,29 @@
 {#-
   The one definition of every profile feature, for any number of cut-offs at once.
 
-  cutoffs: a relation with a column `as_of` (timestamp): the clock for today's features, past instants for training.
-  Returns one row per (cut-off, profile known before it). What is used lies before the cut-off: activity, returns,
-  cancellations, and the identifiers that were known by then to be this profile's (an anonymous view that only a later purchase ties
-  to a person is not used). Behaviour on the web and in mail comes from the day rollup; so a cut-off in the past must
-  be a local midnight (int_training__cutoffs sees to it), while the clock may be any instant. Orders come from order
-  lines, because a return changes an order that lies in the past.
+  cutoffs: a relation with the columns `as_of` and `known_at` (timestamps): the clock for today's features, past instants for
+  training and back-tests. Any instants: what is used happened before as_of and was known by known_at, as a build at that cut-off
+  would have seen it: activity, orders, returns, cancellations, and who was who (macros activity_at, shop_lines_at, links_at).
+  Returns one row per (cut-off, profile that was known by then). It is one query, so `( {{ '{{' }} profile_features(x) {{ '}}' }} )`
+  may stand wherever a relation may.
+
+  Behaviour on the web and in mail comes from the day rollup, orders from order lines, because a return changes an order
+  that lies in the past.
 
   Counts are bigint, money numeric(18, 2), ages in whole local days integer, ratios double precision.
 -#}
 {% macro profile_features(cutoffs) %}
-{%- set activity = {
-    'sessions': 'n_sessions',
-    'page_views': 'n_page_views',
-    'product_views': 'n_product_views',
-    'cart_adds': 'n_cart_adds',
-    'emails_delivered': 'n_emails_delivered',
-    'human_opens': 'n_human_opens',
-    'human_clicks': 'n_human_clicks',
-} -%}
-{%- set score_days = var('engagement_window_days') -%}
+{%- set activity = activity_measures() -%}
 
 with cutoffs as (
 
-    select
-        as_of,
-        {{ local_date(add_microseconds('as_of', -1)) }} as as_of_on
-    from {{ cutoffs }}
+    {{ cutoffs_at(cutoffs) | indent(4) }}
+
+),
+
+named_links as (
+
+    {{ links_at('cutoffs') | indent(4) }}
 
 ),
 
@@ -37,255 +33,214 @@ profiles as (
 
 ),
 
-links as (
+sightings as (
 
-    select * from {{ ref('int_identity__identifier_profiles') }}
+    select * from {{ ref('int_identity__sightings') }}
 
 ),
 
-identifier_days as (
+-- from here on a number stands for a profile at a cut-off: written down once, since it is any number
+known_profiles as materialized (
 
-    select * from {{ ref('identifier_daily') }}
+    select
+        row_number() over () as profile_number,
+        named_links.cutoff_number,
+        named_links.profile_id,
+        min(named_links.linked_at) as first_linked_at,
+        max(case when named_links.is_resolved_again then 1 else 0 end) = 1 as is_resolved_again,
+        count(*) > 1 as has_several_links
+    from named_links
+    group by named_links.cutoff_number, named_links.profile_id
+
+),
+
+links as (
+
+    select
+        known_profiles.profile_number,
+        known_profiles.cutoff_number,
+        known_profiles.is_resolved_again,
+        known_profiles.has_several_links,
+        named_links.identifier_type,
+        named_links.identifier_value
+    from named_links
+    inner join known_profiles
+        on
+            named_links.cutoff_number = known_profiles.cutoff_number
+            and named_links.profile_id = known_profiles.profile_id
+
+),
+
+-- an account, or a form: of those who are resolved again, as far as they were known
+signups as (
+
+    select
+        links.profile_number,
+        min(sightings.first_seen_at) as signed_up_at
+    from links
+    inner join cutoffs on links.cutoff_number = cutoffs.cutoff_number
+    inner join sightings
+        on
+            links.identifier_type = sightings.identifier_type
+            and links.identifier_value = sightings.identifier_value
+            and cutoffs.known_at >= sightings.available_at
+    where
+        links.is_resolved_again
+        and (
+            links.identifier_type in ('user_id', 'customer_id', 'contact_id')
+            or sightings.source = 'newsletter_signup'
+        )
+    group by links.profile_number
+
+),
+
+shop_lines as (
+
+    {{ shop_lines_at('cutoffs') | indent(4) }}
+
+),
+
+activity as {{ in_place() }} (
+
+    {{ activity_at('cutoffs', 'links', 'shop_lines', key='profile_number') | indent(4) }}
 
 ),
 
 order_lines as (
 
-    select * from {{ ref('fct_order_lines') }}
+    {{ profile_order_lines('cutoffs', 'links', 'shop_lines', key='profile_number') | indent(4) }}
 
 ),
 
-cancelled_sales as (
-
-    select * from {{ ref('int_orders__cancelled_sales') }}
-
-),
-
-return_matches as (
-
-    select * from {{ ref('int_orders__return_matches') }}
-
-),
-
-known_links as (
-
-    select
-        cutoffs.as_of,
-        cutoffs.as_of_on,
-        links.profile_id,
-        links.identifier_type,
-        links.identifier_value,
-        links.linked_at
-    from cutoffs
-    inner join links
-        on cutoffs.as_of > links.linked_at
-
-),
-
-known_profiles as (
-
-    select
-        as_of,
-        as_of_on,
-        profile_id,
-        min(linked_at) as first_linked_at
-    from known_links
-    group by as_of, as_of_on, profile_id
-
-),
-
-profile_days as (
-
-    select
-        known_links.as_of,
-        known_links.as_of_on,
-        known_links.profile_id,
-        identifier_days.activity_on,
-        {%- for measure in activity.values() %}
-        sum(identifier_days.{{ measure }}) as {{ measure }},
-        {%- endfor %}
-        sum(identifier_days.n_demo_requests) as n_demo_requests,
-        {%- for instant in daily_instants() %}
-        max(identifier_days.{{ instant }}) as {{ instant }}{{ ',' if not loop.last }}
-        {%- endfor %}
-    from known_links
-    inner join identifier_days
-        on
-            known_links.identifier_type = identifier_days.identifier_type
-            and known_links.identifier_value = identifier_days.identifier_value
-            and known_links.as_of_on >= identifier_days.activity_on
-    group by known_links.as_of, known_links.as_of_on, known_links.profile_id, identifier_days.activity_on
-
-),
-
-activity_features as (
-
-    select
-        as_of,
-        profile_id,
-        min(activity_on) as first_activity_on,
-        {%- for days in feature_windows() %}
-        {{ sum_over('case when last_human_activity_at is not null then 1 else 0 end', 'activity_on', days) }}
-            as active_days_{{ days }}d,
-        {%- for name, measure in activity.items() %}
-        {{ sum_over(measure, 'activity_on', days) }} as {{ name }}_{{ days }}d,
-        {%- endfor %}
-        {%- endfor %}
-        {{ sum_over('case when last_human_activity_at is not null then 1 else 0 end', 'activity_on') }}
-            as active_days_lifetime,
-        {%- for name, measure in activity.items() %}
-        {{ sum_over(measure, 'activity_on') }} as {{ name }}_lifetime,
-        {%- endfor %}
-        {{ sum_over('n_demo_requests', 'activity_on') }} as demo_requests_lifetime,
-        max(last_session_at) as last_session_at,
-        max(last_human_email_at) as last_human_email_at,
-        max(last_human_activity_at) as last_human_activity_at,
-        max(case when last_human_activity_at is not null then activity_on end) as last_human_activity_on,
-        {{ sum_over(engagement_points(), 'activity_on', score_days) }} as activity_points
-    from profile_days
-    group by as_of, profile_id
-
-),
-
-placed_lines as (
-
-    select
-        order_line_id,
-        order_id,
-        identifier_type,
-        identifier_value,
-        ordered_at,
-        ordered_on,
-        cast(null as timestamp) as cancelled_at,
-        quantity,
-        unit_price,
-        gross_revenue
-    from order_lines
-
-    union all
-
-    select
-        order_line_id,
-        order_id,
-        identifier_type,
-        identifier_value,
-        ordered_at,
-        ordered_on,
-        cancelled_at,
-        quantity,
-        unit_price,
-        gross_revenue
-    from cancelled_sales
-
-),
-
--- a return that lies after the cut-off has not happened yet
-returns_at_cutoff as (
-
-    select
-        cutoffs.as_of,
-        return_matches.order_line_id,
-        sum(return_matches.quantity) as quantity
-    from cutoffs
-    inner join return_matches
-        on cutoffs.as_of > return_matches.returned_at
-    group by cutoffs.as_of, return_matches.order_line_id
-
-),
-
-lines_at_cutoff as (
-
-    select
-        known_links.as_of,
-        known_links.as_of_on,
-        known_links.profile_id,
-        placed_lines.order_id,
-        placed_lines.ordered_at,
-        placed_lines.ordered_on,
-        placed_lines.unit_price,
-        placed_lines.gross_revenue,
-        cast(placed_lines.quantity - coalesce(returns_at_cutoff.quantity, 0) as bigint) as net_quantity
-    from known_links
-    inner join placed_lines
-        on
-            known_links.identifier_type = placed_lines.identifier_type
-            and known_links.identifier_value = placed_lines.identifier_value
-            and known_links.as_of > placed_lines.ordered_at
-    left join returns_at_cutoff
-        on
-            known_links.as_of = returns_at_cutoff.as_of
-            and placed_lines.order_line_id = returns_at_cutoff.order_line_id
-    -- a cancellation that lies after the cut-off has not happened yet
-    where placed_lines.cancelled_at is null or placed_lines.cancelled_at >= known_links.as_of
-
-),
-
-orders_at_cutoff as (
-
-    select
-        as_of,
-        as_of_on,
-        profile_id,
-        order_id,
-        min(ordered_at) as ordered_at,
-        min(ordered_on) as ordered_on,
-        sum(net_quantity) as net_quantity,
-        sum(cast(net_quantity * unit_price as numeric(18, 2))) as net_revenue,
-        sum(gross_revenue) as gross_revenue
-    from lines_at_cutoff
-    group by as_of, as_of_on, profile_id, order_id
-
-),
-
--- an order that was sent back whole is no purchase
 purchases as (
 
-    select * from orders_at_cutoff
-    where net_quantity > 0
+    {{ purchases_at('cutoffs', 'links', order_lines='order_lines', key='profile_number') | indent(4) }}
+
+),
+
+-- the windows that hold a day, each a field of packed sums; all of history is the highest
+windowed_activity as {{ in_place() }} (
+
+    select
+        activity.*,
+        case
+            {%- for days in feature_windows() %}
+            when activity.activity_on > {{ add_days('cutoffs.as_of_on', -1 * days) }}
+                then {{ packing_factor(range(loop.index0, 5)) }}
+            {%- endfor %}
+            else {{ packing_factor([4]) }}
+        end as factor
+    from activity
+    inner join cutoffs on activity.cutoff_number = cutoffs.cutoff_number
+
+),
+
+packed_activity as (
+
+    select
+        windowed.profile_number,
+        min(windowed.activity_on) as first_activity_on,
+        sum(case when windowed.last_human_activity_at is not null then windowed.factor end) as active_days,
+        {%- for name, measure in activity.items() %}
+        sum({{ most_of_a_day('windowed.' ~ measure) }} * windowed.factor) as {{ name }},
+        {%- endfor %}
+        sum(windowed.n_demo_requests) as demo_requests,
+        max(windowed.last_session_at) as last_session_at,
+        max(windowed.last_human_email_at) as last_human_email_at,
+        max(windowed.last_human_activity_at) as last_human_activity_at,
+        max(case when windowed.last_human_activity_at is not null then windowed.activity_on end) as last_human_activity_on
+    from windowed_activity as windowed
+    group by windowed.profile_number
+
+),
+
+activity_features as {{ in_place() }} (
+
+    select
+        packed_activity.profile_number,
+        packed_activity.first_activity_on,
+        {%- for name in ['active_days'] + activity.keys() | list %}
+        {%- for days in feature_windows() + ['lifetime'] %}
+        {{ unpacked('packed_activity.' ~ name, loop.index0) }} as {{ name }}_{{ days if days == 'lifetime' else days ~ 'd' }},
+        {%- endfor %}
+        {%- endfor %}
+        cast(packed_activity.demo_requests as bigint) as demo_requests_lifetime,
+        packed_activity.last_session_at,
+        packed_activity.last_human_email_at,
+        packed_activity.last_human_activity_at,
+        packed_activity.last_human_activity_on
+    from packed_activity
+
+),
+
+-- a day on which a person was there under several names is one day: so many were counted too often
+repeated_days as (
+
+    select
+        activity.cutoff_number,
+        activity.profile_number,
+        activity.activity_on,
+        count(*) - 1 as n_too_many
+    from activity
+    inner join known_profiles on activity.profile_number = known_profiles.profile_number
+    where activity.last_human_activity_at is not null and known_profiles.has_several_links
+    group by activity.cutoff_number, activity.profile_number, activity.activity_on
+    having count(*) > 1
+
+),
+
+repeated_features as (
+
+    select
+        repeated_days.profile_number,
+        {%- for days in feature_windows() %}
+        {{ sum_over('repeated_days.n_too_many', 'repeated_days.activity_on', days) }} as active_days_{{ days }}d,
+        {%- endfor %}
+        {{ sum_over('repeated_days.n_too_many', 'repeated_days.activity_on') }} as active_days_lifetime
+    from repeated_days
+    inner join cutoffs on repeated_days.cutoff_number = cutoffs.cutoff_number
+    group by repeated_days.profile_number
 
 ),
 
 purchase_features as (
 
     select
-        as_of,
-        profile_id,
+        purchases.profile_number,
         {%- for days in feature_windows() %}
-        {{ sum_over('1', 'ordered_on', days) }} as orders_{{ days }}d,
-        {{ sum_over('net_quantity', 'ordered_on', days) }} as items_{{ days }}d,
-        {{ sum_over('net_revenue', 'ordered_on', days, 'numeric(18, 2)') }} as revenue_{{ days }}d,
+        {{ sum_over('1', 'purchases.ordered_on', days) }} as orders_{{ days }}d,
+        {{ sum_over('purchases.net_quantity', 'purchases.ordered_on', days) }} as items_{{ days }}d,
+        {{ sum_over('purchases.net_revenue', 'purchases.ordered_on', days, 'numeric(18, 2)') }} as revenue_{{ days }}d,
         {%- endfor %}
-        {{ sum_over('1', 'ordered_on') }} as orders_lifetime,
-        {{ sum_over('net_quantity', 'ordered_on') }} as items_lifetime,
-        {{ sum_over('net_revenue', 'ordered_on', none, 'numeric(18, 2)') }} as revenue_lifetime,
-        {{ sum_over('1', 'ordered_on', score_days) }} as orders_scored,
-        cast(count(distinct ordered_on) as bigint) as purchase_days_lifetime,
-        min(ordered_at) as first_purchase_at,
-        max(ordered_at) as last_purchase_at,
-        min(ordered_on) as first_purchase_on,
-        max(ordered_on) as last_purchase_on
+        {{ sum_over('1', 'purchases.ordered_on') }} as orders_lifetime,
+        {{ sum_over('purchases.net_quantity', 'purchases.ordered_on') }} as items_lifetime,
+        {{ sum_over('purchases.net_revenue', 'purchases.ordered_on', none, 'numeric(18, 2)') }} as revenue_lifetime,
+        min(purchases.ordered_at) as first_purchase_at,
+        max(purchases.ordered_at) as last_purchase_at,
+        min(purchases.ordered_on) as first_purchase_on,
+        max(purchases.ordered_on) as last_purchase_on
     from purchases
-    group by as_of, profile_id
+    inner join cutoffs on purchases.cutoff_number = cutoffs.cutoff_number
+    group by purchases.profile_number
 
 ),
 
 return_features as (
 
     select
-        as_of,
-        profile_id,
-        cast(sum(gross_revenue - net_revenue) as numeric(18, 2)) as returned_revenue_lifetime
-    from orders_at_cutoff
-    group by as_of, profile_id
+        order_lines.profile_number,
+        cast(sum(order_lines.gross_revenue - order_lines.net_revenue) as numeric(18, 2)) as returned_revenue_lifetime
+    from order_lines
+    where order_lines.net_quantity < order_lines.quantity
+    group by order_lines.profile_number
 
 ),
 
 purchase_dates as (
 
     select distinct
-        as_of,
-        profile_id,
-        ordered_on
+        purchases.profile_number,
+        purchases.ordered_on
     from purchases
 
 ),
@@ -293,10 +248,11 @@ purchase_dates as (
 purchase_gaps as (
 
     select
-        as_of,
-        profile_id,
+        purchase_dates.profile_number,
         {{ days_between(
-            'lag(ordered_on) over (partition by as_of, profile_id order by ordered_on asc nulls last)', 'ordered_on'
+            'lag(purchase_dates.ordered_on) over (partition by purchase_dates.profile_number '
+            ~ 'order by purchase_dates.ordered_on asc nulls last)',
+            'purchase_dates.ordered_on'
         ) }} as gap_days
     from purchase_dates
 
@@ -306,14 +262,14 @@ purchase_gaps as (
 gap_features as (
 
     select
-        as_of,
-        profile_id,
-        cast(count(gap_days) as double precision) as n_gaps,
-        cast(sum(gap_days) as double precision) as gap_sum,
-        cast(sum(gap_days * gap_days) as double precision) as gap_sum_of_squares,
-        cast(max(gap_days) as integer) as max_days_between_purchases
+        purchase_gaps.profile_number,
+        cast(count(*) as bigint) as purchase_days_lifetime,
+        cast(count(purchase_gaps.gap_days) as double precision) as n_gaps,
+        cast(sum(purchase_gaps.gap_days) as double precision) as gap_sum,
+        cast(sum(purchase_gaps.gap_days * purchase_gaps.gap_days) as double precision) as gap_sum_of_squares,
+        cast(max(purchase_gaps.gap_days) as integer) as max_days_between_purchases
     from purchase_gaps
-    group by as_of, profile_id
+    group by purchase_gaps.profile_number
 
 ),
 
@@ -321,20 +277,25 @@ final as (
 
     select
         known_profiles.profile_id,
-        known_profiles.as_of,
-        known_profiles.as_of_on,
-        coalesce(profiles.signed_up_at < known_profiles.as_of, false) as has_signed_up,
+        cutoffs.as_of,
+        cutoffs.known_at,
+        cutoffs.as_of_on,
+        coalesce(
+            case when known_profiles.is_resolved_again then signups.signed_up_at else profiles.signed_up_at end
+            < cutoffs.as_of,
+            false
+        ) as has_signed_up,
         {{ days_between(
             'least(' ~ local_date('known_profiles.first_linked_at') ~ ', '
-            ~ 'coalesce(activity_features.first_activity_on, known_profiles.as_of_on), '
-            ~ 'coalesce(purchase_features.first_purchase_on, known_profiles.as_of_on))',
-            'known_profiles.as_of_on'
+            ~ 'activity_features.first_activity_on, purchase_features.first_purchase_on, cutoffs.as_of_on)',
+            'cutoffs.as_of_on'
         ) }} as tenure_days,
         {%- for days in feature_windows() %}
         coalesce(purchase_features.orders_{{ days }}d, 0) as orders_{{ days }}d,
         coalesce(purchase_features.items_{{ days }}d, 0) as items_{{ days }}d,
         cast(coalesce(purchase_features.revenue_{{ days }}d, 0) as numeric(18, 2)) as revenue_{{ days }}d,
-        coalesce(activity_features.active_days_{{ days }}d, 0) as active_days_{{ days }}d,
+        coalesce(activity_features.active_days_{{ days }}d, 0) - coalesce(repeated_features.active_days_{{ days }}d, 0)
+            as active_days_{{ days }}d,
         {%- for name in activity %}
         coalesce(activity_features.{{ name }}_{{ days }}d, 0) as {{ name }}_{{ days }}d,
         {%- endfor %}
@@ -343,17 +304,17 @@ final as (
         coalesce(purchase_features.items_lifetime, 0) as items_lifetime,
         cast(coalesce(purchase_features.revenue_lifetime, 0) as numeric(18, 2)) as revenue_lifetime,
         cast(coalesce(return_features.returned_revenue_lifetime, 0) as numeric(18, 2)) as returned_revenue_lifetime,
-        coalesce(purchase_features.purchase_days_lifetime, 0) as purchase_days_lifetime,
-        coalesce(activity_features.active_days_lifetime, 0) as active_days_lifetime,
+        coalesce(gap_features.purchase_days_lifetime, 0) as purchase_days_lifetime,
+        coalesce(activity_features.active_days_lifetime, 0) - coalesce(repeated_features.active_days_lifetime, 0)
+            as active_days_lifetime,
         {%- for name in activity %}
         coalesce(activity_features.{{ name }}_lifetime, 0) as {{ name }}_lifetime,
         {%- endfor %}
         coalesce(activity_features.demo_requests_lifetime, 0) as demo_requests_lifetime,
         purchase_features.first_purchase_at,
         purchase_features.last_purchase_at,
-        {{ days_between('purchase_features.first_purchase_on', 'known_profiles.as_of_on') }}
-            as days_since_first_purchase,
-        {{ days_between('purchase_features.last_purchase_on', 'known_profiles.as_of_on') }} as recency_days,
+        {{ days_between('purchase_features.first_purchase_on', 'cutoffs.as_of_on') }} as days_since_first_purchase,
+        {{ days_between('purchase_features.last_purchase_on', 'cutoffs.as_of_on') }} as recency_days,
         {{ money_per('purchase_features.revenue_lifetime', 'purchase_features.orders_lifetime') }} as average_order_value,
         gap_features.gap_sum / nullif(gap_features.n_gaps, 0) as mean_days_between_purchases,
         sqrt(
@@ -364,29 +325,17 @@ final as (
         activity_features.last_session_at,
         activity_features.last_human_email_at,
         activity_features.last_human_activity_at,
-        {{ days_between('activity_features.last_human_activity_on', 'known_profiles.as_of_on') }}
-            as days_since_human_activity,
-        coalesce(activity_features.activity_points, 0)
-        + coalesce(purchase_features.orders_scored, 0) * {{ var('engagement_points')['order'] }} as engagement_score
+        {{ days_between('activity_features.last_human_activity_on', 'cutoffs.as_of_on') }} as days_since_human_activity,
+        {{ engagement_points() | indent(8) }} as engagement_score
     from known_profiles
-    inner join profiles
-        on known_profiles.profile_id = profiles.profile_id
-    left join activity_features
-        on
-            known_profiles.profile_id = activity_features.profile_id
-            and known_profiles.as_of = activity_features.as_of
-    left join purchase_features
-        on
-            known_profiles.profile_id = purchase_features.profile_id
-            and known_profiles.as_of = purchase_features.as_of
-    left join return_features
-        on
-            known_profiles.profile_id = return_features.profile_id
-            and known_profiles.as_of = return_features.as_of
-    left join gap_features
-        on
-            known_profiles.profile_id = gap_features.profile_id
-            and known_profiles.as_of = gap_features.as_of
+    inner join cutoffs on known_profiles.cutoff_number = cutoffs.cutoff_number
+    left join profiles on known_profiles.profile_id = profiles.profile_id
+    left join signups on known_profiles.profile_number = signups.profile_number
+    left join activity_features on known_profiles.profile_number = activity_features.profile_number
+    left join repeated_features on known_profiles.profile_number = repeated_features.profile_number
+    left join purchase_features on known_profiles.profile_number = purchase_features.profile_number
+    left join return_features on known_profiles.profile_number = return_features.profile_number
+    left join gap_features on known_profiles.profile_number = gap_features.profile_number
 
 )
 
@@ -394,13 +343,23 @@ select * from final
 {% endmacro %}
 
 
-{#- Points that one day of web and mail activity earns (var engagement_points); orders are added apart, because a
-    return takes them back. -#}
+{#- Points that the last var engagement_window_days days earn (var engagement_points), from the features over them. -#}
 {% macro engagement_points() -%}
     {%- set points = var('engagement_points') -%}
-    n_sessions * {{ points['session'] }}
-    + n_product_views * {{ points['product_view'] }}
-    + n_cart_adds * {{ points['cart_add'] }}
-    + n_human_opens * {{ points['human_open'] }}
-    + n_human_clicks * {{ points['human_click'] }}
+    {%- for points_of, measure in {
+        'session': 'sessions', 'product_view': 'product_views', 'cart_add': 'cart_adds', 'human_open': 'human_opens',
+        'human_click': 'human_clicks', 'order': 'orders',
+    }.items() -%}
+    {%- set features = 'purchase_features' if measure == 'orders' else 'activity_features' -%}
+    {{ '+ ' if not loop.first }}coalesce({{ features }}.{{ feature(measure, var('engagement_window_days')) }}, 0) * {{ points[points_of] }}
+    {% endfor -%}
+{%- endmacro %}
+
+
+{#-
+    bigint: what a day's count counts for at most, 30,000: no person does more, and a year of such days fits the field that packed sums
+    have for it.
+-#}
+{% macro most_of_a_day(measure) -%}
+least({{ measure }}, 30000)
 {%- endmacro %}

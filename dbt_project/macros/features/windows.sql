@@ -17,13 +17,16 @@
 {% endmacro %}
 
 
-{#- Sum of a measure over the last `days` local days (all of history without `days`), 0 where there is none. -#}
+{#-
+    Sum of a measure over the last `days` local days of the cut-off (all of history without `days`), 0 where there is none; the
+    relation `cutoffs` (macro cutoffs_at) is joined.
+-#}
 {% macro sum_over(measure, day_column, days=none, type='bigint') -%}
     {%- if days is none -%}
         cast(coalesce(sum({{ measure }}), 0) as {{ type }})
     {%- else -%}
         cast(coalesce(sum(
-            case when {{ day_column }} > {{ add_days('as_of_on', -1 * days) }} then {{ measure }} end
+            case when {{ day_column }} > {{ add_days('cutoffs.as_of_on', -1 * days) }} then {{ measure }} end
         ), 0) as {{ type }})
     {%- endif -%}
 {%- endmacro %}
@@ -37,6 +40,20 @@
         'n_emails_sent', 'n_emails_delivered', 'n_human_opens', 'n_human_clicks',
         'n_machine_opens', 'n_machine_clicks', 'n_unsubscribes',
     ]) -}}
+{% endmacro %}
+
+
+{#- Counted features, by the measure of identifier_daily that they sum. -#}
+{% macro activity_measures() %}
+    {{- return({
+        'sessions': 'n_sessions',
+        'page_views': 'n_page_views',
+        'product_views': 'n_product_views',
+        'cart_adds': 'n_cart_adds',
+        'emails_delivered': 'n_emails_delivered',
+        'human_opens': 'n_human_opens',
+        'human_clicks': 'n_human_clicks',
+    }) -}}
 {% endmacro %}
 
 

@@ -99,7 +99,7 @@
 {% macro person_columns() -%}
     {%- set found = {} -%}
     {%- set features = (graph.nodes or {}).get('model.' ~ project_name ~ '.profile_features') -%}
-    {%- for column in (features.columns.values() if features else []) if column.name not in ['profile_id', 'as_of'] -%}
+    {%- for column in (features.columns.values() if features else []) if column.name not in ['profile_id', 'as_of', 'known_at'] -%}
         {%- do found.update({column.name: type_of_contract(column.data_type)}) -%}
     {%- endfor -%}
     {%- for columns in person_relations().values() -%}{%- do found.update(columns) -%}{%- endfor -%}

@@ -52,7 +52,8 @@ web_days as (
         sum(case when event_name = 'Checkout Started' then 1 else 0 end) as n_checkouts,
         sum(case when event_name = 'Demo Requested' then 1 else 0 end) as n_demo_requests,
         max(occurred_at) as last_session_at,
-        max(occurred_at) as last_human_activity_at
+        max(occurred_at) as last_human_activity_at,
+        max(known_at) as known_through
     from numbered_web_events
     where identifier_value is not null
     group by identifier_type, identifier_value, occurred_on
@@ -72,7 +73,8 @@ email_days as (
         sum(case when event_type = 'open' and is_machine then 1 else 0 end) as n_machine_opens,
         sum(case when event_type = 'click' and is_machine then 1 else 0 end) as n_machine_clicks,
         sum(case when event_type = 'unsubscribe' then 1 else 0 end) as n_unsubscribes,
-        max(case when event_type in ('open', 'click') and not is_machine then occurred_at end) as last_human_email_at
+        max(case when event_type in ('open', 'click') and not is_machine then occurred_at end) as last_human_email_at,
+        max(known_at) as known_through
     from email_events
     where identifier_value is not null
     group by identifier_type, identifier_value, occurred_on
@@ -89,7 +91,8 @@ order_days as (
         sum(case when is_purchase then net_quantity else 0 end) as n_items,
         sum(case when is_purchase then net_revenue else 0 end) as net_revenue,
         -- whoever ordered was there, even if all of it was sent back later
-        max(ordered_at) as last_human_activity_at
+        max(ordered_at) as last_human_activity_at,
+        max(ordered_at) as known_through
     from orders
     where identifier_value is not null
     group by identifier_type, identifier_value, ordered_on
@@ -103,7 +106,8 @@ other_shop_days as (
         identifier_type,
         identifier_value,
         ordered_on as activity_on,
-        max(ordered_at) as last_human_activity_at
+        max(ordered_at) as last_human_activity_at,
+        max(ordered_at) as known_through
     from lines
     where
         identifier_value is not null
@@ -139,7 +143,8 @@ all_days as (
         0 as n_unsubscribes,
         last_session_at,
         cast(null as timestamp) as last_human_email_at,
-        last_human_activity_at
+        last_human_activity_at,
+        known_through
     from web_days
 
     union all
@@ -166,7 +171,8 @@ all_days as (
         n_unsubscribes,
         cast(null as timestamp) as last_session_at,
         last_human_email_at,
-        last_human_email_at as last_human_activity_at
+        last_human_email_at as last_human_activity_at,
+        known_through
     from email_days
 
     union all
@@ -193,7 +199,8 @@ all_days as (
         0 as n_unsubscribes,
         cast(null as timestamp) as last_session_at,
         cast(null as timestamp) as last_human_email_at,
-        last_human_activity_at
+        last_human_activity_at,
+        known_through
     from order_days
 
     union all
@@ -220,7 +227,8 @@ all_days as (
         0 as n_unsubscribes,
         cast(null as timestamp) as last_session_at,
         cast(null as timestamp) as last_human_email_at,
-        last_human_activity_at
+        last_human_activity_at,
+        known_through
     from other_shop_days
 
 ),
@@ -235,8 +243,9 @@ final as (
         cast(sum({{ measure }}) as {{ 'numeric(18, 2)' if measure == 'net_revenue' else 'bigint' }}) as {{ measure }},
         {%- endfor %}
         {%- for instant in daily_instants() %}
-        max({{ instant }}) as {{ instant }}{{ ',' if not loop.last }}
+        max({{ instant }}) as {{ instant }},
         {%- endfor %}
+        max(known_through) as known_through
     from all_days
     group by identifier_type, identifier_value, activity_on
 

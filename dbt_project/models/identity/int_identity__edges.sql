@@ -48,7 +48,8 @@ ruled as (
         active_rules.left_value,
         active_rules.right_type,
         active_rules.right_value,
-        greatest(left_side.first_seen_at, right_side.first_seen_at) as first_seen_at
+        greatest(left_side.first_seen_at, right_side.first_seen_at) as first_seen_at,
+        greatest(left_side.available_at, right_side.available_at) as available_at
     from active_rules
     inner join identifiers as left_side
         on active_rules.left_type = left_side.identifier_type and active_rules.left_value = left_side.identifier_value
@@ -67,6 +68,7 @@ stated as {{ in_place() }} (
         observed_edges.source,
         observed_edges.first_seen_at,
         observed_edges.last_seen_at,
+        observed_edges.available_at,
         observed_edges.n_seen
     from observed_edges
     union all
@@ -80,6 +82,7 @@ stated as {{ in_place() }} (
         'rule' as source,
         ruled.first_seen_at,
         ruled.first_seen_at as last_seen_at,
+        ruled.available_at,
         1 as n_seen
     from ruled
     where ruled.action = 'link'
@@ -105,6 +108,7 @@ folded as (
         min(stated.right_value) as right_value,
         min(stated.first_seen_at) as first_seen_at,
         max(stated.last_seen_at) as last_seen_at,
+        min(stated.available_at) as available_at,
         cast(sum(stated.n_seen) as bigint) as n_seen,
         count(*) as n_sources,
         max(case when stated.source = 'rule' then 1 else 0 end) = 1 as is_ruled,
@@ -130,6 +134,7 @@ pairs as (
         stated.right_value,
         stated.first_seen_at,
         stated.last_seen_at,
+        stated.available_at,
         stated.n_seen,
         1 as n_sources,
         stated.source = 'rule' as is_ruled,
@@ -147,6 +152,7 @@ pairs as (
         folded.right_value,
         folded.first_seen_at,
         folded.last_seen_at,
+        folded.available_at,
         folded.n_seen,
         folded.n_sources,
         folded.is_ruled,
@@ -214,6 +220,7 @@ final as (
         ) as strength,
         refused.first_seen_at,
         refused.last_seen_at,
+        refused.available_at,
         refused.n_seen,
         refused.n_sources,
         refused.sources,

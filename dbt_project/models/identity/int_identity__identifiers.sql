@@ -31,6 +31,7 @@ seen as (
         sightings.is_disposable,
         sightings.first_seen_at,
         sightings.last_seen_at,
+        sightings.available_at,
         sightings.n_seen
     from sightings
     left join repeated on sightings.node_key = repeated.node_key
@@ -44,6 +45,7 @@ seen as (
         max(case when sightings.is_disposable then 1 else 0 end) = 1 as is_disposable,
         min(sightings.first_seen_at) as first_seen_at,
         max(sightings.last_seen_at) as last_seen_at,
+        min(sightings.available_at) as available_at,
         cast(sum(sightings.n_seen) as bigint) as n_seen
     from sightings
     inner join repeated on sightings.node_key = repeated.node_key
@@ -62,6 +64,7 @@ final as (
         seen.is_disposable,
         seen.first_seen_at,
         seen.last_seen_at,
+        seen.available_at,
         seen.n_seen
     from seen
     inner join identifier_types on seen.identifier_type = identifier_types.identifier_type

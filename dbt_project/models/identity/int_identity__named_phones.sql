@@ -16,6 +16,7 @@ stated as (
         {{ folded_name('contacts.first_name') }} as first_name,
         {{ folded_name('contacts.last_name') }} as last_name,
         contacts.updated_at,
+        contacts.known_at,
         contacts.load_id,
         contacts.row_number
     from contacts
@@ -30,6 +31,7 @@ stated as (
         {{ folded_name('customers.first_name') }} as first_name,
         {{ folded_name('customers.last_name') }} as last_name,
         customers.updated_at,
+        customers.known_at,
         customers.load_id,
         customers.row_number
     from customers
@@ -58,6 +60,7 @@ final as (
         -- `identity explain` takes the words and hashes them, and shows the telephone beside the hash
         {{ dbt.hash("telling.phone || ' ' || telling.first_name || ' ' || telling.last_name") }} as phone_and_name,
         telling.updated_at,
+        telling.known_at,
         telling.load_id,
         telling.row_number
     from telling

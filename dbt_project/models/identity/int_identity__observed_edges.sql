@@ -75,6 +75,7 @@ grouped as (
         observed.source,
         min(observed.seen_at) as first_seen_at,
         max(observed.seen_at) as last_seen_at,
+        min(observed.available_at) as available_at,
         count(*) as n_seen
     from observed
     group by observed.left_type, observed.left_value, observed.right_type, observed.right_value, observed.source
@@ -90,6 +91,7 @@ spelled as (
         'provider_rules' as source,
         min(sightings.first_seen_at) as first_seen_at,
         max(sightings.last_seen_at) as last_seen_at,
+        min(sightings.available_at) as available_at,
         1 as n_seen
     from sightings
     where sightings.mailbox is not null
@@ -113,6 +115,7 @@ final as (
         seen.source,
         seen.first_seen_at,
         seen.last_seen_at,
+        seen.available_at,
         seen.n_seen
     from seen
 )

@@ -43,28 +43,11 @@ customer_names as (
 ),
 
 sighted as (
-    {{ sightings('contacts', 'crm_contact', [
-        ('contact_id', 'created_at'), ('email', 'updated_at'), ('user_id', 'updated_at'), ('phone', 'updated_at')]) }}
-    union all
-    {{ sightings('customers', 'shop_customer', [
-        ('customer_id', 'created_at'), ('email', 'updated_at'), ('user_id', 'updated_at'), ('phone', 'updated_at'),
-        ('loyalty_card', 'updated_at')]) }}
+    {{ stated_sightings() }}
     union all
     {{ sightings('contact_names', 'crm_contact', [('phone_and_name', 'updated_at')]) }}
     union all
     {{ sightings('customer_names', 'shop_customer', [('phone_and_name', 'updated_at')]) }}
-    union all
-    {{ sightings('signups', 'newsletter_signup', [('email', 'submitted_at'), ('anonymous_id', 'submitted_at')]) }}
-    union all
-    {{ sightings('orders', 'shop_order', [
-        ('customer_id', 'ordered_at'), ('user_id', 'ordered_at'), ('email', 'ordered_at'), ('loyalty_card', 'ordered_at')]) }}
-    union all
-    {{ sightings('web_events', 'web_event', [
-        ('user_id', 'occurred_at'), ('anonymous_id', 'occurred_at'), ('email', 'occurred_at'), ('device_id', 'occurred_at')]) }}
-    union all
-    {{ sightings('email_events', 'email_event', [('email', 'occurred_at')]) }}
-    union all
-    {{ sightings('consent_events', 'consent_event', [('email', 'occurred_at')]) }}
 ),
 
 grouped as (
@@ -77,6 +60,7 @@ grouped as (
         max(case when sighted.is_disposable then 1 else 0 end) = 1 as is_disposable,
         min(sighted.seen_at) as first_seen_at,
         max(sighted.seen_at) as last_seen_at,
+        min(sighted.available_at) as available_at,
         count(*) as n_seen
     from sighted
     group by sighted.identifier_type, sighted.identifier_value, sighted.source
@@ -111,6 +95,7 @@ mailboxes as (
         max(case when spelled.is_disposable then 1 else 0 end) = 1 as is_disposable,
         min(spelled.first_seen_at) as first_seen_at,
         max(spelled.last_seen_at) as last_seen_at,
+        min(spelled.available_at) as available_at,
         cast(sum(spelled.n_seen) as bigint) as n_seen
     from spelled
     inner join shared_mailboxes on spelled.mailbox = shared_mailboxes.mailbox
@@ -127,6 +112,7 @@ seen as (
         grouped.is_disposable,
         grouped.first_seen_at,
         grouped.last_seen_at,
+        grouped.available_at,
         grouped.n_seen
     from grouped
     left join shared_mailboxes on grouped.mailbox = shared_mailboxes.mailbox
@@ -140,6 +126,7 @@ seen as (
         mailboxes.is_disposable,
         mailboxes.first_seen_at,
         mailboxes.last_seen_at,
+        mailboxes.available_at,
         mailboxes.n_seen
     from mailboxes
 ),
@@ -155,6 +142,7 @@ final as (
         seen.is_disposable,
         seen.first_seen_at,
         seen.last_seen_at,
+        seen.available_at,
         seen.n_seen
     from seen
 )

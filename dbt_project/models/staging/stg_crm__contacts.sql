@@ -37,6 +37,7 @@ final as (
         -- a record is no younger than any of its versions
         least(source.created_at, source.updated_at) as created_at,
         source.updated_at,
+        {{ known_at_of('crm', 'source.updated_at') }} as known_at,
 
         -- delivery
         source._loaded_at as loaded_at,

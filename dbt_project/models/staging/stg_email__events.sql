@@ -39,6 +39,7 @@ final as (
         -- timestamps
         source.happened_at as occurred_at,
         source.received_at,
+        {{ known_at_of('email', 'source.happened_at', 'source.received_at') }} as known_at,
 
         -- delivery
         source._loaded_at as loaded_at,

@@ -32,6 +32,7 @@ final as (
 
         -- timestamps
         source.submitted_at,
+        {{ known_at_of('newsletter', 'source.submitted_at') }} as known_at,
 
         -- delivery
         source._loaded_at as loaded_at,

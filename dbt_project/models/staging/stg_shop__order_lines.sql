@@ -18,6 +18,7 @@ final as (
 
         -- timestamps
         source.created_at,
+        {{ known_at_of('shop', 'source.created_at') }} as known_at,
 
         -- delivery
         source._loaded_at as loaded_at,

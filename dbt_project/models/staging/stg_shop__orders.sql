@@ -34,6 +34,7 @@ final as (
         -- timestamps
         source.ordered_at,
         case when source.cancelled_at < {{ as_of() }} then source.cancelled_at end as cancelled_at,
+        {{ known_at_of('shop', 'source.ordered_at') }} as known_at,
 
         -- delivery
         source._loaded_at as loaded_at,

@@ -64,6 +64,7 @@ final as (
         -- timestamps
         source.occurred_at,
         source.received_at,
+        {{ known_at_of('web', 'source.occurred_at', 'source.received_at') }} as known_at,
 
         -- delivery
         source._loaded_at as loaded_at,

@@ -16,6 +16,40 @@ orders as (
 
 ),
 
+profiles as (
+
+    select * from {{ ref('dim_profiles') }}
+
+),
+
+links as (
+
+    select * from {{ ref('int_identity__identifier_profiles') }}
+
+),
+
+-- profiles of a cut-off that became part of others since
+former_profiles as (
+
+    select distinct snapshots.profile_id
+    from snapshots
+    left join profiles on snapshots.profile_id = profiles.profile_id
+    where profiles.profile_id is null
+
+),
+
+-- a profile is called after one of its identifiers: whose that one is by now, she is
+present_profiles as (
+
+    select
+        former_profiles.profile_id,
+        links.profile_id as present_profile_id
+    from links
+    inner join former_profiles
+        on {{ node_hash('links.identifier_type', 'links.identifier_value') }} = former_profiles.profile_id
+
+),
+
 later_purchases as (
 
     select
@@ -41,10 +75,12 @@ final as (
     from snapshots
     inner join cutoffs
         on snapshots.as_of = cutoffs.as_of
+    left join present_profiles
+        on snapshots.profile_id = present_profiles.profile_id
     left join later_purchases
         on
             snapshots.as_of = later_purchases.as_of
-            and snapshots.profile_id = later_purchases.profile_id
+            and coalesce(present_profiles.present_profile_id, snapshots.profile_id) = later_purchases.profile_id
     -- only a buyer can stop buying
     where snapshots.orders_lifetime > 0
 

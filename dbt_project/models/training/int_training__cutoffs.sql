@@ -51,6 +51,7 @@ final as (
     select
         cutoff_number,
         {{ local_midnight('cutoff_on') }} as as_of,
+        {{ local_midnight('cutoff_on') }} as known_at,
         {{ local_midnight('horizon_ends_on') }} as horizon_ends_at
     from dated
     -- the first orders need some days behind them, else every feature is about the data's beginning

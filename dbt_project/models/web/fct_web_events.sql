@@ -46,11 +46,7 @@ spaced as (
 marked as (
     select
         spaced.*,
-        coalesce(
-            spaced.occurred_at
-            > {{ add_minutes('spaced.previous_at', var('session_inactivity_minutes')) }},
-            true
-        ) as is_session_start
+        {{ begins_session('spaced.occurred_at', 'spaced.previous_at') }} as is_session_start
     from spaced
 ),
 
@@ -87,6 +83,7 @@ final as (
         named.occurred_at,
         {{ local_date('named.occurred_at') }} as occurred_on,
         named.received_at,
+        named.known_at,
         named.product_id,
         named.category,
         named.order_id,

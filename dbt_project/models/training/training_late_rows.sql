@@ -1,0 +1,1 @@
+{{ late_rows(ref('int_training__cutoffs')) }}
