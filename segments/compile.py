@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from segments.files import segment_names, segments_dir
 from warehouse.dbt import run_dbt
 from warehouse.errors import ConfigError, DataError
 from warehouse.settings import Settings
 
-# what conditions may read, named while dbt parses, when it cannot know yet which of them do
-_TEMPLATE = (
-    "{{%- for relation in models_of_the_vocabulary() + {models} -%}}{{%- do ref(relation) -%}}{{%- endfor -%}}"
-    "{{%- do source('control', 'clock') -%}}{{%- do source('segments', 'static_members') -%}}"
-    "{{%- if execute -%}}{{{{ tojson({queries}) }}}}{{%- endif -%}}"
-)
+
+def inline_text(dbt_project: Path, expression: str) -> str:
+    """A model's text that is the value of a Jinja expression, which may read whatever the project makes.
+
+    While dbt parses it cannot know yet what the expression reads, so everything is named.
+    """
+    models = sorted(path.stem for path in (dbt_project / "models").rglob("*.sql"))
+    seeds = sorted(path.stem for path in (dbt_project / "seeds").rglob("*.csv"))
+    return (
+        f"{{%- for relation in {models + seeds} -%}}{{%- do ref(relation) -%}}{{%- endfor -%}}"
+        "{%- do source('control', 'clock') -%}{%- do source('segments', 'static_members') -%}"
+        f"{{%- if execute -%}}{{{{ {expression} }}}}{{%- endif -%}}"
+    )
 
 
 def checked_name(settings: Settings, name: str) -> str:
@@ -46,8 +54,7 @@ def compile_queries(settings: Settings, queries: Mapping[str, str]) -> dict[str,
         ConfigError: a segment file is wrong; the message says which, where and what.
     """
     expressions = ", ".join(f"'{name}': {expression}" for name, expression in queries.items())
-    models = [f"seg_{name}" for name in segment_names(settings)]
-    text = _TEMPLATE.format(models=models, queries="{" + expressions + "}")
+    text = inline_text(settings.dbt_project_dir, f"tojson({{{expressions}}})")
     result = run_dbt(settings, ["compile", "--inline", text])
     if not result.success:
         raise ConfigError(
