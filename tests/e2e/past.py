@@ -17,7 +17,7 @@ OWN_CLOCK = {
     "assigned_at", "assigned_until", "changed_at",
 }  # fmt: skip
 """Instants that a build sets from its clock: equal to `as_of`, or measured from it."""
-ARRIVALS = {"received_at", "suppressions_weighed_to"}
+ARRIVALS = {"received_at", "known_at", "known_through", "suppressions_weighed_to"}
 """When a row came, or the newest of some did: bound by `known_at`, which may be later than `as_of` in production."""
 NO_EVENTS = {"expires_at", "recs_expire_at", "loaded_at", "_loaded_at"}
 """Instants that lie later rightly: what ends a week after `as_of`, and when a file was read."""

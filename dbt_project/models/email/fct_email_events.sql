@@ -155,6 +155,7 @@ final as (
         judged.occurred_at,
         {{ local_date('judged.occurred_at') }} as occurred_on,
         judged.received_at,
+        {{ known_at_of('email', 'judged.occurred_at', 'judged.received_at', 'judged.loaded_at') }} as known_at,
         judged.machine_reason is not null as is_machine,
         judged.machine_reason
     from judged

@@ -32,7 +32,8 @@ final as (
         ranked.is_cancelled,
         ranked.cancelled_at,
         ranked.ordered_at,
-        {{ local_date('ranked.ordered_at') }} as ordered_on
+        {{ local_date('ranked.ordered_at') }} as ordered_on,
+        {{ known_at_of('shop', 'ranked.ordered_at', loaded_at='ranked.loaded_at') }} as known_at
     from ranked
     where ranked.position = 1
 )

@@ -57,6 +57,11 @@ final as (
         orders.currency,
         orders.ordered_at,
         orders.ordered_on,
+        -- a line is known once its order is too
+        greatest(
+            orders.known_at,
+            {{ known_at_of('shop', 'repeated.created_at', loaded_at='repeated.loaded_at') }}
+        ) as known_at,
         -- the first rule that holds
         case
             when repeated.version_position > 1 then 'superseded'
