@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -102,7 +103,8 @@ COLUMNS: Mapping[str, str] = {
     "int_products__classified": "product_id text, is_product boolean, non_product_reason text",
     "fct_orders": (
         "order_id text, profile_id text, identifier_type text, identifier_value text, channel text, country text, "
-        "currency text, ordered_at timestamp, ordered_on date, n_lines bigint, quantity bigint, net_quantity bigint, "
+        "currency text, ordered_at timestamp, ordered_on date, known_at timestamp, linked_at timestamp, "
+        "n_lines bigint, quantity bigint, net_quantity bigint, "
         "gross_revenue numeric(18,2), returned_revenue numeric(18,2), net_revenue numeric(18,2), is_purchase boolean"
     ),
     "fct_order_lines": (
@@ -114,7 +116,7 @@ COLUMNS: Mapping[str, str] = {
     "int_orders__lines": (
         "order_line_id text, order_id text, order_type text, identifier_type text, identifier_value text, "
         "product_id text, quantity bigint, unit_price numeric(18,4), currency text, ordered_at timestamp, "
-        "ordered_on date, excluded_reason text"
+        "ordered_on date, known_at timestamp, excluded_reason text"
     ),
     "int_orders__cancelled_sales": (
         "order_line_id text, order_id text, identifier_type text, identifier_value text, product_id text, "
@@ -128,6 +130,11 @@ COLUMNS: Mapping[str, str] = {
         "web_event_id text, profile_id text, identifier_type text, identifier_value text, session_id text, "
         "is_session_start boolean, event_name text, occurred_at timestamp, occurred_on date, received_at timestamp, "
         "known_at timestamp, product_id text, category text, order_id text, page_url text, campaign_name text"
+    ),
+    "int_web__events": (
+        "web_event_id text, delivery bigint, identifier_type text, identifier_value text, session_id text, "
+        "is_session_start boolean, event_name text, occurred_at timestamp, occurred_on date, known_at timestamp, "
+        "fingerprint bigint"
     ),
     "fct_email_events": (
         "email_event_id text, profile_id text, identifier_type text, identifier_value text, event_type text, "
@@ -183,8 +190,22 @@ def names(relation: str) -> list[str]:
     return found
 
 
+def stored_web_events(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The facts that stand under rows of fct_web_events; a session starts with its first event."""
+    found, sessions = [], set()
+    for row in sorted(rows, key=lambda row: (row["occurred_at"], row["web_event_id"])):
+        session = row.get("session_id")
+        starts = session is not None and session not in sessions
+        sessions.add(session)
+        number = zlib.crc32(repr(sorted(row.items(), key=str)).encode())
+        found.append({"known_at": row["occurred_at"]} | dict(row))
+        found[-1] |= {"delivery": 1, "is_session_start": starts, "fingerprint": number}
+    return found
+
+
 def write(settings: Settings, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Create every upstream relation, with the rows given; what a row leaves out is null."""
+    rows = {"int_web__events": stored_web_events(rows.get("fct_web_events", [])), **rows}
     settings.home.mkdir(parents=True, exist_ok=True)
     with duckdb.connect(str(settings.warehouse_path)) as con:
         con.execute(f'create schema if not exists "{settings.schema}"')

@@ -132,11 +132,11 @@ def both(postgres: Server, built_settings: Settings, tmp_path_factory: pytest.Te
         if node["resource_type"] in {"model", "seed"} and node["config"]["materialized"] != "ephemeral"
     )
     with connect(settings, read_only=True) as con, psycopg.connect(postgres.dsn) as pg:
-        yield con, pg, relations
+        yield con, pg, relations, settings
 
 
 def test_every_relation_is_equal_row_by_row(both) -> None:
-    con, pg, relations = both
+    con, pg, relations, _ = both
     assert len(relations) > 40
     different: list[str] = []
     compared = 0
@@ -177,9 +177,50 @@ def test_the_histories_went_on_from_the_earlier_days(both) -> None:
 
 def test_the_comparison_can_fail(both) -> None:
     """Negative control: one changed value is seen."""
-    con, pg, _ = both
+    con, pg, *_ = both
     query = "select product_id, price from analytics.dim_products"
     ours, theirs = con.execute(query).fetchall(), pg.execute(query).fetchall()
     assert _rows(ours) == _rows(theirs)
     theirs[0] = (theirs[0][0], theirs[0][1] + Decimal("0.01"))
     assert _rows(ours) != _rows(theirs)
+
+
+def test_what_is_kept_up_is_as_if_made_anew(postgres: Server, both) -> None:
+    """Web events go, come late and come again; then the facts and the rollup equal those of a full refresh."""
+    *_, settings = both
+    models = {
+        "stg_web__events": "load_id, row_number",
+        "int_web__events": "load_id, row_number",
+        "identifier_daily": "identifier_type, identifier_value, activity_on",
+    }
+
+    def run(*args: str) -> list[list[tuple[Any, ...]]]:
+        result = run_dbt(
+            settings,
+            ["run", *args, "--select", *models],
+            target="postgres",
+            environment=postgres.environment,
+            timeout_seconds=1200,
+        )
+        assert result.success, result.explain(20)
+        with psycopg.connect(postgres.dsn) as own:
+            return [
+                own.execute(f"select * from analytics.{name} order by {key}").fetchall()  # pyright: ignore
+                for name, key in models.items()
+            ]
+
+    with psycopg.connect(postgres.dsn) as own:
+        # a session per transaction: `both` holds its own open
+        own.execute("create temporary table late as select * from raw.web_events where _row_number % 50 = 7")
+        own.execute("delete from raw.web_events where _row_number % 9 = 4")
+        own.execute(
+            """update late set _load_id = 'late', _loaded_at = _loaded_at + interval '1 hour',
+               received_at = received_at - interval '40 minutes', "timestamp" = "timestamp" - interval '1 day'"""
+        )
+        n_late = own.execute("insert into raw.web_events select * from late").rowcount
+        own.execute("update raw.web_events set _load_id = 'another' where _row_number % 31 = 3 and _load_id <> 'late'")
+    assert n_late > 100
+    both[1].rollback()
+    kept_up = run()
+    assert [len(rows) > 100 for rows in kept_up] == [True] * len(models)
+    assert [a == b for a, b in zip(kept_up, run("--full-refresh"), strict=True)] == [True] * len(models)

@@ -32,17 +32,6 @@
 {%- endmacro %}
 
 
-{#- The additive measures of a day in identifier_daily and profile_daily, all bigint but for net_revenue. -#}
-{% macro daily_measures() %}
-    {{- return([
-        'n_sessions', 'n_page_views', 'n_product_views', 'n_cart_adds', 'n_checkouts', 'n_demo_requests',
-        'n_orders', 'n_items', 'net_revenue',
-        'n_emails_sent', 'n_emails_delivered', 'n_human_opens', 'n_human_clicks',
-        'n_machine_opens', 'n_machine_clicks', 'n_unsubscribes',
-    ]) -}}
-{% endmacro %}
-
-
 {#- Counted features, by the measure of identifier_daily that they sum. -#}
 {% macro activity_measures() %}
     {{- return({
@@ -54,10 +43,4 @@
         'human_opens': 'n_human_opens',
         'human_clicks': 'n_human_clicks',
     }) -}}
-{% endmacro %}
-
-
-{#- The latest instants of a day in identifier_daily and profile_daily. -#}
-{% macro daily_instants() %}
-    {{- return(['last_session_at', 'last_human_email_at', 'last_human_activity_at']) -}}
 {% endmacro %}

@@ -45,7 +45,8 @@ select
     ranked.is_cancelled,
     ranked.cancelled_at,
     ranked.ordered_at,
-    {{ local_date('ranked.ordered_at') }} as ordered_on
+    {{ local_date('ranked.ordered_at') }} as ordered_on,
+    ranked.known_at
 from ranked
 where ranked.position = 1
 {%- endmacro -%}
@@ -102,6 +103,8 @@ select
     orders.currency,
     orders.ordered_at,
     orders.ordered_on,
+    -- a line is known once its order is too
+    greatest(orders.known_at, repeated.known_at) as known_at,
     -- the first rule that holds
     case
         when repeated.version_position > 1 then 'superseded'

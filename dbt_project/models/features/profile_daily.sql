@@ -1,3 +1,5 @@
+{{ config(materialized='view') }}
+
 with identifier_days as (
 
     select * from {{ ref('identifier_daily') }}
@@ -16,12 +18,12 @@ final as (
         links.profile_id,
         identifier_days.activity_on,
         {%- for measure in daily_measures() %}
-        cast(sum(identifier_days.{{ measure }}) as {{ 'numeric(18, 2)' if measure == 'net_revenue' else 'bigint' }})
-            as {{ measure }},
+        cast(sum(identifier_days.{{ measure }}) as {{ daily_measure_type(measure) }}) as {{ measure }},
         {%- endfor %}
         {%- for instant in daily_instants() %}
-        max(identifier_days.{{ instant }}) as {{ instant }}{{ ',' if not loop.last }}
+        max(identifier_days.{{ instant }}) as {{ instant }},
         {%- endfor %}
+        max(identifier_days.known_through) as known_through
     from identifier_days
     inner join links
         on

@@ -41,6 +41,8 @@ final as (
         netted.product_id,
         netted.ordered_at,
         netted.ordered_on,
+        netted.known_at,
+        identifier_profiles.linked_at,
         netted.quantity,
         netted.returned_quantity,
         netted.net_quantity,

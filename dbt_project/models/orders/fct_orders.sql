@@ -10,6 +10,8 @@ summed as (
     select
         order_lines.order_id,
         order_lines.profile_id,
+        max(order_lines.known_at) as known_at,
+        max(order_lines.linked_at) as linked_at,
         count(*) as n_lines,
         sum(order_lines.quantity) as quantity,
         sum(order_lines.net_quantity) as net_quantity,
@@ -31,6 +33,8 @@ final as (
         orders.currency,
         orders.ordered_at,
         orders.ordered_on,
+        summed.known_at,
+        summed.linked_at,
         cast(summed.n_lines as bigint) as n_lines,
         cast(summed.quantity as bigint) as quantity,
         cast(summed.net_quantity as bigint) as net_quantity,

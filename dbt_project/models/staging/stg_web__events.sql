@@ -1,4 +1,10 @@
-{{ config(materialized="table") }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    on_schema_change='append_new_columns',
+    pre_hook="{{ forget_web_parts() }}",
+) }}
+{%- set rules = [var('known_at')['web']] %}
 
 with source as (
     select * from {{ source('raw', 'web_events') }}
@@ -11,17 +17,17 @@ normalized as (
 timed as (
     select
         source.*,
-        -- nothing is received before it happens: a device whose clock runs ahead is corrected to the arrival
-        case
-            when source."timestamp" > source.received_at then source.received_at
-            else source."timestamp"
-        end as occurred_at
+        {{ web_occurred_at('source') }} as occurred_at
     from source
 ),
 
 visible_events as (
-    select *
+    select source.*
     from timed as source
+    {%- if rows_stay(rules) %}
+    inner join {{ working_table('changed') }} as changed
+        on source._load_id = changed.load_id and cast(source.occurred_at as date) = changed.utc_day
+    {%- endif %}
     where {{ visible('web', 'source.occurred_at', 'source.received_at') }}
 ),
 
@@ -53,6 +59,7 @@ final as (
         source.type as event_type,
         case when source.type = 'page' then 'page' else coalesce(source.event, source.type) end as event_name,
         case when normalized.is_valid then normalized.normalized_value end as email,
+        source.raw_email,
         coalesce(normalized.is_role, false) as is_email_role,
         coalesce(normalized.is_disposable, false) as is_email_disposable,
         case when normalized.is_valid then normalized.identity_value end as mailbox,
@@ -69,7 +76,8 @@ final as (
         -- delivery
         source._loaded_at as loaded_at,
         source._load_id as load_id,
-        source._row_number as row_number
+        source._row_number as row_number,
+        cast({{ made_by(rules) }} as bigint) as made_by
     from extracted as source
     left join normalized
         on normalized.identifier_type = 'email' and source.raw_email = normalized.raw_value

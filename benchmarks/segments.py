@@ -1,0 +1,278 @@
+"""Events to features to segments, at the size of a large shop, beside the query that one would write by hand.
+
+Raw web events (in two years, a load a day), read by the dbt models from staging to the day rollup: once in full, then
+with one hour's new events, then with one day's. Beside each stands a hand-written DuckDB query over the staged rows of
+the same file: sessions by `lag`, and the rollup by profile and day; for an increment, of the last three days alone.
+
+    python -m benchmarks.segments [events, 10_000_000]
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from warehouse.dbt import dbt_environment, dbt_executable
+from warehouse.settings import PROJECT_DIR, Settings
+
+PER_VISIT = 8
+"""Events of a device on a day that it comes on."""
+VISITS_PER_PROFILE = 2.5
+DAYS = 730
+BEGIN = "timestamp '2024-01-01'"
+FACTS = ("stg_web__events", "int_web__events", "fct_web_events", "identifier_daily", "profile_daily")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one dbt run took."""
+
+    by_model: dict[str, float]
+    """Seconds of each model."""
+    wall: float
+    """With dbt's start."""
+    cpu: float
+    """Processor seconds, dbt's start with them."""
+    peak: float
+    """GiB."""
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.by_model.values())
+
+
+def apart(work: Callable[..., Any], settings: Settings, *args: Any) -> Any:
+    """What `work` finds in a process of its own, whose memory ends with it."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, settings, *args).result()
+
+
+def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect(str(settings.warehouse_path))
+    # stdout is for the results
+    con.execute("set enable_progress_bar = false; set threads = 2; set memory_limit = '6GB'")
+    con.execute("set preserve_insertion_order = false")
+    return con
+
+
+def visits(first: int, n_visits: int, profiles: int, day: str) -> str:
+    """query of raw.web_events: so many visits, each of one device; every third device is logged in."""
+    return f"""
+        select 'm' || printf('%016x', hash(visit, e)) as message_id,
+            case when e % 2 = 0 then 'page' else 'track' end as type,
+            case when e % 2 = 1 then ['Product Viewed', 'Product Added', 'Checkout Started'][1 + e % 3] end as event,
+            'browser-' || device as anonymous_id,
+            case when device % 3 = 0 then 'user-' || device end as user_id,
+            began + to_seconds(cast(e * 150 + hash(visit, e, 1) % 100 as bigint)) as "timestamp",
+            "timestamp" + to_seconds(2) as received_at,
+            '{{"url": "https://shop.example/' || (visit % 997) || '", "product_id": "p' || (visit % 4001)
+                || '", "category": "garden"}}' as properties,
+            '{{"campaign": {{"name": "spring"}}}}' as context,
+            loaded_at as _loaded_at, load_id as _load_id, visit * {PER_VISIT} + e as _row_number
+        from (
+            select visit, hash(visit, 2) % {profiles} as device, {day} as d,
+                {BEGIN} + to_days(cast(d as integer)) + to_seconds(cast(hash(visit, 3) % 85000 as bigint)) as began,
+                {BEGIN} + to_days(cast(d as integer) + 1) as loaded_at, 'load_' || printf('%05d', d) as load_id
+            from (select {first} + i as visit from range({n_visits}) as r(i))
+        ) cross join (select e from range({PER_VISIT}) as s(e))"""
+
+
+def write_events(settings: Settings, n_events: int) -> float:
+    """Raw rows and what else stands upstream; seconds."""
+    began = time.monotonic()
+    n_visits = n_events // PER_VISIT
+    profiles = max(1, int(n_visits / VISITS_PER_PROFILE))
+    with connect(settings) as con:
+        con.execute("create schema raw; create schema analytics")
+        con.execute(f"create table raw.web_events as {visits(0, n_visits, profiles, f'visit * {DAYS} // {n_visits}')}")
+        con.execute(
+            """create table raw.identifier_normalized (identifier_type text, raw_value text, normalized_value text,
+               identity_value text, is_valid boolean, reason text, is_role boolean, is_disposable boolean)"""
+        )
+        con.execute(
+            f"""create table analytics.int_identity__identifier_profiles as
+                select 'anonymous_id' as identifier_type, 'browser-' || i as identifier_value,
+                    'profile-' || i as profile_id, {BEGIN} as linked_at, {BEGIN} as first_seen_at
+                from range({profiles}) as r(i)
+                union all
+                select 'user_id', 'user-' || i, 'profile-' || i, {BEGIN}, {BEGIN}
+                from range(0, {profiles}, 3) as r(i)"""
+        )
+        con.execute(
+            """create table analytics.fct_email_events (email_event_id text, identifier_type text,
+               identifier_value text, event_type text, is_machine boolean, occurred_at timestamp, occurred_on date,
+               known_at timestamp)"""
+        )
+        con.execute(
+            """create table analytics.fct_orders (order_id text, identifier_type text, identifier_value text,
+               ordered_at timestamp, ordered_on date, known_at timestamp, net_quantity bigint,
+               net_revenue numeric(18, 2), is_purchase boolean)"""
+        )
+        con.execute(
+            """create table analytics.int_orders__lines (order_line_id text, order_type text,
+               excluded_reason text, identifier_type text, identifier_value text, ordered_at timestamp, ordered_on date,
+               known_at timestamp)"""
+        )
+        con.execute(f"create table analytics.clock as select {BEGIN} + to_days({DAYS + 1}) as as_of, as_of as known_at")
+    return time.monotonic() - began
+
+
+def write_more(settings: Settings, n_events: int, hours: int) -> int:
+    """New visits of so many hours, in a load of their own, after all that is there; how many events."""
+    n_visits = n_events // PER_VISIT
+    more = n_visits * hours // (DAYS * 24)
+    with connect(settings) as con:
+        last, day = con.execute(
+            f"""select max(_row_number) // {PER_VISIT} + 1,
+                cast((select as_of from analytics.clock) as date) - date '2024-01-01' from raw.web_events"""
+        ).fetchall()[0]
+        query = visits(last, more, int(n_visits / VISITS_PER_PROFILE), str(day))
+        con.execute(f"insert into raw.web_events {query}")
+        con.execute("update analytics.clock set as_of = as_of + to_days(1), known_at = known_at + to_days(1)")
+    return more * PER_VISIT
+
+
+SESSIONS = """
+    select anonymous_id, user_id, event_name, occurred_at,
+        occurred_at - lag(occurred_at) over (partition by anonymous_id order by occurred_at)
+            > interval 30 minute as is_start
+    from analytics.stg_web__events {since}"""
+ROLLUP = """
+    select i.profile_id, cast(occurred_at as date) as day, count(*) filter (where event_name = 'page') as n_page_views,
+        count(*) filter (where event_name = 'Product Viewed') as n_product_views,
+        count(*) filter (where event_name = 'Product Added') as n_cart_adds,
+        count(*) filter (where event_name = 'Checkout Started') as n_checkouts,
+        count(*) filter (where is_start is not false) as n_sessions, max(occurred_at) as last_session_at
+    from hand_sessions as e inner join analytics.int_identity__identifier_profiles as i
+        on i.identifier_type = 'anonymous_id' and i.identifier_value = e.anonymous_id
+    group by 1, 2"""
+
+
+def by_hand(settings: Settings, since: str = "") -> tuple[float, int]:
+    """(seconds for sessions and rollup by hand, rows of the rollup)"""
+    with connect(settings) as con:
+        con.execute("create temp table warm as select count(*) from analytics.stg_web__events")
+        began = time.monotonic()
+        con.execute(f"create or replace table hand_sessions as {SESSIONS.format(since=since)}")
+        con.execute(f"create or replace table hand_rollup as {ROLLUP}")
+        took = time.monotonic() - began
+        n_rows = con.execute("select count(*) from hand_rollup").fetchall()[0][0]
+        con.execute("drop table hand_sessions; drop table hand_rollup")
+    return took, n_rows
+
+
+def compare(settings: Settings) -> None:
+    """Ends the benchmark where the rollup says something else than the same counted over raw rows."""
+    with connect(settings) as con:
+        ours, theirs = (
+            con.execute(query).fetchall()[0]
+            for query in (
+                """select sum(n_page_views), sum(n_product_views), count(distinct activity_on)
+                   from analytics.profile_daily""",
+                """select count(*) filter (where type = 'page'), count(*) filter (where event = 'Product Viewed'),
+                   count(distinct cast("timestamp" as date)) from raw.web_events where "timestamp" < (select as_of from
+                   analytics.clock)""",
+            )
+        )
+    if ours != theirs:
+        sys.exit(f"the rollup counts {ours}, the raw rows say {theirs}")
+
+
+def read_profile_days(settings: Settings) -> tuple[float, float]:
+    """Seconds to add up all of profile_daily, and its last 90 days."""
+    took = []
+    with connect(settings) as con:
+        for since in ("true", f"activity_on > date '2024-01-01' + {DAYS - 90}"):
+            began = time.monotonic()
+            con.execute(
+                f"""create temp table found as select profile_id, sum(n_page_views) as views,
+                    sum(n_sessions) as sessions, max(last_session_at) as last_at
+                    from analytics.profile_daily where {since} group by profile_id"""
+            )
+            took.append(time.monotonic() - began)
+            con.execute("drop table found")
+    return took[0], took[1]
+
+
+def dbt_run(settings: Settings, *models: str) -> Run:
+    """Run these models."""
+    project = str(PROJECT_DIR / "dbt_project")
+    command = [
+        dbt_executable(), "--no-use-colors", "run", "--select", *models, "--project-dir", project,
+        "--profiles-dir", project, "--target", "prod", "--target-path", str(settings.home / "dbt"),
+        "--log-path", str(settings.home / "dbt"),
+    ]  # fmt: skip
+    began = time.monotonic()
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, env={**os.environ, **dbt_environment(settings)}, stdout=said, text=True)
+        _, status, usage = os.wait4(process.pid, 0)
+        said.seek(0)
+        if status:
+            sys.exit(said.read()[-3000:])
+    results = json.loads((settings.home / "dbt" / "run_results.json").read_text(encoding="utf-8"))["results"]
+    by_model = {r["unique_id"].split(".")[-1]: r["execution_time"] for r in results}
+    return Run(by_model, time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20)
+
+
+def slowest(run: Run) -> str:
+    return ", ".join(f"{name} {took:.1f}" for name, took in sorted(run.by_model.items(), key=lambda i: -i[1])[:3])
+
+
+def line(name: str, run: Run, hand: float) -> str:
+    return (
+        f"| {name} | {run.seconds:.1f} ({run.wall:.1f}; {run.cpu:.1f}) | {hand:.2f} | {run.seconds / hand:.1f} "
+        f"| {run.peak:.1f} | {slowest(run)} |"
+    )
+
+
+def measure_facts(settings: Settings, n_events: int) -> list[str]:
+    """Lines of Markdown: facts and rollup in full, and of an hour and a day more."""
+    writing = apart(write_events, settings, n_events)
+    print(f"written in {writing:.0f} s", file=sys.stderr)
+    full = dbt_run(settings, *FACTS)
+    print(full, file=sys.stderr)
+    hand, n_rows = apart(by_hand, settings)
+    apart(compare, settings)
+    rows = [line(f"all {n_events:,} events", full, hand)]
+    for name, hours in (("one hour more", 1), ("one day more", 24)):
+        more = apart(write_more, settings, n_events, hours)
+        run = dbt_run(settings, *FACTS)
+        print(run, file=sys.stderr)
+        since = "where occurred_at >= (select max(occurred_at) from analytics.stg_web__events) - interval 3 day"
+        hand, _ = apart(by_hand, settings, since)
+        apart(compare, settings)
+        rows.append(line(f"{name}: {more:,} events", run, hand))
+    whole, recent = apart(read_profile_days, settings)
+    return [
+        f"{n_events:,} web events, {n_rows:,} profile-days, {DAYS} loads, 2 threads, 6 GB for DuckDB. By hand: sessions"
+        " by `lag` and the rollup from staged rows, of everything or of the last three days; ours begins with raw rows"
+        " and looks for late, withdrawn and repeated ones in all of history.\n",
+        "| | seconds (with dbt's start; processor) | by hand | ratio | peak memory, GiB | most of it |\n"
+        "|---|---|---|---|---|---|",
+        *rows,
+        f"\nTo add up profile_daily, a view, by profile takes {whole:.1f} s; its last 90 days, {recent:.1f} s.",
+    ]
+
+
+def main() -> None:
+    n_events = int(sys.argv[1].replace("_", "")) if len(sys.argv) > 1 else 10_000_000
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(home=Path(folder), target="prod", memory_limit="6GB", threads=2)
+        settings.home.mkdir(parents=True, exist_ok=True)
+        print("\n".join(measure_facts(settings, n_events)))
+
+
+if __name__ == "__main__":
+    main()
