@@ -115,6 +115,7 @@ deliveries_then as (
         deliveries.is_cancelled and coalesce(deliveries.cancelled_at < again.as_of, true) as is_cancelled,
         deliveries.cancelled_at,
         deliveries.ordered_at,
+        deliveries.known_at,
         deliveries.loaded_at,
         deliveries.load_id,
         deliveries.row_number
@@ -135,6 +136,7 @@ delivered_lines_then as (
         delivered_lines.quantity,
         delivered_lines.unit_price,
         delivered_lines.created_at,
+        delivered_lines.known_at,
         delivered_lines.loaded_at,
         delivered_lines.load_id,
         delivered_lines.row_number
