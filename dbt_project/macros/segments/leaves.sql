@@ -176,8 +176,8 @@
 
 {#- number of the events of a condition in a window, never null. -#}
 {% macro number_of(condition, window, plan) -%}
-    {%- set counted = counted_by(condition) -%}
-    {%- if counted.by == 'daily' and not plan.past -%}
+    {%- set counted = counted_in(condition, plan) -%}
+    {%- if counted.by == 'daily' -%}
         {%- do read_back('daily', days_back(window), plan) -%}
         {%- do reading('daily', plan).columns.append(counted.measure) -%}
         {%- set inside = in_window(window, none, 'events.happened_on', plan) -%}
@@ -188,6 +188,11 @@
     {%- endif -%}
     {%- set such = such_event(condition, window, plan) -%}
     {{- return('coalesce(' ~ measure(such.fact, 'count(case when ' ~ such.sql ~ ' then 1 end)', plan) ~ ', 0)') -}}
+{%- endmacro %}
+
+{#- As counted_by; in the past, where features would have to be made for each instant, the events themselves are counted. -#}
+{% macro counted_in(condition, plan) -%}
+    {{- return({'by': 'fact'} if plan.past else counted_by(condition)) -}}
 {%- endmacro %}
 
 {% macro within_bounds(n, condition) -%}
@@ -202,7 +207,7 @@
 {% macro did_sql(condition, plan) -%}
     {%- do checked_event(condition.event) -%}
     {%- set window = window_of(condition) -%}
-    {%- set counted = counted_by(condition) -%}
+    {%- set counted = counted_in(condition, plan) -%}
     {%- if counted.by == 'feature' -%}
         {%- set n = 'profile_features.' ~ counted.column -%}
         {{- return({'sql': within_bounds(n, condition), 'values': [[counted.column, n]]}) -}}
@@ -239,7 +244,7 @@ select {{ plan.key_columns }}, max(case when {{ within_bounds('events.n', condit
     {%- elif condition.aggregate in ['sum', 'average'] and type != 'number' -%}
         {{- segment_error("'" ~ condition.column ~ "' is a " ~ type ~ ", of which there is no " ~ condition.aggregate, condition.column) -}}
     {%- endif -%}
-    {%- set counted = counted_by(condition) -%}
+    {%- set counted = counted_in(condition, plan) -%}
     {%- if counted.by == 'feature' -%}
         {%- set value = 'profile_features.' ~ counted.column -%}
         {{- return({
@@ -393,8 +398,8 @@ select {{ plan.key_columns }}, max(events.happened_at) as happened_at
     {%- endif -%}
     {%- set window = {'kind': 'days', 'far': days * condition.of, 'near': 0} -%}
     {%- set period = 'floor(' ~ days_between('events.happened_on', 'cutoffs.as_of_on') ~ ' / ' ~ days ~ '.0)' -%}
-    {%- set counted = counted_by(condition) -%}
-    {%- if counted.by == 'daily' and not plan.past -%}
+    {%- set counted = counted_in(condition, plan) -%}
+    {%- if counted.by == 'daily' -%}
         {%- do read_back('daily', days_back(window), plan) -%}
         {%- do reading('daily', plan).columns.append(counted.measure) -%}
         {%- set when = 'events.' ~ counted.measure ~ ' > 0 and ' ~ in_window(window, none, 'events.happened_on', plan) -%}

@@ -489,9 +489,23 @@ select {{ as_of }}records.profile_id
 
 {#- What is known of people as of past instants, by the same macros that make today's tables. -#}
 {% macro past_ctes(plan) -%}
-features as (
+links_then as (
 
+    select * from ( {{ links_at('instants') }} ) as links_at
+
+),
+
+features as (
+    {% if plan.people | reject('equalto', 'dim_profiles') | list %}
     select * from ( {{ profile_features('instants') }} ) as features_then
+    {%- else %}
+    -- nobody asks for a feature: just who was known
+    select distinct
+        links_then.profile_id,
+        instants.as_of
+    from links_then
+    inner join instants on links_then.cutoff_number = instants.cutoff_number
+    {%- endif %}
 
 )
     {%- for relation, query in [
@@ -504,14 +518,6 @@ features as (
 
 )
     {%- endfor %}
-    {%- if plan.sources %},
-
-links_then as (
-
-    select * from ( {{ links_at('instants') }} ) as links_at
-
-)
-    {%- endif %}
     {%- if 'orders' in plan.sources or 'lines' in plan.sources %},
 
 lines_then as (
