@@ -8,7 +8,9 @@ moved so that its cut-off is the clock's (by whole days, which no feature can te
 from __future__ import annotations
 
 import hashlib
+import random
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,8 +25,11 @@ from cli import pipeline
 from ingest.load import ensure_raw_tables
 from tests.dbt import as_of_world as world
 from tests.dbt import features_support as support
+from tests.segments.inline import compile_inline
+from tests.segments.worlds import CHAIN_KINDS, EVENT_KINDS, NESTING_KINDS, as_jinja, condition
 from warehouse.clock import Clock, set_clock
 from warehouse.settings import Settings
+from warehouse.state import ensure_state
 
 VARIABLES = {"known_at": world.KNOWN_AT, "training_min_history_days": 0}
 MIDNIGHT, AFTERNOON = (
@@ -72,8 +77,12 @@ def build(home: Path, rows: world.Rows, as_of: datetime) -> Store:
             con.execute(f"insert into raw.{table} by name select * from found")
             con.unregister("found")
         set_clock(con, settings.schema, Clock(as_of, as_of))
+        ensure_state(con, settings)
     pipeline.normalize(settings)
-    models = ("+profile_features", "+profile_feature_snapshots", "+training_late_rows")
+    models = (
+        "+profile_features", "+profile_feature_snapshots", "+training_late_rows",
+        "+profile_daily", "+fct_orders", "+lifecycle_stages", "+engagement_levels",
+    )  # fmt: skip
     support.build(settings, *models, variables=VARIABLES)
     return Store(settings)
 
@@ -140,6 +149,62 @@ def test_features_are_those_of_a_warehouse_loaded_until_then(
         assert len(then) > 20
         now = of_company(got[got["as_of"] == at], company_of, name)
         pd.testing.assert_frame_equal(now, then, check_dtype=False, rtol=1e-12)
+    compare_memberships(whole, until_then, clock, mine, company_of)
+
+
+PROPERTIES = {
+    "orders_lifetime": "bigint",
+    "revenue_90d": "numeric",
+    "engagement_score": "bigint",
+    "tenure_days": "integer",
+    "last_session_at": "timestamp",
+    "first_purchase_at": "timestamp",
+}
+STAGES = ("prop('customer_stage', '=', 'prospect')", "prop('customer_stage', 'in', ['repeat_buyer', 'new_customer'])",
+          "prop('engagement_level', '=', 'active')", "prop('journey_stage', '!=', 'awareness')")  # fmt: skip
+OF_PEOPLE_AND_THEIR_EVENTS = ["prop", "random_share", *EVENT_KINDS, *CHAIN_KINDS, *NESTING_KINDS]
+"""Not of what is known of people now alone (attributes, consent, history), nor of ranks among all: other people are there."""
+
+
+def questions() -> dict[str, str]:
+    """Conditions of every kind by name, as macro calls; none with a date, since histories are moved."""
+    rng = random.Random("as of")
+    asked = list(STAGES)
+    while len(asked) < 60:
+        text = as_jinja(condition(rng, PROPERTIES, kinds=OF_PEOPLE_AND_THEIR_EVENTS))
+        if not re.search(r"since=|until=|'[0-9]{4}-", text):
+            asked.append(text)
+    return {f"q{number}": text for number, text in enumerate(asked)}
+
+
+def compare_memberships(
+    whole: Store, until_then: Store, clock: datetime, mine: dict[str, datetime], company_of: dict[str, str]
+) -> None:
+    """Who would have been in, by the whole warehouse, is who was in."""
+    asked = questions()
+    definitions = ", ".join(
+        f"{{'name': '{name}', 'all_of': [{text}], 'any_of': [], 'none_of': [], 'capacity': none}}"
+        for name, text in asked.items()
+    )
+    before = compile_inline(until_then.settings, f"members_query([{definitions}])", variables=VARIABLES)
+    after = compile_inline(
+        whole.settings, f"members_query([{definitions}], cutoffs='analytics.wanted_cutoffs')", variables=VARIABLES
+    )
+    was_in = until_then.query(f"select profile_id, segment_name from ({before})")
+    with duckdb.connect(str(whole.settings.warehouse_path)) as con:
+        con.execute("create or replace table analytics.wanted_cutoffs (as_of timestamp, known_at timestamp)")
+        con.executemany("insert into analytics.wanted_cutoffs values (?, ?)", [(at, at) for at in mine.values()])
+        would_be_in = con.execute(f"select as_of, profile_id, segment_name from ({after})").df()
+    n_of: Counter[str] = Counter()
+    for name, at in mine.items():
+        then = set(of_company(was_in, company_of, name)["segment_name"].items())
+        asked_then = would_be_in[would_be_in["as_of"] == at]
+        now = set(of_company(asked_then, company_of, name)["segment_name"].items())
+        wrong = {question: asked[question] for _, question in then ^ now}
+        assert then == now, f"{name} at {at}: {sorted(then ^ now)[:5]} {wrong}"
+        n_of.update(question for _, question in then)
+    n_people = sum(len(of_company(was_in, company_of, name).index.unique()) for name in mine)
+    assert sum(0 < n_of[question] < n_people for question in asked) > 30, "most questions tell people apart"
 
 
 def test_what_is_known_later_changes_the_late_rows_profiles_alone(whole: Store, company_of: dict[str, str]) -> None:

@@ -730,11 +730,11 @@ def condition(
             {"column": rng.choice(ANNIVERSARY_COLUMNS)}
             | rng.choice([{}, {"within_next": rng.choice(["1 day", "2 days", "1 week", "30 days", "366 days"])}])
         ),
-        "random_share": lambda: {
-            "salt": rng.choice(["test", "it's", "ü|x"]),
-            "percent": rng.choice([0.5, 10, 33.33, 50, 100]),
-            **rng.choice([{}, {"start": rng.choice([0, 10, 50, 66.67])}]),
-        },
+        "random_share": lambda: (
+            {"salt": rng.choice(["test", "it's", "ü|x"])}
+            | rng.choice([{"percent": 100}, {"percent": 33.33, "start": 66.67}, {"percent": 0.5, "start": 10}])
+            | rng.choice([{}, {"percent": rng.choice([0.5, 10, 33.33, 50]), "start": rng.choice([0, 10, 50])}])
+        ),
         "can_receive": lambda: rng.choice(
             [{}, {"channel": "sms"}, {"channel": "email", "purpose": "newsletter"}, {"purpose": "newsletter"}]
         ),
