@@ -28,8 +28,8 @@ from warehouse.settings import Settings
 ZONE = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 3, 20)
 """Summer time begins in the midst of the days that follow."""
-DAYS = 14
-DEVICES = 40
+DAYS = 24
+DEVICES = 25
 MODELS = ("stg_web__events", "int_web__events", "fct_web_events", "identifier_daily", "profile_daily")
 KEYS = {
     "stg_web__events": "load_id, row_number",
@@ -63,7 +63,7 @@ class World:
     def __init__(self, store: Settings, chance: random.Random) -> None:
         self.store, self.chance = store, chance
         self.raw: list[Row] = []
-        self.as_of = START + timedelta(days=4)
+        self.as_of = START + timedelta(days=18)
         self.known_at = self.as_of
         self.n_loads = self.n_messages = 0
         self.mails: list[Row] = []
@@ -81,24 +81,23 @@ class World:
             )
         return at
 
-    def load(self, n: int, newest_only: bool = False) -> None:
-        """A file of events in any order: new ones, runs over midnight, deliveries once more, some dated ahead."""
+    def load(self, n: int, around: datetime | None = None) -> None:
+        """A file of events in any order: new ones, runs over midnight, deliveries once more, some dated ahead. With
+        `around`, a handful close to that instant: all other days should stay as they are."""
         self.n_loads += 1
         rows: list[Row] = []
         for _ in range(n):
-            at = self.as_of - timedelta(minutes=self.chance.randint(1, 2000)) if newest_only else self.instant()
+            at = around + timedelta(minutes=self.chance.randint(-80, 80)) if around else self.instant()
             rows.append(self.event(at))
-        for row in self.chance.sample(self.raw, min(len(self.raw), n // 5)):
+        for row in self.chance.sample(self.raw, min(len(self.raw), 1 if around else n // 5)):
             again = dict(row)
             again["timestamp"] = row["timestamp"] + timedelta(minutes=self.chance.choice([0, 0, -1500, -20, 5, 1500]))
             again["received_at"] = again["timestamp"] + timedelta(minutes=self.chance.choice([0, 1, 3000]))
             rows.append(again)
-        device = self.chance.randrange(DEVICES)
-        begins = self.instant()
-        # a machine that never rests: its session goes on over days
-        rows += [
-            self.event(begins + timedelta(minutes=25 * i), device) for i in range(self.chance.choice([0, 80, 160]))
-        ]
+        if not around:
+            # a machine that never rests: its session goes on over days
+            device, begins = self.chance.randrange(DEVICES), self.instant()
+            rows += [self.event(begins + timedelta(minutes=25 * i), device) for i in range(160)]
         self.chance.shuffle(rows)
         for number, row in enumerate(rows):
             row |= {"_load_id": f"load{self.n_loads}", "_row_number": number, "_loaded_at": self.as_of}
@@ -289,9 +288,12 @@ def new_store(one_place: Callable[[], Path]) -> Callable[[], Settings]:
 def test_every_build_is_as_if_made_anew(new_store: Callable[[], Settings], seed: int) -> None:
     chance = random.Random(seed)
     world = World(new_store(), chance)
-    for step in range(6):
-        for _ in range(chance.randint(1, 2)):
-            world.load(chance.choice([5, 40, 120]) if step else 150, newest_only=chance.random() < 0.3)
+    for step in range(5):
+        if not step:
+            world.load(600)
+            world.load(300)
+        for _ in range(chance.randint(1, 3)):
+            world.load(chance.choice([1, 4, 8]), around=world.instant())
         if step > 1 and chance.random() < 0.7:
             world.withdraw()
         world.sell_and_mail()
@@ -304,7 +306,7 @@ def test_every_build_is_as_if_made_anew(new_store: Callable[[], Settings], seed:
             # a build that ended half-way
             run(world.store, *MODELS[: chance.randint(1, 4)])
             if chance.random() < 0.5:
-                world.load(30)
+                world.load(3, around=world.instant())
                 world.write()
         run(world.store, *MODELS)
         check(world)
