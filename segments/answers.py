@@ -10,8 +10,8 @@ import duckdb
 
 from segments.compile import checked_name, compile_queries
 from segments.files import segment_names
+from segments.reading import built_tables
 from warehouse.clock import read_clock
-from warehouse.connection import connect
 from warehouse.errors import DataError
 from warehouse.settings import Settings
 
@@ -104,17 +104,13 @@ class Why:
 
 
 def _rows(con: duckdb.DuckDBPyConnection, sql: str, values: list[Any] | None = None) -> list[tuple[Any, ...]]:
-    try:
-        return con.execute(sql, values or []).fetchall()
-    except duckdb.CatalogException as error:
-        raise DataError("There are no segments yet.", todo="run `mailwright build`") from error
+    return con.execute(sql, values or []).fetchall()
 
 
 def overview(settings: Settings) -> Overview:
     """All segments of the last build, with what changed in a week and what looks wrong."""
     names = segment_names(settings)
-    with connect(settings, read_only=True, purpose="segments") as con:
-        con.execute(f'use "{settings.schema}"')
+    with built_tables(settings, "segments") as con:
         as_of = read_clock(con, settings.schema).as_of
         since = as_of - timedelta(days=TREND_DAYS)
         n_profiles = _rows(con, "select count(*) from dim_profiles")[0][0]
@@ -166,8 +162,7 @@ def _notes(
 
 def overlap(settings: Settings) -> Overlap:
     """Members in common of every pair of segments."""
-    with connect(settings, read_only=True, purpose="segments") as con:
-        con.execute(f'use "{settings.schema}"')
+    with built_tables(settings, "segments") as con:
         rows = _rows(
             con,
             """
@@ -185,8 +180,7 @@ def overlap(settings: Settings) -> Overlap:
 def difference(settings: Settings, one: str, other: str, n_sample: int = 5) -> Difference:
     """Who is in one of two segments alone, as of the last build."""
     names = checked_name(settings, one), checked_name(settings, other)
-    with connect(settings, read_only=True, purpose="segments") as con:
-        con.execute(f'use "{settings.schema}"')
+    with built_tables(settings, "segments") as con:
         rows = _rows(
             con,
             """
@@ -231,15 +225,14 @@ def find_profile(con: duckdb.DuckDBPyConnection, settings: Settings, person: str
 def why(settings: Settings, person: str, name: str) -> Why:
     """Each condition of a segment for one person, with the values that decide it, at the clock of the last build."""
     name = checked_name(settings, name)
-    with connect(settings, read_only=True, purpose="segments") as con:
+    with built_tables(settings, "segments") as con:
         profile_id = find_profile(con, settings, person)
     query = compile_queries(settings, {"why": f"why_query('{name}', '{profile_id}')"})["why"]
     if query is None:
         raise DataError(
             f"'{name}' is a plain select: it has no conditions to tell apart.", todo="write it with segment(…)"
         )
-    with connect(settings, read_only=True, purpose="segments") as con:
-        con.execute(f'use "{settings.schema}"')
+    with built_tables(settings, "segments") as con:
         as_of = read_clock(con, settings.schema).as_of
         rows = _rows(
             con,

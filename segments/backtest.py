@@ -9,8 +9,8 @@ from typing import Any
 import duckdb
 
 from segments.compile import checked_name, compile_queries
+from segments.reading import built_tables
 from warehouse.clock import read_clock
-from warehouse.connection import connect
 from warehouse.errors import DataError, RefusedError
 from warehouse.settings import Settings
 
@@ -71,10 +71,10 @@ def preview(settings: Settings, name: str, n_days: int = 90) -> Preview:
         ConfigError: the file is wrong. DataError: nothing is built yet.
     """
     name = checked_name(settings, name)
-    queries = _queries(settings, name)
-    with connect(settings, read_only=True, purpose="segment") as con:
-        con.execute(f'use "{settings.schema}"')
+    with built_tables(settings, "segment") as con:
         as_of = read_clock(con, settings.schema).as_of
+    queries = _queries(settings, name)
+    with built_tables(settings, "segment") as con:
         con.execute(
             "create temp table members as "
             f"select distinct profile_id from ({queries['now']}) where profile_id is not null"
@@ -108,8 +108,7 @@ def fill_history(settings: Settings, name: str, n_days: int = 90) -> Filled:
     queries = _queries(settings, name)
     if not queries["past"]:
         raise DataError(f"'{name}' is a plain select, which has no past.", todo="write it with segment(…)")
-    with connect(settings, purpose="segment backtest") as con:
-        con.execute(f'use "{settings.schema}"')
+    with built_tables(settings, "segment backtest", read_only=False) as con:
         as_of = read_clock(con, settings.schema).as_of
         recorded = con.execute(
             "select min(entered_at) from segment_membership_history where segment_name = ?", [name]
@@ -137,7 +136,7 @@ def fill_history(settings: Settings, name: str, n_days: int = 90) -> Filled:
 
 def _queries(settings: Settings, name: str) -> dict[str, str | None]:
     definitions, is_of_vocabulary = f"definitions_with(['{name}'])", f"segment_definition('{name}') is not none"
-    only = f"select profile_id, as_of from (' ~ {{}} ~ ') as members where segment_name = \\'{name}\\'"
+    only = f"select profile_id, as_of from (\\n' ~ {{}} ~ ') as members where segment_name = \\'{name}\\'"
     now, past = (
         only.format(f"members_query({definitions})"),
         only.format(f"members_query({definitions}, cutoffs='{CUTOFFS}')"),
@@ -158,10 +157,7 @@ def _evaluate_past(con: duckdb.DuckDBPyConnection, name: str, query: str, n_days
         "(select unnest(generate_series(?::timestamp - to_days(?), ?::timestamp, interval 1 day)) as as_of)",
         [as_of, n_days - 1, as_of],
     )
-    try:
-        con.execute(f"create temp table past as select distinct as_of, profile_id from ({query})")
-    except duckdb.CatalogException as error:
-        raise DataError("There is nothing built to look back on.", todo="run `mailwright build`") from error
+    con.execute(f"create temp table past as select distinct as_of, profile_id from ({query})")
 
 
 def _days(con: duckdb.DuckDBPyConnection) -> tuple[Day, ...]:

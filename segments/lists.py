@@ -13,8 +13,8 @@ from identity.graph import Graph
 from identity.identifiers import TYPES, Identifier, parse_identifier
 from segments.compile import checked_name
 from segments.files import new_segment, segment_names, segments_dir
+from segments.reading import built_tables
 from warehouse.clock import utcnow
-from warehouse.connection import connect
 from warehouse.errors import ConfigError, DataError, MailwrightError, RefusedError
 from warehouse.settings import Settings
 from warehouse.state import ensure_state
@@ -75,7 +75,7 @@ def import_list(settings: Settings, name: str, file: Path, *, add: bool = False)
     """
     kind, values = _read(file)
     name = _static_file(settings, name)
-    with connect(settings, purpose="segment import") as con:
+    with built_tables(settings, "segment import", read_only=False) as con:
         ensure_state(con, settings)
         wanted, wrong = _identifiers(con, settings, kind, values)
         if not wanted:
@@ -92,14 +92,9 @@ def freeze(settings: Settings, source: str, name: str) -> Listed:
         ConfigError: there is no such segment. RefusedError: `name` is not a static one. DataError: nothing is built.
     """
     source = checked_name(settings, source)
-    with connect(settings, purpose="segment freeze") as con:
+    with built_tables(settings, "segment freeze", read_only=False) as con:
         ensure_state(con, settings)
-        try:
-            rows = con.execute(
-                f'select profile_id from "{settings.schema}".segment_memberships where segment_name = ?', [source]
-            ).fetchall()
-        except duckdb.CatalogException as error:
-            raise DataError("There are no segments yet.", todo="run `mailwright build`") from error
+        rows = con.execute("select profile_id from segment_memberships where segment_name = ?", [source]).fetchall()
         if not rows:
             raise DataError(f"'{source}' has no members to freeze.", todo="look at it with `mailwright segment show`")
         name = _static_file(settings, name)

@@ -81,7 +81,7 @@ def build(home: Path, rows: world.Rows, as_of: datetime) -> Store:
     pipeline.normalize(settings)
     models = (
         "+profile_features", "+profile_feature_snapshots", "+training_late_rows",
-        "+profile_daily", "+fct_orders", "+lifecycle_stages", "+engagement_levels",
+        "+profile_daily", "+dim_products", "+fct_orders", "+lifecycle_stages", "+engagement_levels",
     )  # fmt: skip
     support.build(settings, *models, variables=VARIABLES)
     return Store(settings)
@@ -163,7 +163,7 @@ PROPERTIES = {
 STAGES = ("prop('customer_stage', '=', 'prospect')", "prop('customer_stage', 'in', ['repeat_buyer', 'new_customer'])",
           "prop('engagement_level', '=', 'active')", "prop('journey_stage', '!=', 'awareness')")  # fmt: skip
 OF_PEOPLE_AND_THEIR_EVENTS = ["prop", "random_share", *EVENT_KINDS, *CHAIN_KINDS, *NESTING_KINDS]
-"""Not of what is known of people now alone (attributes, consent, history), nor of ranks among all: other people are there."""
+"""Not of what is known of people now alone (attributes, consent, history), nor of ranks: others are there then."""
 
 
 def questions() -> dict[str, str]:
@@ -204,7 +204,7 @@ def compare_memberships(
         assert then == now, f"{name} at {at}: {sorted(then ^ now)[:5]} {wrong}"
         n_of.update(question for _, question in then)
     n_people = sum(len(of_company(was_in, company_of, name).index.unique()) for name in mine)
-    assert sum(0 < n_of[question] < n_people for question in asked) > 30, "most questions tell people apart"
+    assert sum(0 < n_of[question] < n_people for question in asked) > 20, "most questions tell people apart"
 
 
 def test_what_is_known_later_changes_the_late_rows_profiles_alone(whole: Store, company_of: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,19 +132,19 @@ def test_without_a_build_there_is_nothing(settings: Settings, mailwright: Callab
         assert "mailwright" in outcome.stderr
 
 
-def own_project(settings: Settings, tmp_path: Path) -> Settings:
-    """The same installation with a copy of the dbt project that a test may add segments to."""
-    import shutil
-
+@pytest.fixture
+def own_project(own_copy: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The built store with a copy of the dbt project, to which a test may add segments."""
     project = tmp_path / "project"
     shutil.copytree(PROJECT_DIR / "dbt_project", project, ignore=shutil.ignore_patterns("target", "logs"))
-    return settings.model_copy(update={"dbt_project_dir": project})
+    monkeypatch.setattr(Settings, "dbt_project_dir", property(lambda _: project))
+    return own_copy
 
 
-def test_lists_are_members_from_the_next_build_on(own_copy: Settings, tmp_path: Path) -> None:
+def test_lists_are_members_from_the_next_build_on(own_project: Settings, tmp_path: Path) -> None:
     from segments.lists import freeze, import_list
 
-    settings = own_project(own_copy, tmp_path)
+    settings = own_project
     people = rows(settings, "select profile_id, email from dim_profiles where email is not null order by 1 limit 3")
     file = tmp_path / "fair.csv"
     lines = ["email", *(f"  {email.upper()} " for _, email in people), "", "no address", "later@example.org"]
@@ -167,11 +168,11 @@ def test_lists_are_members_from_the_next_build_on(own_copy: Settings, tmp_path: 
     assert (shorter.n_removed, shorter.n_on_list) == (3, 1)
 
 
-def test_a_backtest_is_filled_in_before_the_first_build(own_copy: Settings, tmp_path: Path) -> None:
+def test_a_backtest_is_filled_in_before_the_first_build(own_project: Settings) -> None:
     from segments.backtest import fill_history, preview
     from warehouse.errors import RefusedError
 
-    settings = own_project(own_copy, tmp_path)
+    settings = own_project
     text = "{{ segment(all_of=[did('Product Viewed', within='7 days', at_least=2)]) }}\n"
     (settings.dbt_project_dir / "models" / "segments" / "seg_lookers.sql").write_text(text, encoding="utf-8")
     found = preview(settings, "lookers", 20)

@@ -424,23 +424,23 @@ select
 {%- endmacro %}
 
 {#- Interests, consent, recorded memberships and transitions, members of other segments: small, and read as they are. -#}
-{% macro record_rows(source, plan) -%}
+{% macro record_rows(records, plan) -%}
     {%- set as_of = 'cutoffs.as_of, ' if plan.past else '' -%}
-    {%- if source == 'interests' %}
+    {%- if records == 'interests' %}
 select {{ as_of }}records.profile_id, records.interest
     from {{ ref('profile_interests') }} as records
     cross join cutoffs
     {%- if plan.past %} where records.stated_at < cutoffs.as_of{% endif %}
-    {%- elif source == 'consent' %}
+    {%- elif records == 'consent' %}
 select {{ as_of }}records.profile_id, records.channel, records.purpose, records.is_mailable
     from {{ ref('dim_consent') }} as records
     cross join cutoffs
-    {%- elif source == 'transitions' %}
+    {%- elif records == 'transitions' %}
 select {{ as_of }}records.profile_id, records.vocabulary, records.to_stage, records.transitioned_at
     from {{ ref('lifecycle_transitions') }} as records
     cross join cutoffs
     where records.transitioned_at < cutoffs.as_of
-    {%- elif source == 'history' %}
+    {%- elif records == 'history' %}
         {#- no ref: it is written after this, and what earlier builds recorded is read -#}
         {%- set recorded = adapter.get_relation(database=target.database, schema=target.schema, identifier='segment_membership_history') %}
         {%- if recorded is none %}
@@ -454,7 +454,7 @@ select {{ as_of }}records.profile_id, records.segment_name, records.entered_at, 
     cross join cutoffs
     where records.entered_at < cutoffs.as_of
         {%- endif %}
-    {%- elif source == 'static' %}
+    {%- elif records == 'static' %}
         {#- what somebody put on a list holds from the next build on, whatever the clock says #}
 select distinct {{ as_of }}links.profile_id, records.segment_name
     from {{ source('segments', 'static_members') }} as records
@@ -465,7 +465,7 @@ select distinct {{ as_of }}links.profile_id, records.segment_name
         if plan.past else 'records.removed_at is null' }}
     {%- else %}
 select {{ as_of }}records.profile_id
-    from {{ ref(source) }} as records
+    from {{ ref(records) }} as records
     cross join cutoffs
     where records.profile_id is not null
     {%- endif %}
