@@ -3,6 +3,8 @@
 Raw web events (in two years, a load a day), read by the dbt models from staging to the day rollup: once in full, then
 with one hour's new events, then with one day's. Beside each stands a hand-written DuckDB query over the staged rows of
 the same file: sessions by `lag`, and the rollup by profile and day; for an increment, of the last three days alone.
+Then features and fifty segments, beside 25 window features by hand over that rollup and fifty predicates on those; and
+the whole way once more for one hour's new events.
 
     python -m benchmarks.segments [events, 10_000_000]
 """
@@ -12,11 +14,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +27,10 @@ from typing import Any
 
 import duckdb
 
+from benchmarks._segment_files import OTHERS, PLAIN, files
 from warehouse.dbt import dbt_environment, dbt_executable
 from warehouse.settings import PROJECT_DIR, Settings
+from warehouse.state import ensure_state
 
 PER_VISIT = 8
 """Events of a device on a day that it comes on."""
@@ -206,17 +211,19 @@ def read_profile_days(settings: Settings) -> tuple[float, float]:
     return took[0], took[1]
 
 
-def dbt_run(settings: Settings, *models: str) -> Run:
+def dbt_run(settings: Settings, *models: str, project_dir: Path = PROJECT_DIR / "dbt_project") -> Run:
     """Run these models."""
-    project = str(PROJECT_DIR / "dbt_project")
+    project = str(project_dir)
+    names = " ".join(sorted(path.stem for path in (project_dir / "models" / "segments").glob("seg_*.sql")))
     command = [
         dbt_executable(), "--no-use-colors", "run", "--select", *models, "--project-dir", project,
         "--profiles-dir", project, "--target", "prod", "--target-path", str(settings.home / "dbt"),
         "--log-path", str(settings.home / "dbt"),
     ]  # fmt: skip
+    environment = {**os.environ, **dbt_environment(settings), "MAILWRIGHT_SEGMENTS": names}
     began = time.monotonic()
     with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, env={**os.environ, **dbt_environment(settings)}, stdout=said, text=True)
+        process = subprocess.Popen(command, env=environment, stdout=said, text=True)
         _, status, usage = os.wait4(process.pid, 0)
         said.seek(0)
         if status:
@@ -266,12 +273,136 @@ def measure_facts(settings: Settings, n_events: int) -> list[str]:
     ]
 
 
+def project_of_fifty(folder: Path) -> Path:
+    """A copy of the dbt project whose segments are those of the benchmark."""
+    project = folder / "project"
+    shutil.copytree(PROJECT_DIR / "dbt_project", project, ignore=shutil.ignore_patterns("target", "logs", "seg_*"))
+    for name, text in files().items():
+        (project / "models" / "segments" / f"{name}.sql").write_text(text, encoding="utf-8")
+    return project
+
+
+def create_what_is_read(settings: Settings, models: Iterable[str]) -> None:
+    """Every table above these models that is not there, empty, by its contract; and the profiles."""
+    manifest = json.loads((settings.home / "dbt" / "manifest.json").read_text(encoding="utf-8"))
+    parents = {parent for name in models for parent in manifest["parent_map"][f"model.mailwright.{name}"]}
+    with connect(settings) as con:
+        ensure_state(con, settings)
+        # those of nobody were written above with the columns that the rollup reads
+        there = {"clock", *FACTS, "int_identity__identifier_profiles"}
+        for parent in sorted(parents):
+            kind, _, name = parent.split(".", 2)
+            if kind not in ("model", "seed") or name in there or name in models or name.startswith("seg_"):
+                continue
+            columns = manifest["nodes"][parent]["columns"].values()
+            typed = ", ".join(f"{column['name']} {column['data_type']}" for column in columns)
+            con.execute(f"create or replace table analytics.{name} ({typed})")
+        con.execute(
+            f"""insert into analytics.dim_profiles by name
+                select distinct profile_id, {BEGIN} as first_seen_at from analytics.int_identity__identifier_profiles
+                where profile_id not in (select profile_id from analytics.dim_profiles)"""
+        )
+
+
+FEATURES = (
+    "select profile_id, max(last_session_at) as last_session_at"
+    + "".join(
+        f", sum(case when day > last_day - {days} then {measure} else 0 end) as {measure}_{days}"
+        for days in (7, 30, 90, 365)
+        for measure in ("n_page_views", "n_product_views", "n_cart_adds", "n_checkouts", "n_sessions", "1 * 1")
+    ).replace("1 * 1_", "days_")
+    + " from hand_rollup cross join (select max(day) as last_day from hand_rollup) as newest group by profile_id"
+)
+PREDICATES = " union all ".join(
+    f"select profile_id, 's{number}' as segment_name from hand_features where {measure}_{days} >= {least}"
+    for number, (measure, days, least) in enumerate(
+        [
+            (m, d, n)
+            for m in ("n_page_views", "n_product_views", "n_cart_adds", "n_sessions")
+            for d in (7, 30, 90, 365)
+            for n in (1, 2, 5)
+        ]
+        + [("n_checkouts", 30, 1), ("n_checkouts", 90, 1)]
+    )
+)
+
+
+def features_by_hand(settings: Settings) -> tuple[float, float]:
+    """Seconds of 25 window features from the rollup, and of fifty predicates to long memberships."""
+    took = []
+    with connect(settings) as con:
+        con.execute(f"create or replace table hand_sessions as {SESSIONS.format(since='')}")
+        con.execute(f"create or replace table hand_rollup as {ROLLUP}")
+        con.execute("create temp table warm as select sum(n_page_views) from hand_rollup")
+        for name, query in (("hand_features", FEATURES), ("hand_members", PREDICATES)):
+            began = time.monotonic()
+            con.execute(f"create or replace table {name} as {query}")
+            took.append(time.monotonic() - began)
+        con.execute(
+            "drop table hand_sessions; drop table hand_rollup; drop table hand_features; drop table hand_members"
+        )
+    return took[0], took[1]
+
+
+def check_sizes(settings: Settings) -> int:
+    """How many memberships; ends the benchmark where counts of page views, taken from the facts, say other segments."""
+    with connect(settings) as con:
+        for number, days, least in ((1, 7, 1), (3, 30, 2), (5, 90, 10)):
+            ours, theirs = con.execute(
+                f"""select (select count(*) from analytics.segment_memberships where segment_name = '{number:02d}'),
+                    (select count(*) from (select profile_id from analytics.fct_web_events
+                    where event_name = 'page' and occurred_on
+                    > cast((select as_of from analytics.clock) - interval 1 microsecond as date) - {days}
+                    group by profile_id having count(*) >= {least}))"""
+            ).fetchall()[0]
+            if ours != theirs:
+                sys.exit(f"segment {number} has {ours} members, the events say {theirs}")
+        return con.execute("select count(*) from analytics.segment_memberships").fetchall()[0][0]
+
+
+PEOPLE = ("profile_features", "lifecycle_stages", "engagement_levels", "rfm_scores")
+MEMBERS = ("segment_memberships", "segment_membership_history")
+
+
+def measure_segments(settings: Settings, n_events: int, folder: Path) -> list[str]:
+    """Lines of Markdown: features, fifty segments, and an hour more from raw rows to the history."""
+    project = project_of_fifty(folder)
+    # reads the graph: what has to be there is known after it
+    dbt_run(settings, "fct_web_events", project_dir=project)
+    apart(create_what_is_read, settings, (*PEOPLE, *MEMBERS))
+    features_hand, predicates_hand = apart(features_by_hand, settings)
+    people = dbt_run(settings, *PEOPLE, project_dir=project)
+    print(people, file=sys.stderr)
+    members = dbt_run(settings, *MEMBERS, project_dir=project)
+    print(members, file=sys.stderr)
+    n_members = apart(check_sizes, settings)
+    more = apart(write_more, settings, n_events, 1)
+    hour = dbt_run(settings, *FACTS, *PEOPLE, *MEMBERS, project_dir=project)
+    print(hour, file=sys.stderr)
+    with connect(settings) as con:
+        n_profiles = con.execute("select count(*) from analytics.dim_profiles").fetchall()[0][0]
+    features = Run({"profile_features": people.by_model["profile_features"]}, people.wall, people.cpu, people.peak)
+    return [
+        f"\nFeatures of {n_profiles:,} profiles; fifty segments ({len(PLAIN)} of features and stages alone,"
+        f" {len(OTHERS)} of hours, properties, chains, periods, ranks, history), {n_members:,} memberships. By hand:"
+        " 25 window features from that rollup; fifty predicates on those to long memberships.\n",
+        "| | seconds (with dbt's start; processor) | by hand | ratio (goal 2) | peak memory, GiB | most of it |\n"
+        "|---|---|---|---|---|---|",
+        line("features", features, features_hand),
+        line("fifty segments and their history", members, predicates_hand),
+        f"\nOne hour more ({more:,} events), from raw rows to memberships and history, a day's windows having moved:"
+        f" {hour.wall:.1f} s with dbt's start (goal 20 s), {hour.cpu:.1f} s of processor, {hour.peak:.1f} GiB (goal 8):"
+        f" {slowest(hour)}.",
+    ]
+
+
 def main() -> None:
     n_events = int(sys.argv[1].replace("_", "")) if len(sys.argv) > 1 else 10_000_000
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(home=Path(folder), target="prod", memory_limit="6GB", threads=2)
         settings.home.mkdir(parents=True, exist_ok=True)
-        print("\n".join(measure_facts(settings, n_events)))
+        lines = measure_facts(settings, n_events) + measure_segments(settings, n_events, Path(folder))
+        print("\n".join(lines))
 
 
 if __name__ == "__main__":
