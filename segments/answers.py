@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from segments.compile import checked_name, compile_queries
-from segments.files import segment_names
+from segments.files import meant_to_overlap, segment_names
 from segments.reading import built_tables
 from warehouse.clock import read_clock
 from warehouse.errors import DataError
@@ -32,7 +32,7 @@ class Segment:
     n_entered: int
     n_left: int
     notes: tuple[str, ...] = ()
-    """What looks wrong: empty, everybody, the same as or part of another one, never built."""
+    """What looks wrong: empty, everybody, the same as or part of another one, apart from one that it should meet."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def overview(settings: Settings) -> Overview:
                 [since],
             )
         }
-    common = overlap(settings).common
+    common, wanted = overlap(settings).common, meant_to_overlap(settings)
     found = []
     for name in sorted({*names, *sizes}):
         entered, left, before = moved.get(name, (0, 0, None))
@@ -139,7 +139,14 @@ def overview(settings: Settings) -> Overview:
         found.append(
             Segment(
                 name, n, n / n_profiles if n_profiles else None, before, entered, left,
-                tuple(_notes(name, n, n_profiles, common, name in names, bool(moved.get(name)))),
+                (
+                    *_notes(name, n, n_profiles, common, name in names, bool(moved.get(name))),
+                    *(
+                        f"shares nobody with {other}, and is meant to"
+                        for other in wanted.get(name, [])
+                        if not common.get(name, {}).get(other)
+                    ),
+                ),
             )
         )  # fmt: skip
     return Overview(settings.schema, as_of, n_profiles, tuple(found))

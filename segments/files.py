@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import yaml
+
 from warehouse.errors import ConfigError, RefusedError
 from warehouse.settings import Settings
 
@@ -40,6 +42,21 @@ def segments_dir(settings: Settings) -> Path:
 def segment_names(settings: Settings) -> list[str]:
     """Names of all segments that have a file, without `seg_`, sorted."""
     return sorted(path.stem.removeprefix("seg_") for path in segments_dir(settings).glob("seg_*.sql"))
+
+
+def meant_to_overlap(settings: Settings) -> dict[str, list[str]]:
+    """By segment, those that its description says it shares people with (`config: {meta: {overlaps: [other]}}`)."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(segments_dir(settings).glob("seg_*.yml")):
+        try:
+            described = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except yaml.YAMLError as error:
+            raise ConfigError("The description of a segment is not YAML.", where=str(path), todo="mend it") from error
+        for model in described.get("models") or []:
+            others = ((model.get("config") or {}).get("meta") or {}).get("overlaps") or []
+            if others:
+                found[model["name"].removeprefix("seg_")] = [str(other).removeprefix("seg_") for other in others]
+    return found
 
 
 def new_segment(settings: Settings, name: str) -> list[Path]:

@@ -48,6 +48,21 @@ def test_list(built_settings: Settings, mailwright: Callable[..., Any]) -> None:
     assert call(mailwright, built_settings, "list").code == 0
 
 
+def test_a_pair_that_is_meant_to_overlap(own_project: Settings, mailwright: Callable[..., Any]) -> None:
+    folder = own_project.dbt_project_dir / "models" / "segments"
+    for name, others in (("vip_engaged", "[lapsed, seg_no_session_7d]"), ("lapsed", "[no_session_7d]")):
+        file = folder / f"seg_{name}.yml"
+        text = file.read_text(encoding="utf-8")
+        meant = f"  - name: seg_{name}\n    config: {{meta: {{overlaps: {others}}}}}\n"
+        file.write_text(text.replace(f"  - name: seg_{name}\n", meant, 1), encoding="utf-8")
+    notes = {
+        one["name"]: [note for note in one["notes"] if "meant" in note]
+        for one in call(mailwright, own_project, "list", "--json").document["segments"]
+    }
+    assert notes.pop("vip_engaged") == ["shares nobody with lapsed, and is meant to"]
+    assert not any(notes.values())
+
+
 def test_overlap_and_difference(built_settings: Settings, mailwright: Callable[..., Any]) -> None:
     common = call(mailwright, built_settings, "overlap", "--json").document["common"]
     one, other = "lapsed", "no_session_7d"
