@@ -15,6 +15,8 @@ from warehouse.errors import DataError, RefusedError
 from warehouse.settings import Settings
 
 CUTOFFS = "backtest_cutoffs"
+OF_FEATURES = "as features_then"
+"""Stands in a query of the past that makes features."""
 N_SAMPLE = 5
 SAMPLE_COLUMNS = ("profile_id", "customer_stage", "orders_lifetime", "revenue_lifetime", "last_human_activity_at")
 
@@ -27,7 +29,7 @@ class Day:
     n_members: int
     n_entered: int
     n_left: int
-    """Since the day before."""
+    """Since the instant before it."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,11 @@ class Filled:
         return asdict(self)
 
 
-def preview(settings: Settings, name: str, n_days: int = 90) -> Preview:
+def preview(settings: Settings, name: str, n_days: int = 90, *, every_day: bool = True) -> Preview:
     """Size, a sample and the last `n_days` days of a segment, at the clock of the last build.
 
-    Reads the tables of the last build and the segment's file as it is now; writes nothing.
+    Reads the tables of the last build and the segment's file as it is now; writes nothing. Features have to be made for
+    each instant, which takes time: a segment that asks for them is, unless `every_day`, looked at every seventh day.
 
     Raises:
         ConfigError: the file is wrong. DataError: nothing is built yet.
@@ -88,8 +91,9 @@ def preview(settings: Settings, name: str, n_days: int = 90) -> Preview:
         ).fetchall()
         days: tuple[Day, ...] = ()
         if queries["past"]:
-            _evaluate_past(con, name, queries["past"], n_days, as_of)
-            days = _days(con)
+            step = 1 if every_day or OF_FEATURES not in queries["past"] else 7
+            _evaluate_past(con, queries["past"], n_days, as_of, step)
+            days = _days(con, step)
     report = tuple(line[3:] for line in (queries["now"] or "").splitlines() if line.startswith("-- "))
     return Preview(
         name, settings.schema, as_of, n_members, n_profiles,
@@ -118,7 +122,7 @@ def fill_history(settings: Settings, name: str, n_days: int = 90) -> Filled:
                 f"The history has '{name}' since {recorded:%Y-%m-%d %H:%M}; what was recorded is never rewritten.",
                 todo="a backtest is filled in before the first build; look at it with `mailwright segment show`",
             )
-        _evaluate_past(con, name, queries["past"], n_days, as_of)
+        _evaluate_past(con, queries["past"], n_days, as_of)
         con.execute(_STAYS)
         con.execute("begin")
         con.execute(
@@ -150,17 +154,17 @@ def _queries(settings: Settings, name: str) -> dict[str, str | None]:
     )
 
 
-def _evaluate_past(con: duckdb.DuckDBPyConnection, name: str, query: str, n_days: int, as_of: datetime) -> None:
+def _evaluate_past(con: duckdb.DuckDBPyConnection, query: str, n_days: int, as_of: datetime, step: int = 1) -> None:
     """Temporary tables: the instants, and who would have been in at each, by what was known then."""
     con.execute(
         f"create temp table {CUTOFFS} as select as_of, as_of as known_at from "
-        "(select unnest(generate_series(?::timestamp - to_days(?), ?::timestamp, interval 1 day)) as as_of)",
-        [as_of, n_days - 1, as_of],
+        "(select unnest(generate_series(?::timestamp - to_days(?), ?::timestamp, to_days(?))) as as_of)",
+        [as_of, (n_days - 1) // step * step, as_of, step],
     )
     con.execute(f"create temp table past as select distinct as_of, profile_id from ({query})")
 
 
-def _days(con: duckdb.DuckDBPyConnection) -> tuple[Day, ...]:
+def _days(con: duckdb.DuckDBPyConnection, step: int) -> tuple[Day, ...]:
     rows = con.execute(
         f"""
         with present as (
@@ -177,13 +181,13 @@ def _days(con: duckdb.DuckDBPyConnection) -> tuple[Day, ...]:
             select
                 as_of,
                 count(*) as n,
-                count(*) filter (where before is null or before < as_of - interval 1 day) as n_entered
+                count(*) filter (where before is null or before < as_of - interval {step} day) as n_entered
             from present group by as_of
         ),
 
         gone as (
-            select as_of + interval 1 day as as_of, count(*) as n_left
-            from present where after is null or after > as_of + interval 1 day group by as_of
+            select as_of + interval {step} day as as_of, count(*) as n_left
+            from present where after is null or after > as_of + interval {step} day group by as_of
         )
 
         select as_of, coalesce(n, 0), coalesce(n_entered, 0), coalesce(n_left, 0)

@@ -85,7 +85,7 @@ def show_command(
     from segments.backtest import preview
 
     with session.out.step("Segment"):
-        found = preview(_settings(session), name, days)
+        found = preview(_settings(session), name, days, every_day=False)
     session.out.result(found.to_dict(), lambda console: _draw_preview(console, found))
 
 
@@ -104,12 +104,16 @@ def _draw_preview(console: Console, found: Preview) -> None:
         console.print("\nA plain select has no past; written with segment(…) it would have one.")
         return
     sizes = [day.n_members for day in found.days]
-    console.print(Text(f"\nIts last {plural(len(sizes), 'day')}, as far as was known on each", style="bold"))
+    step = (found.days[1].as_of - found.days[0].as_of).days if len(found.days) > 1 else 1
+    each = "" if step == 1 else f", every {step}th (`segment backtest` has each)"
+    console.print(
+        Text(f"\nIts last {plural(len(sizes) * step, 'day')}{each}, as far as was known on each", style="bold")
+    )
     console.print(Text(f"  {_sparkline(sizes)}"))
     first, last = found.days[0], found.days[-1]
     console.print(
         Text(f"  {first.as_of:%Y-%m-%d} {count(first.n_members)} … {last.as_of:%Y-%m-%d} {count(last.n_members)}; "
-             f"least {count(min(sizes))}, most {count(max(sizes))}; a day, on average, "
+             f"least {count(min(sizes))}, most {count(max(sizes))}; each time, on average, "
              f"{_mean([day.n_entered for day in found.days[1:]])} enter and "
              f"{_mean([day.n_left for day in found.days[1:]])} leave")
     )  # fmt: skip
