@@ -142,7 +142,7 @@ def test_two_people_who_became_one_keep_one_memory(settings: Settings) -> None:
     former, kept = sorted({who for who, segment, *_ in history(settings) if segment == "lapsed"})[:2]
     mine = [f"segment_memberships where profile_id = '{former}'", f"lifecycle_stages where profile_id = '{former}'"]
     enter = f"""insert into analytics.segment_membership_history
-        select '{former}', 'a_segment_of_hers', max(as_of) - interval 1 day, null from analytics.clock"""
+        select '{former}', 'a_segment_of_hers', max(as_of) - interval 1 day, null, 'build' from analytics.clock"""
     stays = f"""insert into analytics.segment_memberships
         select '{kept}', 'a_segment_of_hers', max(as_of) from analytics.clock"""
     earlier = f"""update analytics.segment_membership_history set entered_at = entered_at - interval 2 day
