@@ -48,7 +48,8 @@ def clock(days: int, hours: int = 0) -> list[str]:
 
 
 def history(settings: Settings) -> list[tuple[Any, ...]]:
-    return [tuple(r.values()) for r in support.read(settings, HISTORIES[0], "profile_id, segment_name, entered_at")]
+    names = ("profile_id", "segment_name", "entered_at", "left_at")
+    return [tuple(r[name] for name in names) for r in support.read(settings, HISTORIES[0], ", ".join(names[:3]))]
 
 
 def transitions(settings: Settings) -> list[tuple[Any, ...]]:
