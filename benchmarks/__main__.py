@@ -32,9 +32,10 @@ def main() -> int:
     """Run the measurements named on the command line, or all."""
     names = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("only", nargs="*", choices=[*names, []], help="run just these; RESULTS.md is left as it is")
+    parser.add_argument("only", nargs="*", choices=[*names, []], help="run just these, and write their sections alone")
     only = parser.parse_args().only
-    sections: list[str] = []
+    results = FOLDER / "RESULTS.md"
+    sections = {part.split("\n", 1)[0]: part for part in results.read_text(encoding="utf-8").split("\n## ")[1:]}
     for name in only or names:
         print(f"{name} …", file=sys.stderr)
         command = [sys.executable, "-m", f"benchmarks.{name}"]
@@ -42,10 +43,10 @@ def main() -> int:
         if done.returncode:
             return done.returncode
         print(done.stdout)
-        sections.append(f"## {name}\n\n{done.stdout.strip()}\n")
-    if not only:
-        head = "# Results\n\nWritten by `make bench`; compare ratios, not seconds: machines differ.\n\n"
-        (FOLDER / "RESULTS.md").write_text(head + machine() + "\n\n" + "\n".join(sections), encoding="utf-8")
+        sections[name] = f"{name}\n\n{done.stdout.strip()}\n"
+    head = "# Results\n\nWritten by `make bench`; compare ratios, not seconds: machines differ.\n\n"
+    written = [f"## {sections[name]}" for name in names if name in sections]
+    results.write_text(head + machine() + "\n\n" + "\n".join(written), encoding="utf-8")
     return 0
 
 

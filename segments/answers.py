@@ -234,7 +234,7 @@ def why(settings: Settings, person: str, name: str) -> Why:
     name = checked_name(settings, name)
     with built_tables(settings, "segments") as con:
         profile_id = find_profile(con, settings, person)
-    query = compile_queries(settings, {"why": f"why_query('{name}', '{profile_id}')"})["why"]
+    query = compile_queries(settings, {"why": f"why_query('{name}', '{profile_id}')"}, of=name)["why"]
     if query is None:
         raise DataError(
             f"'{name}' is a plain select: it has no conditions to tell apart.", todo="write it with segment(…)"

@@ -13,10 +13,13 @@ from segments.reading import built_tables
 from warehouse.clock import read_clock
 from warehouse.errors import DataError, RefusedError
 from warehouse.settings import Settings
+from warehouse.state import ensure_state
 
 CUTOFFS = "backtest_cutoffs"
 OF_FEATURES = "as features_then"
 """Stands in a query of the past that makes features."""
+FOLLOWED = "over (partition by profile_id order by as_of asc"
+"""Stands in one that follows people from instant to instant (hysteresis)."""
 N_SAMPLE = 5
 SAMPLE_COLUMNS = ("profile_id", "customer_stage", "orders_lifetime", "revenue_lifetime", "last_human_activity_at")
 
@@ -91,7 +94,7 @@ def preview(settings: Settings, name: str, n_days: int = 90, *, every_day: bool 
         ).fetchall()
         days: tuple[Day, ...] = ()
         if queries["past"]:
-            step = 1 if every_day or OF_FEATURES not in queries["past"] else 7
+            step = 1 if every_day or OF_FEATURES not in queries["past"] or FOLLOWED in queries["past"] else 7
             _evaluate_past(con, queries["past"], n_days, as_of, step)
             days = _days(con, step)
     report = tuple(line[3:] for line in (queries["now"] or "").splitlines() if line.startswith("-- "))
@@ -111,8 +114,12 @@ def fill_history(settings: Settings, name: str, n_days: int = 90) -> Filled:
     name = checked_name(settings, name)
     queries = _queries(settings, name)
     if not queries["past"]:
-        raise DataError(f"'{name}' is a plain select, which has no past.", todo="write it with segment(…)")
+        raise DataError(
+            f"'{name}', or a segment that it names, is a plain select, which has no past.",
+            todo="write it with segment(…)",
+        )
     with built_tables(settings, "segment backtest", read_only=False) as con:
+        ensure_state(con, settings)
         as_of = read_clock(con, settings.schema).as_of
         recorded = con.execute(
             "select min(entered_at) from segment_membership_history where segment_name = ?", [name]
@@ -123,6 +130,7 @@ def fill_history(settings: Settings, name: str, n_days: int = 90) -> Filled:
                 todo="a backtest is filled in before the first build; look at it with `mailwright segment show`",
             )
         _evaluate_past(con, queries["past"], n_days, as_of)
+        con.execute(_AS_NAMED_NOW)
         con.execute(_STAYS)
         con.execute("begin")
         con.execute(
@@ -141,16 +149,15 @@ def fill_history(settings: Settings, name: str, n_days: int = 90) -> Filled:
 def _queries(settings: Settings, name: str) -> dict[str, str | None]:
     definitions, is_of_vocabulary = f"definitions_with(['{name}'])", f"segment_definition('{name}') is not none"
     only = f"select profile_id, as_of from (\\n' ~ {{}} ~ ') as members where segment_name = \\'{name}\\'"
-    now, past = (
-        only.format(f"members_query({definitions})"),
-        only.format(f"members_query({definitions}, cutoffs='{CUTOFFS}')"),
-    )
+    now = only.format(f"members_query({definitions})")
+    past = only.format(f"members_query({definitions}, cutoffs='{CUTOFFS}')")
     return compile_queries(
         settings,
         {
-            "now": f"('{now}' if {is_of_vocabulary} else 'select profile_id from ' ~ ref('seg_{name}'))",
-            "past": f"('{past}' if {is_of_vocabulary} else none)",
+            "now": f"('{now}' if {is_of_vocabulary} else plain_query('{name}'))",
+            "past": f"('{past}' if has_past('{name}') else none)",
         },
+        of=name,
     )
 
 
@@ -197,6 +204,16 @@ def _days(con: duckdb.DuckDBPyConnection, step: int) -> tuple[Day, ...]:
     return tuple(Day(*row) for row in rows)
 
 
+_AS_NAMED_NOW = """
+    create or replace temp table past as
+    select distinct past.as_of, coalesce(now.profile_id, past.profile_id) as profile_id
+    from past
+    -- a profile is called after an identifier: where that one is now, her stays go
+    left join int_identity__identifiers as names
+        on past.profile_id = md5(names.identifier_type || ':' || names.identifier_value)
+    left join int_identity__identifier_profiles as now
+        on names.identifier_type = now.identifier_type and names.identifier_value = now.identifier_value
+    where coalesce(now.profile_id, past.profile_id) in (select profile_id from dim_profiles)"""
 _STAYS = f"""
     create temp table stays as
     with numbered as (

@@ -47,8 +47,8 @@ def checked_name(settings: Settings, name: str) -> str:
     return wanted
 
 
-def compile_queries(settings: Settings, queries: Mapping[str, str]) -> dict[str, str | None]:
-    """Compile named Jinja expressions in one start of dbt; null where an expression is null.
+def compile_queries(settings: Settings, queries: Mapping[str, str], *, of: str) -> dict[str, str | None]:
+    """Compile named Jinja expressions about a segment in one start of dbt; null where an expression is null.
 
     Raises:
         ConfigError: a segment file is wrong; the message says which, where and what.
@@ -57,8 +57,10 @@ def compile_queries(settings: Settings, queries: Mapping[str, str]) -> dict[str,
     text = inline_text(settings.dbt_project_dir, f"tojson({{{expressions}}})")
     result = run_dbt(settings, ["compile", "--inline", text])
     if not result.success:
+        # its own model knows its file and line
+        alone = run_dbt(settings, ["compile", "--select", f"seg_{of}"])
         raise ConfigError(
-            _first_cause(result.explain()),
+            _first_cause((result if alone.success else alone).explain()),
             where=str(segments_dir(settings)),
             todo="mend the file; docs/segments.md has the vocabulary",
         )

@@ -59,17 +59,27 @@ def meant_to_overlap(settings: Settings) -> dict[str, list[str]]:
     return found
 
 
-def new_segment(settings: Settings, name: str) -> list[Path]:
-    """Write a segment to start from, and its description; the paths of both.
+def checked_new_name(name: str) -> str:
+    """The name without `seg_`, if it is one that a segment can have.
 
     Raises:
-        ConfigError: not a name. RefusedError: there is one already.
+        ConfigError: it is not.
     """
     name = name.removeprefix("seg_")
     if not _NAME.fullmatch(name):
         raise ConfigError(
             f"'{name}' is no name of a segment.", todo="small letters, digits and _, beginning with a letter"
         )
+    return name
+
+
+def new_segment(settings: Settings, name: str) -> list[Path]:
+    """Write a segment to start from, and its description; the paths of both.
+
+    Raises:
+        ConfigError: not a name. RefusedError: there is one already.
+    """
+    name = checked_new_name(name)
     files = [segments_dir(settings) / f"seg_{name}.{kind}" for kind in ("sql", "yml")]
     for file in files:
         if file.exists():

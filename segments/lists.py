@@ -12,7 +12,7 @@ import duckdb
 from identity.graph import Graph
 from identity.identifiers import TYPES, Identifier, parse_identifier
 from segments.compile import checked_name
-from segments.files import new_segment, segment_names, segments_dir
+from segments.files import checked_new_name, new_segment, segment_names, segments_dir
 from segments.reading import built_tables
 from warehouse.clock import utcnow
 from warehouse.errors import ConfigError, DataError, MailwrightError, RefusedError
@@ -74,14 +74,16 @@ def import_list(settings: Settings, name: str, file: Path, *, add: bool = False)
         DataError: no line of it is an identifier.
     """
     kind, values = _read(file)
-    name = _static_file(settings, name)
+    name = _static_name(settings, name)
     with built_tables(settings, "segment import", read_only=False) as con:
         ensure_state(con, settings)
+        con.execute("select 1 from int_identity__identifier_profiles limit 0")
         wanted, wrong = _identifiers(con, settings, kind, values)
         if not wanted:
             raise DataError(
                 "No line of the file names anybody.", where=str(file), todo="; ".join(wrong[:FEW]) or "add some lines"
             )
+        _write_file(settings, name)
         return _store(con, settings, name, file.name, wanted, len(values), wrong, keep=add)
 
 
@@ -97,8 +99,9 @@ def freeze(settings: Settings, source: str, name: str) -> Listed:
         rows = con.execute("select profile_id from segment_memberships where segment_name = ?", [source]).fetchall()
         if not rows:
             raise DataError(f"'{source}' has no members to freeze.", todo="look at it with `mailwright segment show`")
-        name = _static_file(settings, name)
+        name = _static_name(settings, name)
         wanted, wrong = _identifiers(con, settings, "profile_id", [row[0] for row in rows])
+        _write_file(settings, name)
         return _store(con, settings, name, source, wanted, len(rows), wrong, keep=False)
 
 
@@ -120,21 +123,32 @@ def _read(file: Path) -> tuple[str, list[str]]:
     return header, [row[0].strip() for row in rows[1:]]
 
 
-def _static_file(settings: Settings, name: str) -> str:
-    """The segment's name; its file is written if there is none."""
-    name = name.removeprefix("seg_")
-    if name not in segment_names(settings):
-        sql, yml = new_segment(settings, name)
-        sql.write_text(STATIC, encoding="utf-8")
-        text = yml.read_text(encoding="utf-8")
-        start, end = text.index("Grain:"), text.index("    columns:")
-        says = "Grain: one row per member. A list that somebody made.\n"
-        yml.write_text(text[:start] + says + text[end:], encoding="utf-8")
-    elif "static_segment()" not in (segments_dir(settings) / f"seg_{name}.sql").read_text(encoding="utf-8"):
+def _static_name(settings: Settings, name: str) -> str:
+    """The name of a static segment that is there, or can be made.
+
+    Raises:
+        ConfigError: not a name. RefusedError: a segment with conditions.
+    """
+    name = checked_new_name(name)
+    file = segments_dir(settings) / f"seg_{name}.sql"
+    if file.exists() and "static_segment()" not in file.read_text(encoding="utf-8"):
         raise RefusedError(
-            f"'{name}' is a segment with conditions, not a list.", where=f"seg_{name}.sql", todo="choose another name"
+            f"'{name}' is a segment with conditions, not a list.", where=file.name, todo="choose another name"
         )
     return name
+
+
+def _write_file(settings: Settings, name: str) -> None:
+    """The segment's file and description, where there are none."""
+    if name in segment_names(settings):
+        return
+    sql, yml = new_segment(settings, name)
+    sql.write_text(STATIC, encoding="utf-8")
+    text = yml.read_text(encoding="utf-8")
+    start, end = text.index("Grain:"), text.index("    columns:")
+    yml.write_text(
+        f"{text[:start]}Grain: one row per member. A list that somebody made.\n{text[end:]}", encoding="utf-8"
+    )
 
 
 def _identifiers(

@@ -101,16 +101,16 @@ def _draw_preview(console: Console, found: Preview) -> None:
         console.print(Text("\nSome of them", style="bold"))
         _table(console, tuple(found.sample[0]), [tuple(row.values()) for row in found.sample])
     if not found.days:
-        console.print("\nA plain select has no past; written with segment(…) it would have one.")
+        console.print("\nA plain select, and what names one, has no past; written with segment(…) it would have one.")
         return
+    first, last = found.days[0], found.days[-1]
     sizes = [day.n_members for day in found.days]
-    step = (found.days[1].as_of - found.days[0].as_of).days if len(found.days) > 1 else 1
+    step = (last.as_of - first.as_of).days // max(1, len(sizes) - 1) or 1
     each = "" if step == 1 else f", every {step}th (`segment backtest` has each)"
     console.print(
         Text(f"\nIts last {plural(len(sizes) * step, 'day')}{each}, as far as was known on each", style="bold")
     )
     console.print(Text(f"  {_sparkline(sizes)}"))
-    first, last = found.days[0], found.days[-1]
     console.print(
         Text(f"  {first.as_of:%Y-%m-%d} {count(first.n_members)} … {last.as_of:%Y-%m-%d} {count(last.n_members)}; "
              f"least {count(min(sizes))}, most {count(max(sizes))}; each time, on average, "
@@ -285,7 +285,7 @@ def _draw_filled(console: Console, filled: Filled) -> None:
 
 def _draw_days(console: Console, found: Preview) -> None:
     if not found.days:
-        console.print("A plain select has no past; written with segment(…) it would have one.")
+        console.print("A plain select, and what names one, has no past; written with segment(…) it would have one.")
         return
     _table(
         console,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import duckdb
 import pytest
 
 from segments.files import segment_names
+from tests.segments.inline import compile_inline
 from warehouse.build import build
 from warehouse.settings import PROJECT_DIR, Settings
 
@@ -216,3 +218,71 @@ def test_a_backtest_is_filled_in_before_the_first_build(own_project: Settings) -
             day.as_of, day.as_of,
         )[0][0]  # fmt: skip
         assert n == day.n_members, (day.as_of, as_of)
+
+
+def test_hysteresis_is_followed_day_by_day(own_copy: Settings) -> None:
+    """In the past as in builds one after the other: in from where she enters until she would leave."""
+    enter, leave = "prop('sessions_30d', '>=', 2)", "prop('sessions_30d', '<', 1)"
+    other = "did('Product Viewed', within='7 days')"
+    conditions = {
+        "followed": f"[hysteresis({enter}, {leave}), {other}]",
+        "anew": f"[{enter}, {other}]",
+        "still": f"[any_of([{enter}, none_of([{leave}])]), {other}]",
+    }
+    definitions = ", ".join(
+        f"{{'name': '{name}', 'all_of': {parts}, 'any_of': [], 'none_of': [], 'capacity': none}}"
+        for name, parts in conditions.items()
+    )
+    query = compile_inline(own_copy, f"members_query([{definitions}], cutoffs='cutoffs_of_the_test')")
+    with duckdb.connect(str(own_copy.warehouse_path)) as con:
+        con.execute(f'use "{own_copy.schema}"')
+        con.execute(
+            "create temp table cutoffs_of_the_test as select as_of, as_of as known_at from "
+            "(select as_of - to_days(i) as as_of from clock cross join range(40) as days(i))"
+        )
+        found: dict[tuple[str, Any], set[str]] = defaultdict(set)
+        for name, as_of, profile_id in con.execute(f"select segment_name, as_of, profile_id from ({query})").fetchall():
+            found[name, as_of].add(profile_id)
+        days = [row[0] for row in con.execute("select as_of from cutoffs_of_the_test order by 1").fetchall()]
+    members: set[str] = set()
+    n_kept = 0
+    for as_of in days:
+        anew, still = found["anew", as_of], found["still", as_of]
+        n_kept += len(members & still - anew)
+        members = anew | (members & still)
+        assert found["followed", as_of] == members, as_of
+    assert n_kept > 20, "some stay in without entering anew"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "select profile_id from ({{ segment(all_of=[prop('orders_lifetime', '>=', 1)]) }}) as s",
+            "is not all of the file",
+        ),
+        (
+            "{{ segment(all_of=[prop('orders_90', '>=', 1)]) }}",
+            "seg_odd.sql:1: there is no column of the person 'orders_90'",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_meant(
+    text: str, said: str, own_project: Settings, mailwright: Callable[..., Any]
+) -> None:
+    file = own_project.dbt_project_dir / "models" / "segments" / "seg_odd.sql"
+    file.write_text(text + "\n", encoding="utf-8")
+    outcome = call(mailwright, own_project, "show", "odd")
+    assert outcome.code == 2
+    assert said in " ".join(outcome.stderr.split())
+
+
+def test_a_plain_select_is_shown_as_its_file_is_now(own_project: Settings, mailwright: Callable[..., Any]) -> None:
+    """Built or not; what it reads need not be of the vocabulary."""
+    file = own_project.dbt_project_dir / "models" / "segments" / "seg_plain.sql"
+    file.write_text("select distinct profile_id from {{ ref('profile_identifiers') }}\n", encoding="utf-8")
+    document = call(mailwright, own_project, "show", "plain", "--json").document
+    n_people = rows(own_project, "select count(distinct profile_id) from profile_identifiers")[0][0]
+    assert (document["n_members"], document["days"]) == (n_people, [])
+    build(own_project, "before_ml")
+    assert rows(own_project, "select count(*) from segment_memberships where segment_name = 'plain'") == [(n_people,)]

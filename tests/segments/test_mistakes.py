@@ -53,6 +53,11 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "no_condition": ("'orders_90d > 1'", "a condition is one of the vocabulary"),
     "compared": ("prop('orders_90d', '> column', 'city')", "'orders_90d' is a number and 'city' a text."),
     "anniversary": ("anniversary('orders_90d')", "'orders_90d' is a number, and an anniversary is that of an instant."),
+    "segment_of_history": ("entered('lapsd', within='7 days')", "there is no segment 'lapsd'. Did you mean 'lapsed'?"),
+    "stage_of_history": (
+        "has_been_in_stage('customer_stage', 'lapsd_customer', '7 days')",
+        "there is no stage of customer_stage 'lapsd_customer'. Did you mean 'lapsed_customer'?",
+    ),
     "quote": ("prop('city', 'is', \"L'Aquila\")", ""),
 }
 """By name; the last one is none: quotes are quoted."""

@@ -156,7 +156,10 @@ PURPOSES = ["marketing", "newsletter"]
 SEGMENTS = ["seg_a", "seg_b"]
 OWN_SEGMENT = "own"
 VOCABULARIES = ["customer_stage", "journey_stage"]
-STAGES = ["prospect", "active", "lapsed"]
+STAGES = {
+    "customer_stage": ["prospect", "active_customer", "lapsed_customer"],
+    "journey_stage": ["awareness", "customer", "loyalty"],
+}
 
 # The conditions that are given human=false now and then.
 HUMAN_CONDITIONS = {
@@ -404,7 +407,7 @@ def world(
                 made.membership_history += make_stays(rng, profile_id, name, instants)
         for vocabulary in VOCABULARIES:
             for at in sorted(rng.sample(sorted(set(instants)), rng.randint(0, 3))):
-                row = {"profile_id": profile_id, "vocabulary": vocabulary, "to_stage": rng.choice(STAGES)}
+                row = {"profile_id": profile_id, "vocabulary": vocabulary, "to_stage": rng.choice(STAGES[vocabulary])}
                 made.transitions.append(row | {"transitioned_at": at})
         for name in SEGMENTS:
             if rng.random() < 0.4:
@@ -736,18 +739,25 @@ def condition(
             | rng.choice([{}, {"percent": rng.choice([0.5, 10, 33.33, 50]), "start": rng.choice([0, 10, 50])}])
         ),
         "can_receive": lambda: rng.choice(
-            [{}, {"channel": "sms"}, {"channel": "email", "purpose": "newsletter"}, {"purpose": "newsletter"}]
+            [
+                {"purpose": "marketing"},
+                {"purpose": "marketing", "channel": "sms"},
+                {"purpose": "newsletter", "channel": "email"},
+                {"purpose": "newsletter"},
+            ]
         ),
         "in_segment": lambda: {"name": rng.choice(SEGMENTS)},
         "entered": lambda: {"name": rng.choice(SEGMENTS), "within": rng.choice(WINDOWS)},
         "left": lambda: {"name": rng.choice(SEGMENTS), "within": rng.choice(WINDOWS)},
         "has_been_in": lambda: {"name": rng.choice(SEGMENTS), "at_least": rng.choice(WINDOWS)},
         "was_in": lambda: {"name": rng.choice(SEGMENTS), "on": iso_day(rng, at)},
-        "has_been_in_stage": lambda: {
-            "vocabulary": rng.choice(VOCABULARIES),
-            "stage": rng.choice(STAGES),
-            "at_least": rng.choice(WINDOWS),
-        },
+        "has_been_in_stage": lambda: rng.choice(
+            [
+                {"vocabulary": vocabulary, "stage": stage, "at_least": rng.choice(WINDOWS)}
+                for vocabulary in VOCABULARIES
+                for stage in STAGES[vocabulary]
+            ]
+        ),
         "hysteresis": lambda: {"enter": inner(), "leave": inner()},
     }
     return Call(name, simple[name]())
@@ -776,7 +786,7 @@ POSITIONAL = {
     "interested_in": ["topics"],
     "anniversary": ["column"],
     "random_share": ["salt", "percent"],
-    "can_receive": [],
+    "can_receive": ["purpose"],
     "total": ["event", "aggregate", "column", "test", "value"],
     "then": ["first", "second"],
     "then_not": ["first", "second"],

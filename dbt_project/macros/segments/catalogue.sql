@@ -151,7 +151,7 @@
         {%- elif op in ['all_of', 'any_of', 'none_of', 'n_of'] -%}
             {%- do found.extend(models_read(condition.conditions)) -%}
         {%- elif op == 'hysteresis' -%}
-            {%- do found.extend(models_read([condition.enter, condition.leave])) -%}
+            {%- do found.extend(['identity_successions'] + models_read([condition.enter, condition.leave])) -%}
         {%- elif op == 'in_segment' -%}
             {%- do found.append('seg_' ~ condition.name) -%}
         {%- elif op == 'has_been_in_stage' -%}
@@ -159,6 +159,7 @@
         {%- elif op == 'is_static' -%}
             {%- do found.append('int_identity__identifier_profiles') -%}
         {%- elif op in ['entered', 'left', 'has_been_in', 'was_in'] -%}
+            {%- do found.append('identity_successions') -%}
         {%- elif counted_by(condition).by == 'feature' -%}
         {%- elif counted_by(condition).by == 'daily' -%}
             {%- do found.append('profile_daily') -%}
@@ -209,11 +210,28 @@
 
 {#- Every model that some condition may read. -#}
 {% macro models_of_the_vocabulary() -%}
-    {%- set found = ['profile_features', 'profile_daily', 'profile_interests', 'dim_consent', 'lifecycle_transitions', 'int_identity__identifier_profiles'] -%}
+    {%- set found = ['profile_features', 'profile_daily', 'profile_interests', 'dim_consent', 'lifecycle_transitions', 'int_identity__identifier_profiles', 'identity_successions'] -%}
     {%- do found.extend(person_relations()) -%}
     {%- for fact in segment_facts().values() -%}
         {%- do found.append(fact.relation) -%}
         {%- for other in (fact.others or {}).values() -%}{%- do found.append(other[0]) -%}{%- endfor -%}
     {%- endfor -%}
     {{- return(found | unique | list) -}}
+{%- endmacro %}
+
+{#- Vocabulary → the stages that lifecycle_stages gives. -#}
+{% macro stages_of_people() -%}
+    {{- return({
+        'customer_stage': ['visitor', 'prospect', 'new_customer', 'active_customer', 'repeat_buyer', 'lapsed_customer'],
+        'journey_stage': ['awareness', 'consideration', 'customer', 'loyalty'],
+    }) -}}
+{%- endmacro %}
+
+{#- Names of all segments that have a model. -#}
+{% macro segment_names_of_graph() -%}
+    {%- set found = [] -%}
+    {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.name.startswith('seg_') -%}
+        {%- do found.append(node.name[4:]) -%}
+    {%- endfor -%}
+    {{- return(found) -}}
 {%- endmacro %}

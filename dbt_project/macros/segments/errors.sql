@@ -6,8 +6,10 @@
 -#}
 {% macro segment_error(message, needle=none) -%}
     {%- set number = [] -%}
-    {%- for line in (model.raw_code or '').split('\n') -%}
-        {%- if needle and needle | string in line -%}{%- do number.append(loop.index) -%}{%- endif -%}
+    {%- for wanted in ["'" ~ needle ~ "'", '"' ~ needle ~ '"', needle | string] if needle -%}
+        {%- for line in (model.raw_code or '').split('\n') -%}
+            {%- if wanted in line -%}{%- do number.append(loop.index) -%}{%- endif -%}
+        {%- endfor -%}
     {%- endfor -%}
     {%- if not execute -%}{{- return('') -}}{%- endif -%}
     {{- exceptions.raise_compiler_error(

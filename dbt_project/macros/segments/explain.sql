@@ -24,7 +24,8 @@
         {%- endfor -%}
         {%- if definition.capacity is not none -%}
             {%- do rows.append({
-                'segment': definition.name, 'depth': 1, 'sql': plan.members[definition.name], 'values': [],
+                'segment': definition.name, 'depth': 1, 'sql': plan.members[definition.name],
+                'values': [[definition.by, 'cast(' ~ rank_value(definition.by, plan) ~ ' as ' ~ dbt.type_string() ~ ')']],
                 'text': 'is one of the ' ~ definition.capacity ~ ' with the ' ~ ('lowest ' if definition.smallest_first else 'highest ') ~ definition.by,
             }) -%}
         {%- endif -%}
@@ -64,6 +65,9 @@ final as (
             {%- do row.update({'values': [[condition.property, 'cast(' ~ rank_value(condition.property, plan) ~ ' as ' ~ dbt.type_string() ~ ')']]}) -%}
         {%- endif -%}
         {%- for part in parts -%}{%- do rows.extend(why_rows(part, plan, own, depth + 1)) -%}{%- endfor -%}
+        {%- if condition.op == 'hysteresis' -%}
+            {%- do rows.extend(why_rows({'op': 'was_member', 'name': own}, plan, own, depth + 1)) -%}
+        {%- endif -%}
     {%- elif condition.op == 'in_segment' -%}
     {%- else -%}
         {%- for leaf in plan.order if leaf.name == row.sql -%}
@@ -120,6 +124,7 @@ final as (
         {{- return(condition.percent ~ ' percent by ' ~ condition.salt ~ (', from ' ~ condition.start if condition.start else '')) -}}
     {%- elif op == 'can_receive' -%}{{- return('may be written to: ' ~ condition.channel ~ ', ' ~ condition.purpose) -}}
     {%- elif op == 'is_static' -%}{{- return('is on the list') -}}
+    {%- elif op == 'was_member' -%}{{- return('was in it at the last recorded build') -}}
     {%- endif -%}
     {{- return(op) -}}
 {%- endmacro %}

@@ -443,6 +443,10 @@ select {{ plan.key_columns }}, max(events.happened_at) as happened_at
 
 {% macro history_sql(condition, plan) -%}
     {%- do reading('history', plan) -%}
+    {%- if graph.nodes -%}{%- do checked_name(condition.name, segment_names_of_graph() + plan.names, 'segment') -%}{%- endif -%}
+    {%- if condition.op in ['entered', 'left'] and not condition.within -%}
+        {{- segment_error(condition.op ~ " takes a window: within='7 days'", condition.op) -}}
+    {%- endif -%}
     {%- set own = 'events.segment_name = ' ~ quoted(condition.name) -%}
     {%- set is_open = '(events.left_at is null or events.left_at >= cutoffs.as_of)' -%}
     {%- if condition.op == 'was_member' -%}
@@ -466,9 +470,8 @@ select {{ plan.key_columns }}, max(events.happened_at) as happened_at
 {%- endmacro %}
 
 {% macro stage_history_sql(condition, plan) -%}
-    {%- if condition.vocabulary not in ['customer_stage', 'journey_stage'] -%}
-        {{- segment_error("the vocabularies are customer_stage and journey_stage, not '" ~ condition.vocabulary ~ "'", condition.vocabulary) -}}
-    {%- endif -%}
+    {%- do checked_name(condition.vocabulary, stages_of_people(), 'vocabulary') -%}
+    {%- do checked_name(condition.stage, stages_of_people()[condition.vocabulary], 'stage of ' ~ condition.vocabulary) -%}
     {%- set own = 'events.vocabulary = ' ~ quoted(condition.vocabulary) -%}
     {%- set newest = measure('transitions', 'max(case when ' ~ own ~ ' then events.transitioned_at end)', plan) -%}
     {%- set since = measure(

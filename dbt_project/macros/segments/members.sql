@@ -7,15 +7,15 @@
 {#-
   Query: the members of segments (name, all_of, any_of, none_of, …, as segment() describes them).
 
-  cutoffs: none for now (the clock); else a relation with as_of and known_at, any number of past instants, at each of which the same is
-  asked of what had happened and was known by then.
+  cutoffs: none for now (the clock); else a relation with as_of and known_at, any number of past instants, each as_of once, at each of
+  which the same is asked of what had happened and was known by then.
   alone: a single segment, which reads the other segments that it names; otherwise they are among the definitions.
   Returns as_of, profile_id, segment_name; with `why`, of one person, all conditions instead (explain.sql).
 -#}
 {% macro members_query(definitions, cutoffs=none, alone=false, why=none) -%}
     {%- set past = cutoffs is not none -%}
     {%- set plan = {
-        'past': past, 'alone': alone, 'cutoffs': cutoffs, 'offsets': {}, 'columns': {}, 'people': {}, 'sources': {}, 'queries': {}, 'zones': false,
+        'past': past, 'was': none, 'alone': alone, 'cutoffs': cutoffs, 'offsets': {}, 'columns': {}, 'people': {}, 'sources': {}, 'queries': {}, 'zones': false,
         'names': definitions | map(attribute='name') | list, 'conditions': {}, 'order': [], 'ranked': {}, 'ranks': {}, 'members': {},
         'key_columns': 'events.as_of, events.profile_id' if past else 'events.profile_id',
         'join_cutoffs': 'inner join cutoffs on events.as_of = cutoffs.as_of' if past else 'cross join cutoffs',
@@ -163,8 +163,46 @@ select * from final
     {{- return(found | unique | list) -}}
 {%- endmacro %}
 
-{#- boolean over ranked: the segment's conditions, and its capacity. -#}
+{#-
+  boolean over ranked: the segment's conditions, and its capacity. In the past, a segment that depends on who was in it is followed
+  from instant to instant: in where she would be even if she had not been, until she would not be even if she had.
+-#}
 {% macro segment_expression(definition, plan) -%}
+    {%- if not plan.past or not asks_who_was_in(conditions_of(definition)) -%}
+        {{- return(with_capacity(definition, conditions_expression(definition, plan), plan)) -}}
+    {%- endif -%}
+    {%- do plan.update({'was': 'false'}) -%}
+    {%- set anew = conditions_expression(definition, plan) -%}
+    {%- do plan.update({'was': 'true'}) -%}
+    {%- set still = conditions_expression(definition, plan) -%}
+    {%- do plan.update({'was': none}) -%}
+    {%- set so_far = ' over (partition by profile_id order by as_of asc rows between unbounded preceding and current row)' -%}
+    {%- set entered = 'max(case when ' ~ anew ~ ' then as_of end)' ~ so_far -%}
+    {%- set left = 'max(case when not ' ~ still ~ ' then as_of end)' ~ so_far -%}
+    {{- return('coalesce(' ~ entered ~ ' > coalesce(' ~ left ~ ", cast('0001-01-01' as timestamp)), false)") -}}
+{%- endmacro %}
+
+{#- boolean: hysteresis is among the conditions. Denied, it has no past: who was in would count the wrong way round. -#}
+{% macro asks_who_was_in(conditions, denied=false) -%}
+    {%- set found = [] -%}
+    {%- for condition in conditions -%}
+        {%- if condition.op == 'hysteresis' -%}
+            {%- if denied -%}{{- segment_error('a segment with hysteresis under none_of has no past', 'hysteresis') -}}{%- endif -%}
+            {%- do found.append(true) -%}
+        {%- elif condition.conditions -%}
+            {%- if asks_who_was_in(condition.conditions, denied or condition.op == 'none_of') -%}{%- do found.append(true) -%}{%- endif -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{- return(found | length > 0) -}}
+{%- endmacro %}
+
+{% macro conditions_expression(definition, plan) -%}
+    {%- if plan.past -%}
+        {%- do asks_who_was_in(definition.none_of or [], true) -%}
+        {%- if definition.capacity is not none and asks_who_was_in(conditions_of(definition)) -%}
+            {{- segment_error('a segment with hysteresis and a capacity has no past', 'hysteresis') -}}
+        {%- endif -%}
+    {%- endif -%}
     {%- set parts = [] -%}
     {%- for condition in definition.all_of or [] -%}{%- do parts.append(expression_of(condition, plan, definition.name)) -%}{%- endfor -%}
     {%- if definition.any_of -%}
@@ -173,7 +211,10 @@ select * from final
     {%- if definition.none_of -%}
         {%- do parts.append(expression_of({'op': 'none_of', 'conditions': definition.none_of}, plan, definition.name)) -%}
     {%- endif -%}
-    {%- set expression = '(' ~ parts | join(' and ') ~ ')' if parts else 'true' -%}
+    {{- return('(' ~ parts | join(' and ') ~ ')' if parts else 'true') -}}
+{%- endmacro %}
+
+{% macro with_capacity(definition, expression, plan) -%}
     {%- if definition.capacity is none -%}{{- return(expression) -}}{%- endif -%}
     {%- if definition.capacity is not integer or definition.capacity < 1 or not definition.by -%}
         {{- segment_error("capacity takes a number of people and by='column', of whom to prefer", 'capacity') -}}
@@ -213,15 +254,8 @@ select * from final
         {{- return(leaf({'op': 'is_static', 'name': own}, plan)) -}}
     {%- elif op == 'hysteresis' -%}
         {%- set enter, leave = expression_of(condition.enter, plan, own), expression_of(condition.leave, plan, own) -%}
-        {%- if not plan.past -%}
-            {%- set was = leaf({'op': 'was_member', 'name': own}, plan) -%}
-            {{- return('(' ~ enter ~ ' or (' ~ was ~ ' and not ' ~ leave ~ '))') -}}
-        {%- endif -%}
-        {#- day by day in one pass: in if the last word so far was to enter -#}
-        {%- set so_far = ' over (partition by profile_id order by as_of asc rows between unbounded preceding and current row)' -%}
-        {%- set entered = 'max(case when ' ~ enter ~ ' then as_of end)' ~ so_far -%}
-        {%- set left = 'max(case when ' ~ leave ~ ' and not ' ~ enter ~ ' then as_of end)' ~ so_far -%}
-        {{- return('coalesce(' ~ entered ~ ' > coalesce(' ~ left ~ ", cast('0001-01-01' as timestamp)), false)") -}}
+        {%- set was = plan.was or leaf({'op': 'was_member', 'name': own}, plan) -%}
+        {{- return('(' ~ enter ~ ' or (' ~ was ~ ' and not ' ~ leave ~ '))') -}}
     {%- endif -%}
     {{- return(leaf(condition, plan)) -}}
 {%- endmacro %}
@@ -449,8 +483,10 @@ select {{ as_of }}cast(null as {{ dbt.type_string() }}) as profile_id, cast(null
     from cutoffs
     where 1 = 0
         {%- else %}
-select {{ as_of }}records.profile_id, records.segment_name, records.entered_at, records.left_at
+        {#- who became one with somebody else is found by her new id before the history follows -#}
+select {{ as_of }}coalesce(successions.profile_id, records.profile_id) as profile_id, records.segment_name, records.entered_at, records.left_at
     from {{ recorded }} as records
+    left join {{ ref('identity_successions') }} as successions on records.profile_id = successions.former_profile_id
     cross join cutoffs
     where records.entered_at < cutoffs.as_of
         {%- endif %}

@@ -50,8 +50,15 @@
 {% macro segment_definition(name) -%}
     {%- set node = graph.nodes.get('model.' ~ project_name ~ '.seg_' ~ name) -%}
     {%- if node is none -%}{{- return(none) -}}{%- endif -%}
-    {%- set said = modules.re.search('<<segment>>(.*)<</segment>>', render(node.raw_code)) -%}
-    {%- if not said -%}{{- return(none) -}}{%- endif -%}
+    {#- a plain select may read models that this one does not, so its text is left alone -#}
+    {%- set text = modules.re.sub('--[^\n]*', '', node.raw_code) -%}
+    {%- if not modules.re.search('(^|[^a-z_])(static_)?segment\\(', text) -%}{{- return(none) -}}{%- endif -%}
+    {%- set said = modules.re.fullmatch('(?s)\\s*<<segment>>(.*)<</segment>>\\s*', modules.re.sub('--[^\n]*', '', render(node.raw_code))) -%}
+    {%- if not said or '<<segment>>' in said.group(1) -%}
+        {{- exceptions.raise_compiler_error(
+            node.original_file_path ~ ": segment(…) is not all of the file. Write it alone, or without it as a select of profile_id."
+        ) -}}
+    {%- endif -%}
     {%- set definition = fromjson(said.group(1)) -%}
     {%- do definition.update({'name': name, 'none_of': definition.none_of + earlier_in_lists(name)}) -%}
     {{- return(definition) -}}
@@ -78,6 +85,28 @@
         {%- endif -%}
     {%- endif -%}
     {{- return(listed | sort | list) -}}
+{%- endmacro %}
+
+
+{#- The text of a plain select, as its file is now. -#}
+{% macro plain_query(name) -%}
+    {{- return(render(graph.nodes['model.' ~ project_name ~ '.seg_' ~ name].raw_code)) -}}
+{%- endmacro %}
+
+
+{#- boolean: it, and all that it names, is of the vocabulary, which alone can be asked for its past. -#}
+{% macro has_past(name) -%}
+    {%- set names, open = [], [name] -%}
+    {%- for _ in range(1000) if open -%}
+        {%- set one = open.pop() -%}
+        {%- if one not in names -%}
+            {%- do names.append(one) -%}
+            {%- set definition = segment_definition(one) -%}
+            {%- if definition is none -%}{{- return(false) -}}{%- endif -%}
+            {%- do open.extend(segments_named(conditions_of(definition))) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{- return(true) -}}
 {%- endmacro %}
 
 

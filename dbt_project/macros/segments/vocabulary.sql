@@ -23,8 +23,8 @@
     {{- return({'op': 'random_share', 'salt': salt, 'percent': percent, 'start': start}) -}}
 {%- endmacro %}
 
-{#- May be written to, by dim_consent. -#}
-{% macro can_receive(channel='email', purpose='marketing') -%}
+{#- May be written to for that purpose (seed consent_purposes), by dim_consent. -#}
+{% macro can_receive(purpose, channel='email') -%}
     {{- return({'op': 'can_receive', 'channel': channel, 'purpose': purpose}) -}}
 {%- endmacro %}
 

@@ -116,7 +116,7 @@
 {#- integer: how many days back the rows of a window lie at most; none if there is no end, or not from as_of. -#}
 {% macro days_back(window) -%}
     {%- if window.kind == 'days' -%}{{- return(window.far) -}}{%- endif -%}
-    {#- a local day more for the hours before as_of on its day, and one for a change to daylight saving -#}
-    {%- if window.kind == 'exact' and window.far is not none -%}{{- return(window.far // 86400 + 2) -}}{%- endif -%}
+    {#- a local day more for the hours before as_of on its day, one for what is left of a day, and one for a change to daylight saving -#}
+    {%- if window.kind == 'exact' and window.far is not none -%}{{- return(window.far // 86400 + 3) -}}{%- endif -%}
     {{- return(none) -}}
 {%- endmacro %}

@@ -7,6 +7,12 @@
 {%- for segment_model in segment_models() %}
 {%- set definition = segment_definition(segment_model[4:]) if execute else none %}
 {%- do selects.append(segment_model) if definition is none else definitions.append(definition) %}
+{%- if execute and definition is none and earlier_in_lists(segment_model[4:]) %}
+    {{- exceptions.raise_compiler_error(
+        "vars.priority_lists: '" ~ segment_model[4:] ~ "' is a plain select, which cannot leave out who is in an earlier one. "
+        ~ "Write it with segment(…), or put it first."
+    ) }}
+{%- endif %}
 {%- endfor %}
 
 with clock as (
@@ -24,6 +30,14 @@ memberships as (
     from (
         {{ members_query(definitions) | indent(8) }}
     ) as members
+{%- endif %}
+{%- if not definitions and not selects %}
+
+    select
+        profile_id,
+        cast(null as {{ dbt.type_string() }}) as segment_name
+    from {{ ref('profile_features') }}
+    where 1 = 0
 {%- endif %}
 {%- for segment_model in selects %}
     {%- if not loop.first or definitions %}
