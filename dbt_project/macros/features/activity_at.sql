@@ -7,8 +7,10 @@
     Days come from the rollup. The cut-off's own day, if it ends in its midst, days of which something was known later, and days of
     buyers whose orders were others are counted again from the events and lines. A late event may have joined, begun or moved a session: the sessions it is in now are cut again where
     those known by then leave a gap, and all days they touch are counted again. What a machine's open or click is stays as judged today.
+
+    is_now: the cut-off is the clock, which nothing came after. Known while compiling, it spares reading the facts to find that out.
 -#}
-{%- macro activity_at(cutoffs, links, shop_lines, key='profile_id') -%}
+{%- macro activity_at(cutoffs, links, shop_lines, key='profile_id', is_now=false) -%}
 {%- set measures = activity_measures().values() | list + ['n_demo_requests'] -%}
 {%- set counted_of_web = {
     'n_page_views': "web_events.event_name = 'page'",
@@ -23,7 +25,27 @@
 } -%}
 with identifier_days as {{ in_place() }} (
     select * from {{ ref('identifier_daily') }}
-),
+)
+{%- if is_now %}
+
+select
+    links.cutoff_number,
+    links.{{ key }},
+    identifier_days.activity_on,
+    {%- for measure in measures %}
+    identifier_days.{{ measure }},
+    {%- endfor %}
+    identifier_days.last_session_at,
+    identifier_days.last_human_email_at,
+    identifier_days.last_human_activity_at
+from {{ links }} as links
+inner join {{ cutoffs }} as cutoffs on links.cutoff_number = cutoffs.cutoff_number
+inner join identifier_days
+    on
+        links.identifier_type = identifier_days.identifier_type
+        and links.identifier_value = identifier_days.identifier_value
+        and cutoffs.as_of_on >= identifier_days.activity_on
+{%- else %},
 
 web_events as {{ in_place() }} (
     select * from {{ ref('fct_web_events') }}
@@ -309,4 +331,5 @@ inner join {{ links }} as links
         counted_again.cutoff_number = links.cutoff_number
         and counted_again.identifier_type = links.identifier_type
         and counted_again.identifier_value = links.identifier_value
+{%- endif %}
 {%- endmacro -%}

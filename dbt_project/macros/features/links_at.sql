@@ -9,8 +9,20 @@
     Limits: budgets, blocks, rules and the size limit hold as they do now; an identifier is an office's or disposable as it is now; and
     a chain of far more than 2^rounds edges falls apart.
 -#}
-{%- macro links_at(cutoffs) -%}
+{%- macro links_at(cutoffs, is_now=false) -%}
 {%- set rounds = 5 -%}
+{%- if is_now -%}
+select
+    cutoffs.cutoff_number,
+    links.identifier_type,
+    links.identifier_value,
+    links.profile_id,
+    links.linked_at,
+    false as is_resolved_again
+from {{ cutoffs }} as cutoffs
+inner join {{ ref('int_identity__identifier_profiles') }} as links
+    on cutoffs.as_of > links.linked_at and cutoffs.known_at >= links.linked_at
+{%- else -%}
 with past as (
     select * from {{ cutoffs }}
     where is_past
@@ -432,4 +444,5 @@ select
     resolved_again.linked_at,
     true as is_resolved_again
 from resolved_again
+{%- endif %}
 {%- endmacro -%}

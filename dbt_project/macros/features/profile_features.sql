@@ -14,6 +14,12 @@
 -#}
 {% macro profile_features(cutoffs) %}
 {%- set activity = activity_measures() -%}
+{%- set is_now = cutoffs | string == source('control', 'clock') | string -%}
+{#- now reads less than the past does; in the graph, and in unit tests, both read the same -#}
+{%- for relation in [
+    'fct_web_events', 'fct_email_events', 'int_features__unsettled_orders', 'int_features__late_sightings', 'int_identity__edges',
+    'int_identity__identifiers', 'int_identity__attachments', 'identity_registry',
+] -%}{%- do ref(relation) -%}{%- endfor -%}
 
 with cutoffs as (
 
@@ -23,7 +29,7 @@ with cutoffs as (
 
 named_links as (
 
-    {{ links_at('cutoffs') | indent(4) }}
+    {{ links_at('cutoffs', is_now) | indent(4) }}
 
 ),
 
@@ -102,7 +108,7 @@ shop_lines as (
 
 activity as {{ in_place() }} (
 
-    {{ activity_at('cutoffs', 'links', 'shop_lines', key='profile_number') | indent(4) }}
+    {{ activity_at('cutoffs', 'links', 'shop_lines', key='profile_number', is_now=is_now) | indent(4) }}
 
 ),
 
