@@ -70,8 +70,9 @@ class Filled:
 def preview(settings: Settings, name: str, n_days: int = 90, *, every_day: bool = True) -> Preview:
     """Size, a sample and the last `n_days` days of a segment, at the clock of the last build.
 
-    Reads the tables of the last build and the segment's file as it is now; writes nothing. Features have to be made for
-    each instant, which takes time: a segment that asks for them is, unless `every_day`, looked at every seventh day.
+    Reads the tables of the last build and the segment's file as it is now; writes nothing. Who was who, and features, have
+    to be made for each instant, which takes time: unless `every_day`, a segment is looked at every third day, one that asks
+    for features every seventh; one that follows people from day to day (hysteresis) always every day.
 
     Raises:
         ConfigError: the file is wrong. DataError: nothing is built yet.
@@ -94,7 +95,7 @@ def preview(settings: Settings, name: str, n_days: int = 90, *, every_day: bool 
         ).fetchall()
         days: tuple[Day, ...] = ()
         if queries["past"]:
-            step = 1 if every_day or OF_FEATURES not in queries["past"] or FOLLOWED in queries["past"] else 7
+            step = 1 if every_day or FOLLOWED in queries["past"] else 7 if OF_FEATURES in queries["past"] else 3
             _evaluate_past(con, queries["past"], n_days, as_of, step)
             days = _days(con, step)
     report = tuple(line[3:] for line in (queries["now"] or "").splitlines() if line.startswith("-- "))

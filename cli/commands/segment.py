@@ -106,7 +106,7 @@ def _draw_preview(console: Console, found: Preview) -> None:
     first, last = found.days[0], found.days[-1]
     sizes = [day.n_members for day in found.days]
     step = (last.as_of - first.as_of).days // max(1, len(sizes) - 1) or 1
-    each = "" if step == 1 else f", every {step}th (`segment backtest` has each)"
+    each = "" if step == 1 else f", {step} days apart (`segment backtest` has each)"
     console.print(
         Text(f"\nIts last {plural(len(sizes) * step, 'day')}{each}, as far as was known on each", style="bold")
     )
