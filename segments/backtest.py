@@ -70,9 +70,9 @@ class Filled:
 def preview(settings: Settings, name: str, n_days: int = 90, *, every_day: bool = True) -> Preview:
     """Size, a sample and the last `n_days` days of a segment, at the clock of the last build.
 
-    Reads the tables of the last build and the segment's file as it is now; writes nothing. Who was who, and features, have
-    to be made for each instant, which takes time: unless `every_day`, a segment is looked at every third day, one that asks
-    for features every seventh; one that follows people from day to day (hysteresis) always every day.
+    Reads the tables of the last build and the segment's file as it is now; writes nothing. Who was who, and features,
+    have to be made for each instant, which takes time: unless `every_day`, a segment is looked at every third day, one
+    that asks for features every seventh; one that follows people from day to day (hysteresis) always every day.
 
     Raises:
         ConfigError: the file is wrong. DataError: nothing is built yet.
