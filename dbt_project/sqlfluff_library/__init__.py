@@ -105,10 +105,19 @@ def is_incremental() -> bool:
     return False
 
 
+class _Modules:
+    re = _re
+
+
 dbt = _Dbt()
 adapter = _Adapter()
 exceptions = _Exceptions()
 target = _Target()
+modules = _Modules()
+project_name = "mailwright"
+# a segment is rendered as in its own model
+model = {"name": "seg_linted", "raw_code": "", "original_file_path": ""}
+graph: dict[str, _Any] = {}
 this = "this_relation"
 execute = False
 
