@@ -25,8 +25,15 @@ def ddl_statements(ml_schema: str) -> list[str]:
     return statements
 
 
-COLUMNS_SINCE = (("segment_membership_history", "reason text"),)
-"""Columns that a history got after its first version; dbt cannot add them, since its hooks write to the same table."""
+COLUMNS_SINCE = (
+    ("segment_membership_history", "reason text"),
+    ("int_identity__identifiers", "available_at timestamp"),
+    ("int_identity__edges", "available_at timestamp"),
+)
+"""Columns that a kept table got after its first version. dbt cannot add them: its hooks write to the same table."""
+
+MADE_ANEW = ("stg_web__events", "identifier_daily")
+"""Tables that were made anew by every build once and are kept up now; one from before (without made_by) goes."""
 
 
 def ensure_state(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -35,3 +42,11 @@ def ensure_state(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
         con.execute(statement)
     for table, column in COLUMNS_SINCE:
         con.execute(f'alter table if exists "{settings.schema}"."{table}" add column if not exists {column}')
+    old = con.execute(
+        "select table_name from duckdb_tables() where database_name = current_database() and schema_name = ? "
+        "and list_contains(?, table_name) and table_name not in (select table_name from duckdb_columns() "
+        "where database_name = current_database() and schema_name = ? and column_name = 'made_by')",
+        [settings.schema, list(MADE_ANEW), settings.schema],
+    ).fetchall()
+    for (table,) in old:
+        con.execute(f'drop table "{settings.schema}"."{table}"')
