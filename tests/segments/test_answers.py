@@ -83,15 +83,15 @@ def test_overlap_and_difference(built_settings: Settings, mailwright: Callable[.
     assert len(found["sample_one_only"]) == min(5, found["n_one_only"])
 
 
-def test_why_says_what_decides(built_settings: Settings, mailwright: Callable[..., Any]) -> None:
+def test_why_says_what_decides(own_copy: Settings, mailwright: Callable[..., Any]) -> None:
     member = rows(
-        built_settings, "select min(profile_id) from segment_memberships where segment_name = 'viewed_not_carted_48h'"
+        own_copy, "select min(profile_id) from segment_memberships where segment_name = 'viewed_not_carted_48h'"
     )[0][0]
-    found = call(mailwright, built_settings, "why", "viewed_not_carted_48h", member, "--json").document
+    found = call(mailwright, own_copy, "why", "viewed_not_carted_48h", member, "--json").document
     assert found["is_member"] is True
     assert [reason["holds"] for reason in found["reasons"]] == [True, True]
     n_viewed = rows(
-        built_settings,
+        own_copy,
         "select count(*) from fct_web_events, clock where profile_id = ? and event_name = 'Product Viewed' "
         "and occurred_at >= as_of - interval 48 hour",
         member,
@@ -100,23 +100,23 @@ def test_why_says_what_decides(built_settings: Settings, mailwright: Callable[..
     assert found["stays"], "the build recorded her entry"
 
     other = rows(
-        built_settings,
+        own_copy,
         "select min(profile_id) from dim_profiles where profile_id not in "
         "(select profile_id from segment_memberships where segment_name = 'viewed_not_carted_48h')",
     )[0][0]
-    found = call(mailwright, built_settings, "why", "viewed_not_carted_48h", other, "--json").document
+    found = call(mailwright, own_copy, "why", "viewed_not_carted_48h", other, "--json").document
     assert found["is_member"] is False
     assert False in [reason["holds"] for reason in found["reasons"]]
 
 
 def test_why_takes_an_identifier_and_keeps_addresses_to_itself(
-    built_settings: Settings, mailwright: Callable[..., Any]
+    own_copy: Settings, mailwright: Callable[..., Any]
 ) -> None:
-    email = rows(built_settings, "select min(email) from dim_profiles where email is not null")[0][0]
-    outcome = call(mailwright, built_settings, "why", "lapsed", f"email:{email}")
+    email = rows(own_copy, "select min(email) from dim_profiles where email is not null")[0][0]
+    outcome = call(mailwright, own_copy, "why", "lapsed", f"email:{email}")
     assert outcome.code == 0
     assert email not in outcome.stdout + outcome.stderr
-    outcome = call(mailwright, built_settings, "why", "lapsed", "email:nobody@example.org")
+    outcome = call(mailwright, own_copy, "why", "lapsed", "email:nobody@example.org")
     assert outcome.code == 3
     assert "nobody@example.org" not in outcome.stdout + outcome.stderr
 
@@ -134,9 +134,9 @@ def test_why_takes_an_identifier_and_keeps_addresses_to_itself(
     ],
 )
 def test_mistakes(
-    args: tuple[str, ...], code: int, said: str, built_settings: Settings, mailwright: Callable[..., Any]
+    args: tuple[str, ...], code: int, said: str, own_copy: Settings, mailwright: Callable[..., Any]
 ) -> None:
-    outcome = call(mailwright, built_settings, *args)
+    outcome = call(mailwright, own_copy, *args)
     assert outcome.code == code
     assert said in " ".join(outcome.stderr.split())
     assert "Traceback" not in outcome.stderr
