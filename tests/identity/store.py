@@ -15,7 +15,7 @@ TABLES = """
 create schema if not exists {schema};
 create table {schema}.int_identity__identifiers (
     node_key bigint, identifier_type text, identifier_value text, tier text, stands_alone boolean, is_role boolean,
-    first_seen_at timestamp, last_seen_at timestamp
+    first_seen_at timestamp, last_seen_at timestamp, available_at timestamp
 );
 create table {schema}.int_identity__identifier_profiles (
     identifier_type text, identifier_value text, profile_id text, linked_at timestamp, first_seen_at timestamp
@@ -26,7 +26,7 @@ create table {schema}.int_identity__quarantine (
 create table {schema}.int_identity__edges (
     left_key bigint, right_key bigint, left_type text, left_value text, right_type text, right_value text,
     strength bigint, first_seen_at timestamp, last_seen_at timestamp, n_seen bigint, n_sources bigint, sources text,
-    tier text, is_active boolean, refusal text, refusal_detail text
+    tier text, is_active boolean, refusal text, refusal_detail text, available_at timestamp
 );
 create table {schema}.int_identity__components (node_key bigint, component_key bigint);
 create table {schema}.int_identity__attachments (node_key bigint, component_key bigint, is_shared boolean);
@@ -79,7 +79,7 @@ class Store:
             pair = (identifier.type, identifier.value)
             seen = (START, START + timedelta(days=30))
             role = identifier.type == "email" and text in self.attach
-            insert("int_identity__identifiers", keys[text], *pair, tier, True, role, *seen)
+            insert("int_identity__identifiers", keys[text], *pair, tier, True, role, *seen, START)
             if profile is not None:
                 insert("int_identity__identifier_profiles", *pair, profile, START, START)
             component = components[profile] if profile is not None else None
@@ -97,7 +97,7 @@ class Store:
             row = {
                 "strength": 5, "first_seen_at": START, "last_seen_at": START + timedelta(days=10), "n_seen": 3,
                 "n_sources": 1, "sources": "shop_order", "tier": "attach" if "attach" in tiers else "bridge",
-                "is_active": True, "refusal": None, "refusal_detail": None,
+                "is_active": True, "refusal": None, "refusal_detail": None, "available_at": START,
             } | (options[0] if options else {})  # fmt: skip
             insert(
                 "int_identity__edges", keys[by_name[left]], keys[by_name[right]], left.type, left.value, right.type,

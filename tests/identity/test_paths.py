@@ -245,12 +245,12 @@ def test_a_long_chain_and_a_hub_of_thousands_are_found() -> None:
         con.execute(
             "insert into analytics.int_identity__edges select ?, 100000 + i, 'email', 'hub@example.org', 'phone', "
             "cast(i as text), 1, timestamp '2026-01-01', timestamp '2026-01-01', 1, 1, 's', 'attach', false, "
-            "'quarantined', 'x' from range(50000) as r(i)",
+            "'quarantined', 'x', null from range(50000) as r(i)",
             [hub],
         )
         con.execute(
             "insert into analytics.int_identity__identifiers select 100000 + i, 'phone', cast(i as text), 'attach', "
-            "false, false, timestamp '2026-01-01', timestamp '2026-01-01' from range(50000) as r(i)"
+            "false, false, timestamp '2026-01-01', timestamp '2026-01-01', null from range(50000) as r(i)"
         )
         graph = Graph(con, "analytics")
         found = explain_pair(graph, name(chain[0]), name(chain[-1]))
