@@ -158,6 +158,7 @@ COLUMNS: Mapping[str, str] = {
 
 OWN_MODELS: Sequence[str] = (
     "rfm_cells",
+    "exchange_rates",
     "features",
     "training",
     "lifecycle",

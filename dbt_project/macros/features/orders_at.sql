@@ -149,7 +149,7 @@ delivered_lines_then as (
 ),
 
 orders_then as (
-    {{ current_orders('deliveries_then') | indent(4) }}
+    {{ current_orders('deliveries_then', ref('exchange_rates')) | indent(4) }}
 ),
 
 lines_then as (

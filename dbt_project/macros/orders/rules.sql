@@ -19,9 +19,27 @@ coalesce({{ orders }}.customer_id, {{ orders }}.user_id, {{ orders }}.email, {{ 
 {%- endmacro -%}
 
 
-{#- The newest delivered version of every order. `orders` has the columns of stg_shop__orders. -#}
-{%- macro current_orders(orders) -%}
-with ranked as (
+{#-
+    The newest delivered version of every order. `orders` has the columns of stg_shop__orders, `exchange_rates` those of the seed:
+    an order in another currency than the shop's gets the rate of its local day, if there is one, and is in the shop's from here on.
+-#}
+{%- macro current_orders(orders, exchange_rates) -%}
+with rates as (
+    select
+        given.currency,
+        given.rate,
+        given.valid_from,
+        lead(given.valid_from) over (partition by given.currency order by given.valid_from asc) as valid_until
+    from {{ exchange_rates }} as given
+    {%- if var('shop_currency') %}
+    where given.currency <> '{{ var('shop_currency') }}'
+    {%- else %}
+    -- in what, nobody has said
+    where false
+    {%- endif %}
+),
+
+ranked as (
     select
         versions.*,
         row_number() over (
@@ -40,7 +58,9 @@ select
     ranked.channel,
     ranked.order_type,
     ranked.country,
-    ranked.currency,
+    case when rates.rate is null then ranked.currency else '{{ var('shop_currency') or '' }}' end as currency,
+    ranked.currency as order_currency,
+    cast(coalesce(rates.rate, 1) as numeric(18, 8)) as exchange_rate,
     ranked.is_test,
     ranked.is_cancelled,
     ranked.cancelled_at,
@@ -48,6 +68,11 @@ select
     {{ local_date('ranked.ordered_at') }} as ordered_on,
     ranked.known_at
 from ranked
+left join rates
+    on
+        ranked.currency = rates.currency
+        and {{ local_date('ranked.ordered_at') }} >= rates.valid_from
+        and ({{ local_date('ranked.ordered_at') }} < rates.valid_until or rates.valid_until is null)
 where ranked.position = 1
 {%- endmacro -%}
 
@@ -99,7 +124,7 @@ select
     repeated.product_id,
     repeated.description,
     repeated.quantity,
-    repeated.unit_price,
+    cast(repeated.unit_price * coalesce(orders.exchange_rate, 1) as numeric(18, 4)) as unit_price,
     orders.currency,
     orders.ordered_at,
     orders.ordered_on,
