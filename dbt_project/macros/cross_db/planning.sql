@@ -23,3 +23,9 @@
 {%- macro default__in_place() -%}{%- endmacro -%}
 {%- macro duckdb__in_place() -%}not materialized{%- endmacro -%}
 {%- macro postgres__in_place() -%}not materialized{%- endmacro -%}
+
+{#- Keywords of a CTE that is made by itself, before the query that reads it is planned. -#}
+{%- macro written_down() -%}{{ return(adapter.dispatch('written_down', 'mailwright')()) }}{%- endmacro -%}
+{%- macro default__written_down() -%}{%- endmacro -%}
+{%- macro duckdb__written_down() -%}materialized{%- endmacro -%}
+{%- macro postgres__written_down() -%}materialized{%- endmacro -%}

@@ -52,10 +52,25 @@
 {%- macro working_table(name) -%}{{ return(model.name ~ '__' ~ name) }}{%- endmacro -%}
 
 {#-
-    Working table `changed` (load_id, utc_day): the parts that differ. `now` is a query of (load_id, occurred_at), the rows that should
-    be stored; `also` are queries of (load_id, utc_day), parts that differ for other reasons.
+    Working table `changed` (load_id, utc_day): the parts that differ. `loaded` is a query of (load_id), all rows upstream that belong here,
+    whatever the clock says; `now` one of (load_id, occurred_at), those of them that should be stored; `also` are queries of
+    (load_id, utc_day), parts that differ for other reasons.
+
+    Working table `loads` (load_id) before it: the days of a load of which every row is stored need no counting. That is nearly all of
+    them, so a build looks at the instants of few rows.
 -#}
-{%- macro collect_changed_parts(now, also=[]) -%}
+{%- macro collect_changed_parts(loaded, now, also=[]) -%}
+    {%- set loads -%}
+        select coalesce(there.load_id, stored.load_id) as load_id
+        from (
+            select all_loaded.load_id, count(*) as n_rows from ({{ loaded }}) as all_loaded group by all_loaded.load_id
+        ) as there
+        full outer join (
+            select t.load_id, count(*) as n_rows from {{ this }} as t group by t.load_id
+        ) as stored on there.load_id = stored.load_id
+        where there.n_rows is distinct from stored.n_rows
+    {%- endset -%}
+    {%- do create_working_table(working_table('loads'), loads) -%}
     {%- set changed -%}
         select
             coalesce(there.load_id, stored.load_id) as load_id,
@@ -63,20 +78,22 @@
         from (
             select now_there.load_id, cast(now_there.occurred_at as date) as utc_day, count(*) as n_rows
             from ({{ now }}) as now_there
+            inner join {{ working_table('loads') }} as loads on now_there.load_id = loads.load_id
             group by now_there.load_id, cast(now_there.occurred_at as date)
         ) as there
         full outer join (
             select t.load_id, cast(t.occurred_at as date) as utc_day, count(*) as n_rows
             from {{ this }} as t
+            inner join {{ working_table('loads') }} as loads on t.load_id = loads.load_id
             group by t.load_id, cast(t.occurred_at as date)
         ) as stored
             on there.load_id = stored.load_id and there.utc_day = stored.utc_day
         where there.n_rows is distinct from stored.n_rows
         union distinct
         -- the clock was set back
-        select t.load_id, cast(t.occurred_at as date) as utc_day
-        from {{ this }} as t
-        where t.occurred_at >= {{ as_of() }} or t.known_at > {{ known_at() }}
+        select t.load_id, cast(t.occurred_at as date) as utc_day from {{ this }} as t where t.occurred_at >= {{ as_of() }}
+        union distinct
+        select t.load_id, cast(t.occurred_at as date) as utc_day from {{ this }} as t where t.known_at > {{ known_at() }}
         {%- for parts in also %}
         union distinct
         {{ parts }}
@@ -86,8 +103,8 @@
 {%- endmacro -%}
 
 {#-
-    Working tables `days` (occurred_on), the local days to do again, and `utc_days` (utc_day) on which they lie: the newest
-    `late_arrival_days`, and those of `touched`, a query of (occurred_on), of any age.
+    Working table `days` (occurred_on), the local days to do again: the newest `late_arrival_days`, and those of `touched`, a query of
+    (occurred_on), of any age.
 -#}
 {%- macro collect_days(touched) -%}
     {%- set days -%}
@@ -98,11 +115,10 @@
         where t.occurred_on > (select {{ add_days('max(newest.occurred_on)', -1 * var('late_arrival_days')) }} from {{ this }} as newest)
     {%- endset -%}
     {%- do create_working_table(working_table('days'), days) -%}
-    {%- set utc_days -%}
-        select cast({{ local_midnight('d.occurred_on') }} as date) as utc_day from {{ working_table('days') }} as d
-        union distinct
-        select cast({{ add_microseconds(local_midnight(add_days('d.occurred_on', 1)), -1) }} as date) as utc_day
-        from {{ working_table('days') }} as d
-    {%- endset -%}
-    {%- do create_working_table(working_table('utc_days'), utc_days) -%}
+{%- endmacro -%}
+
+{#- condition on an instant: not before nor after all the days that are done again. An engine need not read what it stored elsewhere. -#}
+{%- macro within_days(instant) -%}
+    {{ instant }} >= (select {{ local_midnight('min(d.occurred_on)') }} from {{ working_table('days') }} as d)
+    and {{ instant }} < (select {{ local_midnight(add_days('max(d.occurred_on)', 1)) }} from {{ working_table('days') }} as d)
 {%- endmacro -%}

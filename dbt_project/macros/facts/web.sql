@@ -10,6 +10,9 @@
     {%- if not rows_stay([var('known_at')['web']]) -%}
         {%- do forget_everything() -%}
     {%- else -%}
+        {%- set loaded -%}
+            select source._load_id as load_id from {{ source('raw', 'web_events') }} as source
+        {%- endset -%}
         {%- set now -%}
             select visible_now.load_id, visible_now.occurred_at
             from (
@@ -34,7 +37,7 @@
                     or t.is_email_disposable is distinct from coalesce(normalized.is_disposable, false)
                 )
         {%- endset -%}
-        {%- do collect_changed_parts(now, [normalized_otherwise]) -%}
+        {%- do collect_changed_parts(loaded, now, [normalized_otherwise]) -%}
         delete from {{ this }} where (load_id, cast(occurred_at as date)) in (
             select changed.load_id, changed.utc_day from {{ working_table('changed') }} as changed
         )
@@ -54,7 +57,7 @@
 
 {#-
     Pre-hook of int_web__events. Working tables:
-        days, utc_days   what is done again whole: the declared window, days of changed parts, and days on which another delivery of
+        days             what is done again whole: the declared window, days of changed parts, and days on which another delivery of
                          a message of those parts lies, since another delivery may be the first one now
         elsewhere        deliveries on other days of messages that came more than once, to be ranked with
         carried          events of the days after, of devices that were there within the inactivity of midnight (and on, day by day,
@@ -69,9 +72,8 @@
         {%- set staged = ref('stg_web__events') -%}
         {%- set changed, days = working_table('changed'), working_table('days') -%}
         {%- set touched, pairs, frontier = working_table('touched'), working_table('pairs'), working_table('frontier') -%}
-        {%- do collect_changed_parts(
-            "select s.load_id, s.occurred_at from " ~ staged ~ " as s where s.event_type in ('page', 'track')"
-        ) -%}
+        {%- set now = "select s.load_id, s.occurred_at from " ~ staged ~ " as s where s.event_type in ('page', 'track')" -%}
+        {%- do collect_changed_parts(now, now) -%}
 
         {%- set touched_rows -%}
             select s.message_id, {{ local_date('s.occurred_at') }} as occurred_on

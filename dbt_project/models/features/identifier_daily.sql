@@ -26,11 +26,13 @@ days as (
         {{ name }}_rows.identifier_value,
         {{ name }}_rows.{{ fact.on }} as activity_on,
         {%- for column, measure in measures.items() %}
-        {% if measure.fact == name -%}
-        sum(case when {{ measure.where }} then {{ measure.get('sum', 1) }} else 0 end)
-        {%- else -%}
-        0
-        {%- endif %} as {{ column }},
+        cast(
+            {%- if measure.fact == name %}
+            sum(case when {{ measure.where }} then {{ measure.get('sum', 1) }} else 0 end)
+            {%- else %}
+            null
+            {%- endif %} as {{ daily_measure_type(column) }}
+        ) as {{ column }},
         {%- endfor %}
         {%- for column, by_fact in instants.items() %}
         {% if name in by_fact -%}
@@ -65,7 +67,8 @@ summed as (
         all_days.identifier_value,
         all_days.activity_on,
         {%- for measure in measures %}
-        cast(sum(all_days.{{ measure }}) as {{ daily_measure_type(measure) }}) as {{ measure }},
+        -- a measure is of one fact, which has one row here
+        cast(coalesce(max(all_days.{{ measure }}), 0) as {{ daily_measure_type(measure) }}) as {{ measure }},
         {%- endfor %}
         {%- for instant in instants %}
         max(all_days.{{ instant }}) as {{ instant }},

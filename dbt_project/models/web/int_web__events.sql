@@ -11,8 +11,16 @@
 ] %}
 {%- set contending_columns = ['web_event_id', 'received_at', 'occurred_at', 'load_id', 'row_number'] %}
 
-with events as (
+with staged as {{ in_place() if not some_days }} (
     select * from {{ ref('stg_web__events') }}
+),
+
+-- of some days by itself, so that it comes before the join: most of what is stored need not be read
+events as {{ written_down() if some_days else in_place() }} (
+    select * from staged
+    {%- if some_days %}
+    where {{ within_days('staged.occurred_at') }}
+    {%- endif %}
 ),
 
 delivered as {{ in_place() if not some_days }} (
@@ -37,7 +45,6 @@ delivered as {{ in_place() if not some_days }} (
         events.row_number
     from events
     {%- if some_days %}
-    inner join {{ working_table('utc_days') }} as utc_days on cast(events.occurred_at as date) = utc_days.utc_day
     inner join {{ working_table('days') }} as days on {{ local_date('events.occurred_at') }} = days.occurred_on
     {%- endif %}
     where events.event_type in ('page', 'track')
@@ -87,45 +94,62 @@ ranked as (
     where contenders.message_key in (select repeated.message_key from repeated)
 ),
 
-known as (
+counted as {{ in_place() if not some_days }} (
     select
         {%- for column in own_columns %}
         delivered.{{ column }},
         {%- endfor %}
         coalesce(ranked.delivery, 1) as delivery,
-        coalesce(ranked.n_deliveries, 1) as n_deliveries,
-        cast(null as timestamp) as session_started_at,
-        true as is_kept
+        coalesce(ranked.n_deliveries, 1) as n_deliveries
     from delivered
     left join ranked on delivered.load_id = ranked.load_id and delivered.row_number = ranked.row_number
     {%- if some_days %}
-    {%- for source, is_kept in [('carried', 'true'), ('before', 'false')] %}
     union all
     select
-        {%- for column in own_columns + ['delivery', 'n_deliveries', 'session_started_at'] %}
-        {{ source }}.{{ column }},
+        {%- for column in own_columns %}
+        carried.{{ column }},
         {%- endfor %}
-        {{ is_kept }} as is_kept
-    from {{ working_table(source) }} as {{ source }}
-    {%- endfor %}
+        carried.delivery,
+        carried.n_deliveries
+    from {{ working_table('carried') }} as carried
     {%- endif %}
 ),
 
--- further deliveries are of no session
-placed as (
+-- sorted are instants of devices alone, not rows with all that they say; further deliveries are of no session
+instants as (
     select
-        known.*,
-        case when known.delivery = 1 then known.device end as session_of
-    from known
+        counted.device,
+        counted.occurred_at,
+        counted.occurred_on,
+        counted.web_event_id
+        {%- if some_days %},
+        cast(null as timestamp) as session_started_at
+        {%- endif %}
+    from counted
+    where counted.delivery = 1
+    {%- if some_days %}
+    union all
+    -- an event before the days done again knows when its session began
+    select
+        before.device,
+        before.occurred_at,
+        before.occurred_on,
+        before.web_event_id,
+        before.session_started_at
+    from {{ working_table('before') }} as before
+    {%- endif %}
 ),
 
 spaced as (
     select
-        placed.*,
-        lag(placed.occurred_at) over (
-            partition by placed.session_of order by placed.occurred_at asc, placed.web_event_id asc
-        ) as previous_at
-    from placed
+        instants.*,
+        lag(instants.occurred_at) over (
+            partition by instants.device order by instants.occurred_at asc, instants.web_event_id asc
+        ) as previous_at,
+        lag(instants.occurred_on) over (
+            partition by instants.device order by instants.occurred_at asc, instants.web_event_id asc
+        ) as previous_on
+    from instants
 ),
 
 marked as (
@@ -138,29 +162,60 @@ marked as (
     from spaced
 ),
 
--- an event before the days done again knows when its session began
-started as (
+-- where a session begins, or a day: from there to the next of them a device's events of that day are of one session
+stretches as (
     select
-        marked.*,
-        max(case when not marked.is_kept then marked.session_started_at when marked.begins then marked.occurred_at end) over (
-            partition by marked.session_of order by marked.occurred_at asc, marked.web_event_id asc
-            rows between unbounded preceding and current row
-        ) as began_at
+        marked.device,
+        marked.occurred_on,
+        marked.occurred_at as from_at,
+        case when marked.begins then marked.web_event_id end as first_event_id,
+        lead(marked.occurred_at) over (partition by marked.device order by marked.occurred_at asc) as next_at,
+        max(
+            {%- if some_days %}
+            case when marked.session_started_at is not null then marked.session_started_at when marked.begins then marked.occurred_at end
+            {%- else %}
+            case when marked.begins then marked.occurred_at end
+            {%- endif %}
+        ) over (
+            partition by marked.device order by marked.occurred_at asc rows between unbounded preceding and current row
+        ) as session_started_at
     from marked
+    where
+        marked.begins
+        or marked.occurred_on <> marked.previous_on
+        {%- if some_days %}
+        or marked.session_started_at is not null
+        {%- endif %}
+),
+
+named as (
+    select
+        stretches.*,
+        -- without a next one: for good
+        coalesce(stretches.next_at, cast('9999-12-31' as timestamp)) as until_at,
+        {{ hash_key(['stretches.device', 'stretches.session_started_at']) }} as session_id
+    from stretches
+),
+
+placed as {{ in_place() }} (
+    select
+        counted.*,
+        case when counted.delivery = 1 then counted.device end as session_of
+    from counted
 ),
 
 sessions as (
     select
-        {%- for column in own_columns + ['delivery', 'n_deliveries'] %}
-        started.{{ column }},
-        {%- endfor %}
-        case when started.session_of is not null then started.began_at end as session_started_at,
-        case
-            when started.session_of is not null then {{ hash_key(['started.session_of', 'started.began_at']) }}
-        end as session_id,
-        started.begins and started.session_of is not null as is_session_start
-    from started
-    where started.is_kept
+        placed.*,
+        named.session_started_at,
+        named.session_id,
+        coalesce(placed.web_event_id = named.first_event_id, false) as is_session_start
+    from placed
+    left join named
+        on placed.session_of = named.device
+        and placed.occurred_on = named.occurred_on
+        and placed.occurred_at >= named.from_at
+        and placed.occurred_at < named.until_at
 ),
 
 final as (
