@@ -44,7 +44,7 @@
   in `key_columns`) are kept once. A pre-hook; the model has to depend on identity_successions.
 -#}
 {% macro follow_successions(key_columns) %}
-    {%- if execute and load_relation(this) is not none -%}
+    {%- if execute and load_relation(this) is not none and rows_of_former_profiles() -%}
         {%- set successions = ref('identity_successions') -%}
         {%- set repeated -%}
             delete from {{ this }} where exists (
@@ -70,18 +70,43 @@
 {% endmacro %}
 
 
-{#- Of several open rows with equal `key_columns` the earliest stays: she has been in since then. A pre-hook. -#}
-{% macro keep_earliest_open(key_columns, opened, closed) %}
+{#- Whether anything is remembered of a profile that another one has succeeded. -#}
+{% macro rows_of_former_profiles() %}
+    {%- set remembered -%}
+        select count(*) from {{ this }} where profile_id in (select s.former_profile_id from {{ ref('identity_successions') }} as s)
+    {%- endset -%}
+    {{- return(run_query(remembered).rows[0][0] | int > 0) -}}
+{% endmacro %}
+
+
+{#-
+  take_back_closings and follow_successions for stays (from `opened` to `closed`, null while it lasts) in what `key_columns` say beside
+  the profile. Either may leave two open stays of one person in the same; the earliest remains: she has been in since then. Where
+  neither had anything to do there are no two, and nothing is compared.
+-#}
+{% macro take_back_and_follow_stays(key_columns, opened, closed) %}
     {%- if execute and load_relation(this) is not none -%}
-        delete from {{ this }} where {{ closed }} is null and exists (
-            select 1
-            from {{ this }} as earlier
-            where
-                earlier.{{ closed }} is null
-                and earlier.{{ opened }} < {{ this.identifier }}.{{ opened }}
-                {%- for column in key_columns %}
-                and earlier.{{ column }} = {{ this.identifier }}.{{ column }}
-                {%- endfor %}
-        )
+        {%- set closed_now -%}
+            select count(*) from {{ this }} where {{ closed }} = {{ as_of() }}
+        {%- endset -%}
+        {%- set reopens, renames = run_query(closed_now).rows[0][0] | int > 0, rows_of_former_profiles() -%}
+        {%- if reopens -%}
+            {%- do run_query(take_back_closings(closed)) -%}
+        {%- endif -%}
+        {%- if renames -%}
+            {%- do run_query(follow_successions(key_columns + [opened])) -%}
+        {%- endif -%}
+        {%- if reopens or renames -%}
+            delete from {{ this }} where {{ closed }} is null and exists (
+                select 1
+                from {{ this }} as earlier
+                where
+                    earlier.{{ closed }} is null
+                    and earlier.{{ opened }} < {{ this.identifier }}.{{ opened }}
+                    {%- for column in ['profile_id'] + key_columns %}
+                    and earlier.{{ column }} = {{ this.identifier }}.{{ column }}
+                    {%- endfor %}
+            )
+        {%- endif -%}
     {%- endif -%}
 {% endmacro %}

@@ -7,15 +7,14 @@
     pre_hook=[
         "{{ refuse_as_of_before(['entered_at', 'left_at']) }}",
         "{{ take_back_inserts('entered_at') }}",
-        "{{ take_back_closings('left_at') }}",
-        "{{ follow_successions(['segment_name', 'entered_at']) }}",
-        "{{ keep_earliest_open(['profile_id', 'segment_name'], 'entered_at', 'left_at') }}",
+        "{{ take_back_and_follow_stays(['segment_name'], 'entered_at', 'left_at') }}",
     ],
 ) }}
 
 -- depends_on: {{ ref('identity_successions') }}
+{%- set bucket = row_fingerprint(['profile_id']) ~ ' % 16384' %}
 
-with memberships as (
+with memberships as {{ in_place() }} (
 
     select * from {{ ref('segment_memberships') }}
 
@@ -29,7 +28,7 @@ clock as (
 
 {%- if is_incremental() %}
 
-open_memberships as (
+open_memberships as {{ in_place() }} (
 
     select
         profile_id,
@@ -40,9 +39,79 @@ open_memberships as (
     where left_at is null
 
 ),
+
+-- a part of a segment that is as it was needs no comparing person by person, and from one build to the next most are
+parts_now as (
+
+    select
+        segment_name,
+        {{ bucket }} as bucket,
+        sum({{ row_fingerprint(['profile_id']) }}) as fingerprint
+    from memberships
+    group by segment_name, {{ bucket }}
+
+),
+
+parts_before as (
+
+    select
+        segment_name,
+        {{ bucket }} as bucket,
+        sum({{ row_fingerprint(['profile_id']) }}) as fingerprint
+    from open_memberships
+    group by segment_name, {{ bucket }}
+
+),
+
+moved as (
+
+    select
+        coalesce(parts_now.segment_name, parts_before.segment_name) as segment_name,
+        coalesce(parts_now.bucket, parts_before.bucket) as bucket
+    from parts_now
+    full outer join parts_before
+        on parts_now.segment_name = parts_before.segment_name and parts_now.bucket = parts_before.bucket
+    where parts_now.fingerprint is distinct from parts_before.fingerprint
+
+),
+
+now_in as (
+
+    select
+        memberships.profile_id,
+        memberships.segment_name,
+        memberships.as_of
+    from memberships
+    inner join moved
+        on
+            memberships.segment_name = moved.segment_name
+            and {{ row_fingerprint(['memberships.profile_id']) }} % 16384 = moved.bucket
+
+),
+
+were_in as (
+
+    select
+        open_memberships.profile_id,
+        open_memberships.segment_name,
+        open_memberships.entered_at,
+        open_memberships.reason
+    from open_memberships
+    inner join moved
+        on
+            open_memberships.segment_name = moved.segment_name
+            and {{ row_fingerprint(['open_memberships.profile_id']) }} % 16384 = moved.bucket
+
+),
 {%- else %}
 
-open_memberships as (
+now_in as (
+
+    select * from memberships
+
+),
+
+were_in as (
 
     select
         profile_id,
@@ -58,35 +127,29 @@ open_memberships as (
 entered as (
 
     select
-        memberships.profile_id,
-        memberships.segment_name,
-        memberships.as_of as entered_at,
+        now_in.profile_id,
+        now_in.segment_name,
+        now_in.as_of as entered_at,
         cast(null as timestamp) as left_at,
         'build' as reason
-    from memberships
-    left join open_memberships
-        on
-            memberships.profile_id = open_memberships.profile_id
-            and memberships.segment_name = open_memberships.segment_name
-    where open_memberships.profile_id is null
+    from now_in
+    left join were_in on now_in.profile_id = were_in.profile_id and now_in.segment_name = were_in.segment_name
+    where were_in.profile_id is null
 
 ),
 
 departed as (
 
     select
-        open_memberships.profile_id,
-        open_memberships.segment_name,
-        open_memberships.entered_at,
+        were_in.profile_id,
+        were_in.segment_name,
+        were_in.entered_at,
         clock.as_of as left_at,
-        open_memberships.reason
-    from open_memberships
+        were_in.reason
+    from were_in
     cross join clock
-    left join memberships
-        on
-            open_memberships.profile_id = memberships.profile_id
-            and open_memberships.segment_name = memberships.segment_name
-    where memberships.profile_id is null
+    left join now_in on were_in.profile_id = now_in.profile_id and were_in.segment_name = now_in.segment_name
+    where now_in.profile_id is null
 
 ),
 
