@@ -16,6 +16,11 @@ from warehouse.settings import Settings
 from warehouse.state import ensure_state
 
 CUTOFFS = "backtest_cutoffs"
+"""The instants that a query of the past is asked for."""
+INSTANTS = "backtest_instants"
+"""All of them."""
+AT_ONCE = 15
+"""Instants: what is known of everybody at so many is held in memory."""
 OF_FEATURES = "as features_then"
 """Stands in a query of the past that makes features."""
 FOLLOWED = "over (partition by profile_id order by as_of asc"
@@ -72,7 +77,7 @@ def preview(settings: Settings, name: str, n_days: int = 90, *, every_day: bool 
 
     Reads the tables of the last build and the segment's file as it is now; writes nothing. Who was who, and features,
     have to be made for each instant, which takes time: unless `every_day`, a segment is looked at every third day, one
-    that asks for features every seventh; one that follows people from day to day (hysteresis) always every day.
+    that asks for features every tenth; one that follows people from day to day (hysteresis) always every day.
 
     Raises:
         ConfigError: the file is wrong. DataError: nothing is built yet.
@@ -95,7 +100,7 @@ def preview(settings: Settings, name: str, n_days: int = 90, *, every_day: bool 
         ).fetchall()
         days: tuple[Day, ...] = ()
         if queries["past"]:
-            step = 1 if every_day or FOLLOWED in queries["past"] else 7 if OF_FEATURES in queries["past"] else 3
+            step = 1 if every_day or FOLLOWED in queries["past"] else 10 if OF_FEATURES in queries["past"] else 3
             _evaluate_past(con, queries["past"], n_days, as_of, step)
             days = _days(con, step)
     report = tuple(line[3:] for line in (queries["now"] or "").splitlines() if line.startswith("-- "))
@@ -165,11 +170,19 @@ def _queries(settings: Settings, name: str) -> dict[str, str | None]:
 def _evaluate_past(con: duckdb.DuckDBPyConnection, query: str, n_days: int, as_of: datetime, step: int = 1) -> None:
     """Temporary tables: the instants, and who would have been in at each, by what was known then."""
     con.execute(
-        f"create temp table {CUTOFFS} as select as_of, as_of as known_at from "
+        f"create temp table {INSTANTS} as select as_of, as_of as known_at from "
         "(select unnest(generate_series(?::timestamp - to_days(?), ?::timestamp, to_days(?))) as as_of)",
         [as_of, (n_days - 1) // step * step, as_of, step],
     )
-    con.execute(f"create temp table past as select distinct as_of, profile_id from ({query})")
+    con.execute(f"create temp table {CUTOFFS} as from {INSTANTS} limit 0")
+    con.execute("create temp table past (as_of timestamp, profile_id text)")
+    n_instants = con.execute(f"select count(*) from {INSTANTS}").fetchall()[0][0]
+    # who follows people from instant to instant needs all of them
+    at_once = n_instants if FOLLOWED in query else AT_ONCE
+    for first in range(0, n_instants, at_once):
+        con.execute(f"delete from {CUTOFFS}")
+        con.execute(f"insert into {CUTOFFS} from {INSTANTS} order by as_of limit {at_once} offset {first}")
+        con.execute(f"insert into past select distinct as_of, profile_id from ({query})")
 
 
 def _days(con: duckdb.DuckDBPyConnection, step: int) -> tuple[Day, ...]:
@@ -199,7 +212,7 @@ def _days(con: duckdb.DuckDBPyConnection, step: int) -> tuple[Day, ...]:
         )
 
         select as_of, coalesce(n, 0), coalesce(n_entered, 0), coalesce(n_left, 0)
-        from {CUTOFFS} left join moved using (as_of) left join gone using (as_of)
+        from {INSTANTS} left join moved using (as_of) left join gone using (as_of)
         order by as_of"""
     ).fetchall()
     return tuple(Day(*row) for row in rows)
@@ -223,7 +236,7 @@ _STAYS = f"""
             past.as_of,
             cutoffs.number - row_number() over (partition by past.profile_id order by past.as_of) as run
         from past
-        inner join (select as_of, row_number() over (order by as_of) as number from {CUTOFFS}) as cutoffs using (as_of)
+        inner join (select as_of, row_number() over (order by as_of) as number from {INSTANTS}) as cutoffs using (as_of)
     ),
 
     runs as (select profile_id, min(as_of) as entered_at, max(as_of) as last_at from numbered group by profile_id, run)
@@ -231,5 +244,5 @@ _STAYS = f"""
     select
         profile_id,
         entered_at,
-        case when last_at < (select max(as_of) from {CUTOFFS}) then last_at + interval 1 day end as left_at
+        case when last_at < (select max(as_of) from {INSTANTS}) then last_at + interval 1 day end as left_at
     from runs"""

@@ -10,9 +10,12 @@
   Behaviour on the web and in mail comes from the day rollup, orders from order lines, because a return changes an order
   that lies in the past.
 
+  in_memory: whether days of activity, which are read twice, are written down rather than made twice: faster where they fit, as those
+  of a few instants do.
+
   Counts are bigint, money numeric(18, 2), ages in whole local days integer, ratios double precision.
 -#}
-{% macro profile_features(cutoffs) %}
+{% macro profile_features(cutoffs, in_memory=false) %}
 {%- set activity = activity_measures() -%}
 {%- set is_now = cutoffs | string == source('control', 'clock') | string -%}
 {#- now reads less than the past does; in the graph, and in unit tests, both read the same -#}
@@ -106,7 +109,7 @@ shop_lines as (
 
 ),
 
-activity as {{ in_place() }} (
+activity as {{ written_down() if in_memory else in_place() }} (
 
     {{ activity_at('cutoffs', 'links', 'shop_lines', key='profile_number', is_now=is_now) | indent(4) }}
 

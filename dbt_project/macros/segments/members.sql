@@ -533,7 +533,7 @@ links_then as (
 
 features as (
     {% if plan.people | reject('equalto', 'dim_profiles') | list %}
-    select * from ( {{ profile_features('instants') }} ) as features_then
+    select * from ( {{ profile_features('instants', in_memory=true) }} ) as features_then
     {%- else %}
     -- nobody asks for a feature: just who was known
     select distinct
