@@ -1,12 +1,13 @@
 """Events to features to segments, at the size of a large shop, beside the query that one would write by hand.
 
 Raw web events (in two years, a load a day), read by the dbt models from staging to the day rollup: once in full, then
-with one hour's new events, then with one day's. Beside each stands a hand-written DuckDB query over the staged rows of
-the same file: sessions by `lag`, and the rollup by profile and day; for an increment, of the last three days alone.
-Then features and fifty segments, beside 25 window features by hand over that rollup and fifty predicates on those; and
-the whole way once more for one hour's new events.
+with one hour's new events, then with one day's. Beside each step stands a hand-written DuckDB query in the same file:
+rows with their JSON taken apart, sessions by `lag` with the columns of the fact, and the rollup by profile and day; for
+an increment, of the new load and the last three days alone. Then features and fifty segments, beside 25 window features
+by hand over that rollup and fifty predicates on those; and the whole way twice more for one hour's new events: within a
+day, and when the windows of days have moved.
 
-    python -m benchmarks.segments [events, 10_000_000]
+    python -m benchmarks.segments [events … (10_000_000 100_000_000: half an hour, and 25 GB of disk)]
 """
 
 from __future__ import annotations
@@ -72,8 +73,9 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
     return con
 
 
-def visits(first: int, n_visits: int, profiles: int, day: str) -> str:
-    """query of raw.web_events: so many visits, each of one device; every third device is logged in."""
+def visits(first: int, n_visits: int, profiles: int, day: str, seconds: int = 85_000) -> str:
+    """query of raw.web_events: so many visits, each of one device, in the first seconds of a day; every third device is
+    logged in."""
     return f"""
         select 'm' || printf('%016x', hash(visit, e)) as message_id,
             case when e % 2 = 0 then 'page' else 'track' end as type,
@@ -88,7 +90,7 @@ def visits(first: int, n_visits: int, profiles: int, day: str) -> str:
             loaded_at as _loaded_at, load_id as _load_id, visit * {PER_VISIT} + e as _row_number
         from (
             select visit, hash(visit, 2) % {profiles} as device, {day} as d,
-                {BEGIN} + to_days(cast(d as integer)) + to_seconds(cast(hash(visit, 3) % 85000 as bigint)) as began,
+                {BEGIN} + to_days(cast(d as integer)) + to_seconds(cast(hash(visit, 3) % {seconds} as bigint)) as began,
                 {BEGIN} + to_days(cast(d as integer) + 1) as loaded_at, 'load_' || printf('%05d', d) as load_id
             from (select {first} + i as visit from range({n_visits}) as r(i))
         ) cross join (select e from range({PER_VISIT}) as s(e))"""
@@ -134,7 +136,7 @@ def write_events(settings: Settings, n_events: int) -> float:
     return time.monotonic() - began
 
 
-def write_more(settings: Settings, n_events: int, hours: int) -> int:
+def write_more(settings: Settings, n_events: int, hours: int, moves_days: bool = True) -> int:
     """New visits of so many hours, in a load of their own, after all that is there; how many events."""
     n_visits = n_events // PER_VISIT
     more = n_visits * hours // (DAYS * 24)
@@ -143,19 +145,33 @@ def write_more(settings: Settings, n_events: int, hours: int) -> int:
             f"""select max(_row_number) // {PER_VISIT} + 1,
                 cast((select as_of from analytics.clock) as date) - date '2024-01-01' from raw.web_events"""
         ).fetchall()[0]
-        query = visits(last, more, int(n_visits / VISITS_PER_PROFILE), str(day))
+        query = visits(last, more, int(n_visits / VISITS_PER_PROFILE), str(day), 85_000 if moves_days else 2_000)
         con.execute(f"insert into raw.web_events {query}")
-        con.execute("update analytics.clock set as_of = as_of + to_days(1), known_at = known_at + to_days(1)")
+        on = "1 day" if moves_days else "1 hour"
+        con.execute(f"update analytics.clock set as_of = as_of + interval {on}, known_at = known_at + interval {on}")
     return more * PER_VISIT
 
 
+STAGED = """
+    select message_id, trim(anonymous_id) as anonymous_id, trim(user_id) as user_id, type as event_type,
+        case when type = 'page' then 'page' else event end as event_name,
+        json_extract_string(context, '$.device.id') as device_id,
+        json_extract_string(properties, '$.product_id') as product_id,
+        json_extract_string(properties, '$.order_id') as order_id,
+        json_extract_string(properties, '$.category') as category, json_extract_string(properties, '$.url') as page_url,
+        json_extract_string(properties, '$.referrer') as referrer,
+        json_extract_string(context, '$.campaign.name') as campaign_name,
+        least("timestamp", received_at) as occurred_at, received_at, received_at as known_at, _loaded_at as loaded_at,
+        _load_id as load_id, _row_number as row_number
+    from raw.web_events {since}"""
 SESSIONS = """
-    select anonymous_id, user_id, event_name, occurred_at,
+    select message_id, anonymous_id, user_id, event_name, occurred_at, cast(occurred_at as date) as occurred_on,
+        received_at, known_at, product_id, category, order_id, page_url, campaign_name, load_id, row_number,
         occurred_at - lag(occurred_at) over (partition by anonymous_id order by occurred_at)
             > interval 30 minute as is_start
-    from analytics.stg_web__events {since}"""
+    from {staged} {since}"""
 ROLLUP = """
-    select i.profile_id, cast(occurred_at as date) as day, count(*) filter (where event_name = 'page') as n_page_views,
+    select i.profile_id, occurred_on as day, count(*) filter (where event_name = 'page') as n_page_views,
         count(*) filter (where event_name = 'Product Viewed') as n_product_views,
         count(*) filter (where event_name = 'Product Added') as n_cart_adds,
         count(*) filter (where event_name = 'Checkout Started') as n_checkouts,
@@ -163,18 +179,29 @@ ROLLUP = """
     from hand_sessions as e inner join analytics.int_identity__identifier_profiles as i
         on i.identifier_type = 'anonymous_id' and i.identifier_value = e.anonymous_id
     group by 1, 2"""
+STEPS = ("stg_web__events", "int_web__events", "identifier_daily")
+"""What is compared with a query of those, in their order."""
 
 
-def by_hand(settings: Settings, since: str = "") -> tuple[float, int]:
-    """(seconds for sessions and rollup by hand, rows of the rollup)"""
+def by_hand(settings: Settings, increment: bool = False) -> tuple[list[float], int]:
+    """(seconds for rows taken apart, sessions and rollup by hand, rows of the rollup)"""
+    load = "where _load_id = (select max(_load_id) from raw.web_events)" if increment else ""
+    days = "where occurred_at >= (select max(occurred_at) from {t}) - interval 3 day" if increment else ""
+    # an increment's rows would be staged already but for those of its load
+    staged = "analytics.stg_web__events" if increment else "hand_staged"
+    took = []
     with connect(settings) as con:
-        con.execute("create temp table warm as select count(*) from analytics.stg_web__events")
-        began = time.monotonic()
-        con.execute(f"create or replace table hand_sessions as {SESSIONS.format(since=since)}")
-        con.execute(f"create or replace table hand_rollup as {ROLLUP}")
-        took = time.monotonic() - began
+        con.execute("create temp table warm as select count(*) from raw.web_events")
+        for name, query in (
+            ("hand_staged", STAGED.format(since=load)),
+            ("hand_sessions", SESSIONS.format(staged=staged, since=days.format(t=staged))),
+            ("hand_rollup", ROLLUP),
+        ):
+            began = time.monotonic()
+            con.execute(f"create {'temp' if increment else ''} table {name} as {query}")
+            took.append(time.monotonic() - began)
         n_rows = con.execute("select count(*) from hand_rollup").fetchall()[0][0]
-        con.execute("drop table hand_sessions; drop table hand_rollup")
+        con.execute("drop table hand_staged; drop table hand_sessions")
     return took, n_rows
 
 
@@ -251,24 +278,29 @@ def measure_facts(settings: Settings, n_events: int) -> list[str]:
     full = dbt_run(settings, *FACTS)
     print(full, file=sys.stderr)
     hand, n_rows = apart(by_hand, settings)
+    print(hand, file=sys.stderr)
     apart(compare, settings)
-    rows = [line(f"all {n_events:,} events", full, hand)]
+    rows = [line(f"all {n_events:,} events", full, sum(hand))]
+    steps = [
+        f"{name} {full.by_model[name]:.1f} s against {by:.1f} s: {full.by_model[name] / by:.2f}"
+        for name, by in zip(STEPS, hand, strict=True)
+    ]
     for name, hours in (("one hour more", 1), ("one day more", 24)):
         more = apart(write_more, settings, n_events, hours)
         run = dbt_run(settings, *FACTS)
         print(run, file=sys.stderr)
-        since = "where occurred_at >= (select max(occurred_at) from analytics.stg_web__events) - interval 3 day"
-        hand, _ = apart(by_hand, settings, since)
+        hand, _ = apart(by_hand, settings, True)
         apart(compare, settings)
-        rows.append(line(f"{name}: {more:,} events", run, hand))
+        rows.append(line(f"{name}: {more:,} events", run, sum(hand)))
     whole, recent = apart(read_profile_days, settings)
     return [
-        f"{n_events:,} web events, {n_rows:,} profile-days, {DAYS} loads, 2 threads, 6 GB for DuckDB. By hand: sessions"
-        " by `lag` and the rollup from staged rows, of everything or of the last three days; ours begins with raw rows"
-        " and looks for late, withdrawn and repeated ones in all of history.\n",
+        f"{n_events:,} web events, {n_rows:,} profile-days, {DAYS} loads, 2 threads, 6 GB for DuckDB. By hand: JSON"
+        " taken apart, sessions by `lag`, the rollup; of everything, or of the new load and the last three days. Ours"
+        " deduplicates, and looks for late, withdrawn and repeated rows in all of history.\n",
         "| | seconds (with dbt's start; processor) | by hand | ratio | peak memory, GiB | most of it |\n"
         "|---|---|---|---|---|---|",
         *rows,
+        f"\nIn full, step by step (goal 2): {'; '.join(steps)}.",
         f"\nTo add up profile_daily, a view, by profile takes {whole:.1f} s; its last 90 days, {recent:.1f} s.",
     ]
 
@@ -331,16 +363,12 @@ def features_by_hand(settings: Settings) -> tuple[float, float]:
     """Seconds of 25 window features from the rollup, and of fifty predicates to long memberships."""
     took = []
     with connect(settings) as con:
-        con.execute(f"create or replace table hand_sessions as {SESSIONS.format(since='')}")
-        con.execute(f"create or replace table hand_rollup as {ROLLUP}")
         con.execute("create temp table warm as select sum(n_page_views) from hand_rollup")
         for name, query in (("hand_features", FEATURES), ("hand_members", PREDICATES)):
             began = time.monotonic()
             con.execute(f"create or replace table {name} as {query}")
             took.append(time.monotonic() - began)
-        con.execute(
-            "drop table hand_sessions; drop table hand_rollup; drop table hand_features; drop table hand_members"
-        )
+        con.execute("drop table hand_rollup; drop table hand_features; drop table hand_members")
     return took[0], took[1]
 
 
@@ -364,8 +392,8 @@ PEOPLE = ("profile_features", "lifecycle_stages", "engagement_levels", "rfm_scor
 MEMBERS = ("segment_memberships", "segment_membership_history")
 
 
-def measure_segments(settings: Settings, n_events: int, folder: Path) -> list[str]:
-    """Lines of Markdown: features, fifty segments, and an hour more from raw rows to the history."""
+def measure_segments(settings: Settings, n_events: int, folder: Path) -> tuple[list[str], list[float]]:
+    """(lines of Markdown: features, fifty segments, and an hour more from raw rows to the history; seconds of those)"""
     project = project_of_fifty(folder)
     # reads the graph: what has to be there is known after it
     dbt_run(settings, "fct_web_events", project_dir=project)
@@ -376,13 +404,21 @@ def measure_segments(settings: Settings, n_events: int, folder: Path) -> list[st
     members = dbt_run(settings, *MEMBERS, project_dir=project)
     print(members, file=sys.stderr)
     n_members = apart(check_sizes, settings)
-    more = apart(write_more, settings, n_events, 1)
-    hour = dbt_run(settings, *FACTS, *PEOPLE, *MEMBERS, project_dir=project)
-    print(hour, file=sys.stderr)
+    hours, took = [], []
+    for name, moves_days in (("a day's windows having moved", True), ("within a day", False)):
+        more = apart(write_more, settings, n_events, 1, moves_days)
+        run = dbt_run(settings, *FACTS, *PEOPLE, *MEMBERS, project_dir=project)
+        print(run, file=sys.stderr)
+        apart(check_sizes, settings)
+        took.append(run.wall)
+        hours.append(
+            f"\nOne hour more ({more:,} events), from raw rows to memberships and history, {name}: {run.wall:.1f} s"
+            f" with dbt's start (goal 20), {run.cpu:.1f} s of processor, {run.peak:.1f} GiB (goal 8): {slowest(run)}."
+        )
     with connect(settings) as con:
         n_profiles = con.execute("select count(*) from analytics.dim_profiles").fetchall()[0][0]
     features = Run({"profile_features": people.by_model["profile_features"]}, people.wall, people.cpu, people.peak)
-    return [
+    lines = [
         f"\nFeatures of {n_profiles:,} profiles; fifty segments ({len(PLAIN)} of features and stages alone,"
         f" {len(OTHERS)} of hours, properties, chains, periods, ranks, history), {n_members:,} memberships. By hand:"
         " 25 window features from that rollup; fifty predicates on those to long memberships.\n",
@@ -390,10 +426,9 @@ def measure_segments(settings: Settings, n_events: int, folder: Path) -> list[st
         "|---|---|---|---|---|---|",
         line("features", features, features_hand),
         line("fifty segments and their history", members, predicates_hand),
-        f"\nOne hour more ({more:,} events), from raw rows to memberships and history, a day's windows having moved:"
-        f" {hour.wall:.1f} s with dbt's start (goal 20 s), {hour.cpu:.1f} s of processor, {hour.peak:.1f} GiB (goal 8):"
-        f" {slowest(hour)}.",
+        *hours,
     ]
+    return lines, took
 
 
 BUYERS = """
@@ -417,6 +452,8 @@ def write_buyers(settings: Settings, n: int) -> None:
         )
         rest = [f"cast(null as {kind}) as {name}" for name, kind in columns.fetchall() if name not in named]
         con.execute(BUYERS.format(columns=", ".join(rest), n=n))
+        cells = PROJECT_DIR / "dbt_project" / "seeds" / "rfm_cells.csv"
+        con.execute(f"delete from analytics.rfm_cells; insert into analytics.rfm_cells by name from '{cells}'")
 
 
 def scores_by_hand(settings: Settings) -> float:
@@ -427,7 +464,7 @@ def scores_by_hand(settings: Settings) -> float:
         con.execute(f"create or replace table hand_scores as {SCORES}")
         took = time.monotonic() - began
         n_other = con.execute(
-            """select count(*) from hand_scores inner join analytics.rfm_scores using (profile_id)
+            """select count(*) from hand_scores full join analytics.rfm_scores using (profile_id)
                where (r, f, m) is distinct from (recency_score, frequency_score, monetary_score)"""
         ).fetchall()[0][0]
         con.execute("drop table hand_scores")
@@ -448,14 +485,29 @@ def measure_rfm(settings: Settings, n_events: int, folder: Path) -> list[str]:
     ]
 
 
-def main() -> None:
-    n_events = int(sys.argv[1].replace("_", "")) if len(sys.argv) > 1 else 10_000_000
+SIZES = (10_000_000, 100_000_000)
+
+
+def measure(n_events: int) -> tuple[list[str], list[float]]:
+    """(lines of Markdown, seconds of an hour more at this size)"""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(home=Path(folder), target="prod", memory_limit="6GB", threads=2)
         settings.home.mkdir(parents=True, exist_ok=True)
-        lines = measure_facts(settings, n_events) + measure_segments(settings, n_events, Path(folder))
-        lines += measure_rfm(settings, n_events, Path(folder))
+        lines = [f"\n### {n_events:,} events\n", *measure_facts(settings, n_events)]
+        segments, hours = measure_segments(settings, n_events, Path(folder))
+        return lines + segments + measure_rfm(settings, n_events, Path(folder)), hours
+
+
+def main() -> None:
+    sizes = [int(text.replace("_", "")) for text in sys.argv[1:]] or SIZES
+    hours = {}
+    for n_events in sizes:
+        lines, hours[n_events] = measure(n_events)
         print("\n".join(lines))
+    if len(sizes) > 1:
+        least, most = min(sizes), max(sizes)
+        grown = " and ".join(f"{b / a:.1f}" for a, b in zip(hours[least], hours[most], strict=True))
+        print(f"\nFrom {least:,} to {most:,} events, {most / least:.0f} times, the two hours grew {grown} times.")
 
 
 if __name__ == "__main__":

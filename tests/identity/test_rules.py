@@ -67,8 +67,8 @@ def test_no_attach_identifier_holds_two_together(small: Settings) -> None:
     with connect(small) as con:
         con.execute(
             "insert into analytics.int_identity__edges select d.node_key, c.node_key, 'contact_id', 'c1', 'device_id', "
-            "'d1', 1, timestamp '2026-01-01', timestamp '2026-01-01', 1, 1, 'web_event', 'attach', true, null, null, null "
-            "from analytics.int_identity__identifiers as d, analytics.int_identity__identifiers as c "
+            "'d1', 1, timestamp '2026-01-01', timestamp '2026-01-01', 1, 1, 'web_event', 'attach', true, null, null, "
+            "null from analytics.int_identity__identifiers as d, analytics.int_identity__identifiers as c "
             "where d.identifier_value = 'd1' and c.identifier_value = 'c1'"
         )
     assert ways(add(small, "cut", "device_id:d1", "user_id:u1")) == [
@@ -87,8 +87,8 @@ def test_a_cut_that_was_built_and_withdrawn_joins_again(small: Settings) -> None
         )
         con.execute(
             "insert into analytics.int_identity__edges select a.node_key, b.node_key, 'customer_id', '10', 'user_id', "
-            "'u9', 5, timestamp '2026-01-01', timestamp '2026-01-01', 1, 1, 'shop_order', 'bridge', true, null, null, null "
-            "from analytics.int_identity__identifiers as a, analytics.int_identity__identifiers as b "
+            "'u9', 5, timestamp '2026-01-01', timestamp '2026-01-01', 1, 1, 'shop_order', 'bridge', true, null, null, "
+            "null from analytics.int_identity__identifiers as a, analytics.int_identity__identifiers as b "
             "where a.identifier_value = '10' and b.identifier_value = 'u9'"
         )
         con.execute("update analytics.int_identity__identifier_profiles set profile_id = 'nine'")
