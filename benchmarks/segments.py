@@ -315,7 +315,7 @@ def project_of_fifty(folder: Path) -> Path:
 
 
 def create_what_is_read(settings: Settings, models: Iterable[str]) -> None:
-    """Every table above these models that is not there, empty, by its contract; and the profiles."""
+    """Every table above these models that is not there, empty, by its contract; seeds, and the profiles."""
     manifest = json.loads((settings.home / "dbt" / "manifest.json").read_text(encoding="utf-8"))
     parents = {parent for name in models for parent in manifest["parent_map"][f"model.mailwright.{name}"]}
     with connect(settings) as con:
@@ -326,9 +326,14 @@ def create_what_is_read(settings: Settings, models: Iterable[str]) -> None:
             kind, _, name = parent.split(".", 2)
             if kind not in ("model", "seed") or name in there or name in models or name.startswith("seg_"):
                 continue
-            columns = manifest["nodes"][parent]["columns"].values()
-            typed = ", ".join(f"{column['name']} {column['data_type']}" for column in columns)
+            node = manifest["nodes"][parent]
+            types = {column["name"]: column["data_type"] for column in node["columns"].values()}
+            types |= node["config"].get("column_types") or {}
+            typed = ", ".join(f"{column} {of_type}" for column, of_type in types.items())
             con.execute(f"create or replace table analytics.{name} ({typed})")
+            if kind == "seed":
+                file = PROJECT_DIR / "dbt_project" / "seeds" / f"{name}.csv"
+                con.execute(f"insert into analytics.{name} by name from '{file}'")
         con.execute(
             f"""insert into analytics.dim_profiles by name
                 select distinct profile_id, {BEGIN} as first_seen_at from analytics.int_identity__identifier_profiles
@@ -452,8 +457,6 @@ def write_buyers(settings: Settings, n: int) -> None:
         )
         rest = [f"cast(null as {kind}) as {name}" for name, kind in columns.fetchall() if name not in named]
         con.execute(BUYERS.format(columns=", ".join(rest), n=n))
-        cells = PROJECT_DIR / "dbt_project" / "seeds" / "rfm_cells.csv"
-        con.execute(f"delete from analytics.rfm_cells; insert into analytics.rfm_cells by name from '{cells}'")
 
 
 def scores_by_hand(settings: Settings) -> float:

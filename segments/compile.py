@@ -10,6 +10,7 @@ from pathlib import Path
 from segments.files import segment_names, segments_dir
 from warehouse.dbt import run_dbt
 from warehouse.errors import ConfigError, DataError
+from warehouse.lock import writer_lock
 from warehouse.settings import Settings
 
 
@@ -55,10 +56,12 @@ def compile_queries(settings: Settings, queries: Mapping[str, str], *, of: str) 
     """
     expressions = ", ".join(f"'{name}': {expression}" for name, expression in queries.items())
     text = inline_text(settings.dbt_project_dir, f"tojson({{{expressions}}})")
-    for old in _inline_files(settings):
-        old.unlink()
-    # neither the manifest nor what there is in the warehouse is asked for: a second and a half of waiting
-    result = run_dbt(settings, ["compile", "--no-write-json", "--no-populate-cache", "--inline", text])
+    with writer_lock(settings, f"segment {of}"):  # the text lies in a file of one name, whoever asks
+        for old in _inline_files(settings):
+            old.unlink()
+        # neither the manifest nor what there is in the warehouse is asked for: a second and a half of waiting
+        result = run_dbt(settings, ["compile", "--no-write-json", "--no-populate-cache", "--inline", text])
+        compiled = [file.read_text(encoding="utf-8") for file in _inline_files(settings)]
     if not result.success:
         # its own model knows its file and line
         alone = run_dbt(settings, ["compile", "--select", f"seg_{of}"])
@@ -67,10 +70,9 @@ def compile_queries(settings: Settings, queries: Mapping[str, str], *, of: str) 
             where=str(segments_dir(settings)),
             todo="mend the file; docs/segments.md has the vocabulary",
         )
-    compiled = _inline_files(settings)
     if len(compiled) != 1:
         raise DataError("dbt compiled nothing.", where=str(settings.dbt_target_dir), todo="run `mailwright doctor`")
-    return json.loads(compiled[0].read_text(encoding="utf-8"))
+    return json.loads(compiled[0])
 
 
 def _inline_files(settings: Settings) -> list[Path]:

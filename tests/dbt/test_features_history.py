@@ -146,6 +146,17 @@ def test_two_people_who_became_one_keep_one_memory(settings: Settings) -> None:
         select '{former}', 'a_segment_of_hers', max(as_of) - interval 1 day, null, 'build' from analytics.clock"""
     stays = f"""insert into analytics.segment_memberships
         select '{kept}', 'a_segment_of_hers', max(as_of) from analytics.clock"""
+    at_once = """insert into analytics.segment_membership_history
+        select '{who}', '{segment}', max(as_of) - interval 3 day, {left}, 'build' from analytics.clock"""
+    yesterday = "max(as_of) - interval 1 day"
+    # entered in the same instant: one is still in, the other left; first the former one, then the one that is kept
+    began_together = [
+        at_once.format(who=who, segment=segment, left="null" if who == stayed else yesterday)
+        for segment, stayed in (("hers_still", former), ("kept_still", kept))
+        for who in (former, kept)
+    ]
+    still = f"""insert into analytics.segment_memberships
+        select '{kept}', unnest(['hers_still', 'kept_still']), max(as_of) from analytics.clock"""
     earlier = f"""update analytics.segment_membership_history set entered_at = entered_at - interval 2 day
         where profile_id = '{former}' and segment_name = 'lapsed'"""
     before = {row[1]: row[2] for row in history(settings) if row[0] == kept}
@@ -153,6 +164,8 @@ def test_two_people_who_became_one_keep_one_memory(settings: Settings) -> None:
         settings,
         *(f"delete from analytics.{rows}" for rows in mine),
         enter,
+        *began_together,
+        still,
         earlier,
         stays,
         f"insert into analytics.identity_successions values ('{former}', '{kept}')",
@@ -162,6 +175,8 @@ def test_two_people_who_became_one_keep_one_memory(settings: Settings) -> None:
     assert not [row for row in history(settings) if row[0] == former]
     assert after["lapsed"] == (AS_OF - timedelta(days=2), None)
     assert after["a_segment_of_hers"] == (AS_OF - timedelta(days=1), None)
+    assert after["hers_still"] == after["kept_still"] == (AS_OF - timedelta(days=3), None)
+    assert len([row for row in history(settings) if row[1] in ("hers_still", "kept_still")]) == 2
     for segment, entered_at in before.items():
         if segment != "lapsed":
             assert after[segment] == (entered_at, None)

@@ -110,7 +110,7 @@ shop_days as (
         lines_again.ordered_on as activity_on
     from past
     inner join {{ shop_lines }} as lines_again on past.cutoff_number = lines_again.cutoff_number
-    where lines_again.is_made_again
+    where lines_again.is_made_again and lines_again.identifier_value is not null
 ),
 
 late_sessions as (

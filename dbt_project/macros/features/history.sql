@@ -94,6 +94,7 @@
             {%- do run_query(take_back_closings(closed)) -%}
         {%- endif -%}
         {%- if renames -%}
+            {%- do run_query(forget_shorter_stays(key_columns + [opened], closed)) -%}
             {%- do run_query(follow_successions(key_columns + [opened])) -%}
         {%- endif -%}
         {%- if reopens or renames -%}
@@ -109,4 +110,34 @@
             )
         {%- endif -%}
     {%- endif -%}
+{% endmacro %}
+
+
+{#- Of stays that will be one person's, and began in the same instant in the same, the one that lasted longest remains. -#}
+{% macro forget_shorter_stays(key_columns, closed) %}
+    {%- set successions = ref('identity_successions') -%}
+    {%- set stays = working_table('stays_of_successors') -%}
+    {%- set of_successors -%}
+        select
+            t.profile_id,
+            coalesce(succession.profile_id, t.profile_id) as successor_id,
+            {%- for column in key_columns %}
+            t.{{ column }},
+            {%- endfor %}
+            t.{{ closed }}
+        from {{ this }} as t
+        left join {{ successions }} as succession on t.profile_id = succession.former_profile_id
+        where coalesce(succession.profile_id, t.profile_id) in (select s.profile_id from {{ successions }} as s)
+    {%- endset -%}
+    {%- do create_working_table(stays, of_successors) -%}
+    delete from {{ this }} where (profile_id, {{ key_columns | join(', ') }}) in (
+        select shorter.profile_id{% for column in key_columns %}, shorter.{{ column }}{% endfor %}
+        from {{ stays }} as shorter
+        inner join {{ stays }} as longer
+            on shorter.successor_id = longer.successor_id
+            {%- for column in key_columns %}
+            and shorter.{{ column }} = longer.{{ column }}
+            {%- endfor %}
+        where longer.{{ closed }} > shorter.{{ closed }} or (longer.{{ closed }} is null and shorter.{{ closed }} is not null)
+    )
 {% endmacro %}
