@@ -69,6 +69,11 @@
             select t.load_id, count(*) as n_rows from {{ this }} as t group by t.load_id
         ) as stored on there.load_id = stored.load_id
         where there.n_rows is distinct from stored.n_rows
+        -- the clock was set back: as many of a load may be others
+        union distinct
+        select t.load_id from {{ this }} as t where t.occurred_at >= {{ as_of() }}
+        union distinct
+        select t.load_id from {{ this }} as t where t.known_at > {{ known_at() }}
     {%- endset -%}
     {%- do create_working_table(working_table('loads'), loads) -%}
     {%- set changed -%}
@@ -117,8 +122,11 @@
     {%- do create_working_table(working_table('days'), days) -%}
 {%- endmacro -%}
 
-{#- condition on an instant: not before nor after all the days that are done again. An engine need not read what it stored elsewhere. -#}
+{#-
+    condition on an instant: not long before nor after all the days that are done again. An engine need not read what it stored
+    elsewhere. A day more, since a midnight that comes twice is named by its later instant.
+-#}
 {%- macro within_days(instant) -%}
-    {{ instant }} >= (select {{ local_midnight('min(d.occurred_on)') }} from {{ working_table('days') }} as d)
-    and {{ instant }} < (select {{ local_midnight(add_days('max(d.occurred_on)', 1)) }} from {{ working_table('days') }} as d)
+    {{ instant }} >= (select {{ local_midnight(add_days('min(d.occurred_on)', -1)) }} from {{ working_table('days') }} as d)
+    and {{ instant }} < (select {{ local_midnight(add_days('max(d.occurred_on)', 2)) }} from {{ working_table('days') }} as d)
 {%- endmacro -%}

@@ -62,7 +62,8 @@
         elsewhere        deliveries on other days of messages that came more than once, to be ranked with
         carried          events of the days after, of devices that were there within the inactivity of midnight (and on, day by day,
                          for as long as they go on): their session may be another one
-        before           events within the inactivity before the days: the session that may go on
+        before           events within the inactivity before the days: the session that may go on; an hour more, since a midnight that
+                         comes twice is named by its later instant
 -#}
 {%- macro forget_web_days() -%}
     {%- if not rows_stay(web_rules()) -%}
@@ -149,7 +150,7 @@
             inner join (
                 select
                     {{ add_days('d.occurred_on', -1) }} as occurred_on,
-                    {{ add_minutes(local_midnight('d.occurred_on'), -1 * minutes) }} as from_at
+                    {{ add_minutes(local_midnight('d.occurred_on'), -1 * minutes - 60) }} as from_at
                 from {{ days }} as d
             ) as last_days on t.occurred_on = last_days.occurred_on and t.occurred_at >= last_days.from_at
             where t.delivery = 1 and t.occurred_on not in (select d.occurred_on from {{ days }} as d)

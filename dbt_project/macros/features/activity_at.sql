@@ -307,16 +307,13 @@ inner join identifier_days
         links.identifier_type = identifier_days.identifier_type
         and links.identifier_value = identifier_days.identifier_value
         and cutoffs.as_of_on >= identifier_days.activity_on
-where
-    cutoffs.is_past
-    and (links.cutoff_number, links.identifier_type, links.identifier_value, identifier_days.activity_on) not in (
-        select
-            days_again.cutoff_number,
-            days_again.identifier_type,
-            days_again.identifier_value,
-            days_again.activity_on
-        from days_again
-    )
+left join days_again
+    on
+        links.cutoff_number = days_again.cutoff_number
+        and links.identifier_type = days_again.identifier_type
+        and links.identifier_value = days_again.identifier_value
+        and identifier_days.activity_on = days_again.activity_on
+where cutoffs.is_past and days_again.cutoff_number is null
 union all
 select
     links.cutoff_number,

@@ -138,7 +138,8 @@ select
         when orders.is_test then 'test_order'
         when orders.is_cancelled then 'cancelled_order'
         when not products.is_product then 'not_a_product'
-        when not coalesce(repeated.unit_price > 0, false) then 'price_not_positive'
+        when not coalesce(cast(repeated.unit_price * coalesce(orders.exchange_rate, 1) as numeric(18, 4)) > 0, false)
+            then 'price_not_positive'
         when orders.order_type = 'sale' and not coalesce(repeated.quantity > 0, false) then 'quantity_not_positive'
         when orders.order_type = 'return' and not coalesce(repeated.quantity < 0, false) then 'quantity_not_negative'
     end as excluded_reason

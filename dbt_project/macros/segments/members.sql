@@ -15,11 +15,14 @@
 {% macro members_query(definitions, cutoffs=none, alone=false, why=none) -%}
     {%- set past = cutoffs is not none -%}
     {%- set plan = {
-        'past': past, 'was': none, 'alone': alone, 'cutoffs': cutoffs, 'offsets': {}, 'columns': {}, 'people': {}, 'sources': {}, 'queries': {}, 'zones': false,
+        'past': past, 'follows': false, 'was': none, 'alone': alone, 'cutoffs': cutoffs, 'offsets': {}, 'columns': {}, 'people': {}, 'sources': {}, 'queries': {}, 'zones': false,
         'names': definitions | map(attribute='name') | list, 'conditions': {}, 'order': [], 'ranked': {}, 'ranks': {}, 'members': {},
         'key_columns': 'events.as_of, events.profile_id' if past else 'events.profile_id',
         'join_cutoffs': 'inner join cutoffs on events.as_of = cutoffs.as_of' if past else 'cross join cutoffs',
     } -%}
+    {%- if past -%}
+        {%- for definition in definitions if asks_who_was_in(conditions_of(definition)) -%}{%- do plan.update({'follows': true}) -%}{%- endfor -%}
+    {%- endif -%}
     {%- set layers = segment_layers(definitions, plan) -%}
     {#- the expressions first: they fill the plan -#}
     {%- set selected = [] -%}
@@ -533,7 +536,7 @@ links_then as (
 
 features as (
     {% if plan.people | reject('equalto', 'dim_profiles') | list %}
-    select * from ( {{ profile_features('instants', in_memory=true) }} ) as features_then
+    select * from ( {{ profile_features('instants', in_memory=not plan.follows) }} ) as features_then
     {%- else %}
     -- nobody asks for a feature: just who was known
     select distinct

@@ -15,11 +15,13 @@ with staged as {{ in_place() if not some_days }} (
     select * from {{ ref('stg_web__events') }}
 ),
 
--- of some days by itself, so that it comes before the join: most of what is stored need not be read
+-- of some days by itself: most of what is stored need not be read
 events as {{ written_down() if some_days else in_place() }} (
     select * from staged
     {%- if some_days %}
-    where {{ within_days('staged.occurred_at') }}
+    where
+        {{ within_days('staged.occurred_at') }}
+        and {{ local_date('staged.occurred_at') }} in (select days.occurred_on from {{ working_table('days') }} as days)
     {%- endif %}
 ),
 
@@ -44,9 +46,6 @@ delivered as {{ in_place() if not some_days }} (
         events.load_id,
         events.row_number
     from events
-    {%- if some_days %}
-    inner join {{ working_table('days') }} as days on {{ local_date('events.occurred_at') }} = days.occurred_on
-    {%- endif %}
     where events.event_type in ('page', 'track')
 ),
 
