@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
@@ -336,6 +337,34 @@ def test_as_many_rows_of_a_load_may_be_others(new_store: Callable[[], Settings])
     world.write()
     run(world.store, *MODELS)
     world.as_of = world.known_at = late + timedelta(hours=2)
+    world.write()
+    run(world.store, *MODELS)
+    check(world)
+
+
+def test_a_minute_after_midnight_is_not_lost(
+    new_store: Callable[[], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clocks were set back at 00:01: the first minute of the 7th, from 02:30 UTC, lies within the 6th. What comes
+    late is of that minute, and its session began before."""
+    monkeypatch.setattr(sys.modules[__name__], "ZONE", ZoneInfo("America/St_Johns"))
+    monkeypatch.setattr(sys.modules[__name__], "START", datetime(2010, 10, 20))
+    world = World(new_store(), random.Random(11))
+    world.load(500)
+    end = datetime(2010, 11, 6, 12)
+    world.raw = [row for row in world.raw if row["timestamp"] < end and (row["received_at"] or end) <= end]
+
+    def arrives(*instants: datetime) -> None:
+        world.n_loads += 1
+        for number, at in enumerate(instants):
+            row = world.event(at, 1) | {"type": "page", "event": None, "anonymous_id": "b1", "received_at": at}
+            world.raw.append(row | {"_load_id": f"load{world.n_loads}", "_row_number": number, "_loaded_at": at})
+
+    arrives(datetime(2010, 11, 7, 2, 15), datetime(2010, 11, 9, 12))
+    world.as_of = world.known_at = datetime(2010, 11, 9, 18)
+    world.write()
+    run(world.store, *MODELS)
+    arrives(datetime(2010, 11, 7, 2, 30, 20))
     world.write()
     run(world.store, *MODELS)
     check(world)

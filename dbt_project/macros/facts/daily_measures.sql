@@ -71,6 +71,12 @@
 {% endmacro %}
 
 
+{#- `function` of a column of the days of these facts, in identifier_daily. -#}
+{% macro of_all_days(function, column, facts) -%}
+    {{ function }}({% for fact in facts %}{{ fact }}_days.{{ column }}{{ ', ' if not loop.last }}{% endfor %})
+{%- endmacro %}
+
+
 {#- Names of the measures, in the order of their columns. -#}
 {% macro daily_measures() %}
     {{- return(declared_measures().keys() | list) -}}

@@ -124,7 +124,7 @@
 
 {#-
     condition on an instant: not long before nor after all the days that are done again. An engine need not read what it stored
-    elsewhere. A day more, since a midnight that comes twice is named by its later instant.
+    elsewhere. A day more: where clocks are set back a minute after midnight, some of a day comes before its beginning.
 -#}
 {%- macro within_days(instant) -%}
     {{ instant }} >= (select {{ local_midnight(add_days('min(d.occurred_on)', -1)) }} from {{ working_table('days') }} as d)

@@ -62,8 +62,8 @@
         elsewhere        deliveries on other days of messages that came more than once, to be ranked with
         carried          events of the days after, of devices that were there within the inactivity of midnight (and on, day by day,
                          for as long as they go on): their session may be another one
-        before           events within the inactivity before the days: the session that may go on; an hour more, since a midnight that
-                         comes twice is named by its later instant
+        before           events within the inactivity before the days: the session that may go on; an hour more, since where clocks are
+                         set back a minute after midnight some of a day comes before its beginning
 -#}
 {%- macro forget_web_days() -%}
     {%- if not rows_stay(web_rules()) -%}

@@ -5,6 +5,7 @@
     pre_hook="{{ forget_rolled_up_days() }}",
 ) }}
 {%- set measures, instants, facts = declared_measures(), declared_instants(), daily_facts() %}
+{%- set keys = ['identifier_type', 'identifier_value', 'activity_on'] %}
 
 with
 {%- for name, fact in facts.items() %}
@@ -25,21 +26,17 @@ days as (
         {{ name }}_rows.identifier_type,
         {{ name }}_rows.identifier_value,
         {{ name }}_rows.{{ fact.on }} as activity_on,
-        {%- for column, measure in measures.items() %}
+        {%- for column, measure in measures.items() if measure.fact == name %}
         cast(
-            {%- if measure.fact == name %}
-            sum(case when {{ measure.where }} then {{ measure.get('sum', 1) }} else 0 end)
+            {%- if measure.sum %}
+            sum(case when {{ measure.where }} then {{ measure.sum }} else 0 end)
             {%- else %}
-            null
+            count(case when {{ measure.where }} then 1 end)
             {%- endif %} as {{ daily_measure_type(column) }}
         ) as {{ column }},
         {%- endfor %}
-        {%- for column, by_fact in instants.items() %}
-        {% if name in by_fact -%}
-        max(case when {{ by_fact[name] }} then {{ name }}_rows.{{ fact.at }} end)
-        {%- else -%}
-        cast(null as timestamp)
-        {%- endif %} as {{ column }},
+        {%- for column, by_fact in instants.items() if name in by_fact %}
+        max(case when {{ by_fact[name] }} then {{ name }}_rows.{{ fact.at }} end) as {{ column }},
         {%- endfor %}
         max({{ name }}_rows.known_at) as known_through
     from {{ name }}_rows
@@ -52,39 +49,40 @@ days as (
     group by {{ name }}_rows.identifier_type, {{ name }}_rows.identifier_value, {{ name }}_rows.{{ fact.on }}
 ),
 {% endfor %}
-all_days as (
+-- each has one row of a key at most: to join them costs less than to group them once more
+joined as (
+    select
+        {%- for key in keys %}
+        {{ of_all_days('coalesce', key, facts) }} as {{ key }},
+        {%- endfor %}
+        {%- for column, measure in measures.items() %}
+        coalesce({{ measure.fact }}_days.{{ column }}, 0) as {{ column }},
+        {%- endfor %}
+        {%- for column, by_fact in instants.items() %}
+        {{ of_all_days('greatest', column, by_fact) }} as {{ column }},
+        {%- endfor %}
+        {{ of_all_days('greatest', 'known_through', facts) }} as known_through
     {%- for name in facts %}
-    select * from {{ name }}_days
-    {%- if not loop.last %}
-    union all
+    {%- if loop.first %}
+    from {{ name }}_days
+    {%- else %}
+    full outer join {{ name }}_days
+        on
+            {%- set before = (facts | list)[:loop.index0] %}
+            {%- for key in keys %}
+            {{ 'and ' if not loop.first }}{{ of_all_days('coalesce', key, before) }} = {{ name }}_days.{{ key }}
+            {%- endfor %}
     {%- endif %}
     {%- endfor %}
 ),
 
-summed as (
-    select
-        all_days.identifier_type,
-        all_days.identifier_value,
-        all_days.activity_on,
-        {%- for measure in measures %}
-        -- a measure is of one fact, which has one row here
-        cast(coalesce(max(all_days.{{ measure }}), 0) as {{ daily_measure_type(measure) }}) as {{ measure }},
-        {%- endfor %}
-        {%- for instant in instants %}
-        max(all_days.{{ instant }}) as {{ instant }},
-        {%- endfor %}
-        max(all_days.known_through) as known_through
-    from all_days
-    group by all_days.identifier_type, all_days.identifier_value, all_days.activity_on
-),
-
 final as (
     select
-        summed.*,
+        joined.*,
         days.fingerprint as day_fingerprint,
         cast({{ made_by(daily_rules()) }} as bigint) as made_by
-    from summed
-    inner join days on summed.activity_on = days.activity_on
+    from joined
+    inner join days on joined.activity_on = days.activity_on
 )
 
 select * from final
