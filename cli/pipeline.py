@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from warehouse.errors import ConfigError, DataError
 from warehouse.settings import Settings
@@ -194,6 +194,37 @@ def apply_sync(
         overrides=overrides,
         on_progress=_counted(on_line),
     )
+
+
+def sample_plan(settings: Settings, plan: Plan, n: int) -> list[dict[str, Any]]:
+    """Some people of a plan that was just made, before and after."""
+    from reverse_etl.sample import sample
+
+    return [person.to_dict() for person in sample(settings, plan, n)]
+
+
+def audit_sync(
+    settings: Settings, name: str = DEFAULT_SYNC, *, sample: int | None, repair: bool, on_line: OnLine = None
+) -> dict[str, Any]:
+    """What was read back and how much of it is not as confirmed."""
+    from reverse_etl.audit import audit
+
+    return audit(settings, name, sample=sample, repair=repair, on_progress=_counted(on_line)).to_dict()
+
+
+def rebaseline_sync(
+    settings: Settings,
+    name: str = DEFAULT_SYNC,
+    *,
+    objects: Collection[str],
+    allow_schema: str | None = None,
+    on_line: OnLine = None,
+) -> int:
+    """Records that were taken as given, without sending anything."""
+    from reverse_etl.repair import rebaseline
+
+    _, n = rebaseline(settings, name, objects=objects, allow_schema=allow_schema, on_progress=_counted(on_line))
+    return n
 
 
 def _counted(on_line: OnLine) -> Callable[[str, int, int], None] | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from reverse_etl.destination import Destination
+from reverse_etl.destination import Destination, ReadsBack
 from reverse_etl.errors import DestinationConfigError
+from warehouse.errors import ConfigError
 
 
 def _mailchimp(environment: Mapping[str, str]) -> Destination:
@@ -15,7 +16,44 @@ def _mailchimp(environment: Mapping[str, str]) -> Destination:
     return Mailchimp.from_environment(environment)
 
 
-DESTINATIONS: dict[str, Callable[[Mapping[str, str]], Destination]] = {"mailchimp": _mailchimp}
+def _hubspot(environment: Mapping[str, str]) -> Destination:
+    from reverse_etl.destinations.hubspot import HubSpot
+
+    return HubSpot.from_environment(environment)
+
+
+def _klaviyo(environment: Mapping[str, str]) -> Destination:
+    from reverse_etl.destinations.klaviyo import Klaviyo
+
+    return Klaviyo.from_environment(environment)
+
+
+def _sendgrid(environment: Mapping[str, str]) -> Destination:
+    from reverse_etl.destinations.sendgrid import SendGrid
+
+    return SendGrid.from_environment(environment)
+
+
+DESTINATIONS: dict[str, Callable[[Mapping[str, str]], Destination]] = {
+    "hubspot": _hubspot,
+    "klaviyo": _klaviyo,
+    "mailchimp": _mailchimp,
+    "sendgrid": _sendgrid,
+}
+
+
+def reading_back(destination: Destination) -> ReadsBack:
+    """The same, as one that shows single people.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if not isinstance(destination, ReadsBack):
+        raise ConfigError(
+            f"People at {destination.kind} cannot be read back one by one yet.",
+            todo="leave out --sample; an audit of this destination is not possible",
+        )
+    return destination
 
 
 def make_destination(kind: str, environment: Mapping[str, str] | None = None) -> Destination:

@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,11 +22,13 @@ from warehouse.errors import ConfigError
 from warehouse.settings import Settings
 
 BUILT_IN = Path(__file__).with_name("syncs")
+EMPTYING = ("overwrite", "clear")
+"""Policies under which a field is emptied: without a value (and a fallback), or when its person's row is gone."""
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class FieldMapping(_Strict):
@@ -34,7 +37,7 @@ class FieldMapping(_Strict):
     column: str
     """Column of the activation model."""
     field: str
-    """The destination's key of the field; Mailchimp: the merge tag, at most 10 characters."""
+    """The destination's key of the field; Mailchimp: the merge tag, at most 10 characters; SendGrid: its name."""
     name: str
     """What marketers read; used when the field has to be created."""
     type: Literal["text", "number", "date", "url", "imageurl", "phone", "zip"] = "text"
@@ -47,6 +50,9 @@ class FieldMapping(_Strict):
     """overwrite (the default): the value, else the fallback, else the field is emptied. keep: without a value the
     field is left as it is. clear: without a value it is emptied, whatever the fallback. fill_if_empty: written only
     where the destination has nothing yet, so that what people typed there stays."""
+    significance: Decimal | None = Field(default=None, gt=0)
+    """For numbers: what is worth a request. A value that stays within the same multiple of it is not sent again by
+    itself (with 0.5, 123.41 and 123.44 are the same); what is sent is the exact value."""
     fallback: str | None = None
     """Stands in where there is no value (new people get it under every policy but `clear`)."""
 
@@ -57,9 +63,15 @@ class FieldMapping(_Strict):
             raise ValueError("must be a column name: lower-case letters, digits, _")
         return value
 
+    @model_validator(mode="after")
+    def _numbers_alone(self) -> FieldMapping:
+        if self.significance is not None and self.type != "number":
+            raise ValueError(f"significance is for fields of type number; {self.field} is {self.type}")
+        return self
+
     @property
     def spec(self) -> FieldSpec:
-        return FieldSpec(self.field, self.name, self.type)
+        return FieldSpec(self.field, self.name, self.type, is_emptied=self.on_null in EMPTYING)
 
 
 class SegmentMirror(_Strict):
@@ -137,15 +149,34 @@ class SyncDeclaration(_Strict):
         return tuple(dict.fromkeys(mapping.column for mapping in self.fields))
 
     @property
+    def compared(self) -> tuple[tuple[str, Decimal | None], ...]:
+        """What the hash of a row is made of: (column, significance), as fine as the finest field that shows it."""
+        finest: dict[str, Decimal | None] = {}
+        for mapping in self.fields:
+            known = finest.get(mapping.column, mapping.significance)
+            both = known is not None and mapping.significance is not None
+            finest[mapping.column] = min(known, mapping.significance) if both else None  # pyright: ignore[reportArgumentType]
+        return tuple(finest.items())
+
+    @property
     def fingerprint(self) -> str:
         """Of what decides how columns become fields: when it changes, everybody's hash does."""
-        text = json.dumps([mapping.model_dump() for mapping in self.fields], sort_keys=True)
+        # without an option that came later where it is not used: a new version changes nobody's hash
+        unused = [{"significance"} if m.significance is None else set() for m in self.fields]
+        dumps = [m.model_dump(mode="json", exclude=names) for m, names in zip(self.fields, unused, strict=True)]
+        text = json.dumps(dumps, sort_keys=True)
         return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:12]
 
     @property
     def filled_if_empty(self) -> tuple[str, ...]:
         """Fields whose value at the destination has to be read first."""
         return tuple(mapping.field for mapping in self.fields if mapping.on_null == "fill_if_empty")
+
+
+def json_schema() -> str:
+    """JSON Schema of a sync's file, for editors; `syncs/sync.schema.json` is this."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **SyncDeclaration.model_json_schema()}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _files(settings: Settings) -> dict[str, Path]:

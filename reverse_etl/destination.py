@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from reverse_etl.errors import RejectedClass
 
@@ -13,12 +13,13 @@ Operation = Literal["create", "update", "lower", "clear", "add", "remove"]
 """create: a person who is not there and may be mailed; update: fields of one who is; lower: end a subscription;
 clear: empty our fields; add, remove: membership in a segment."""
 
-OutcomeKind = Literal["confirmed", "rejected", "in_doubt"]
+OutcomeKind = Literal["confirmed", "rejected", "in_doubt", "accepted"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one record ended. `in_doubt`: sent, and no answer came."""
+    """How one record ended. `in_doubt`: sent, and no answer came; `accepted`: the destination has a job for it, and the
+    job's end decides."""
 
     kind: OutcomeKind
     rejected_class: RejectedClass | None = None
@@ -34,7 +35,11 @@ class Record:
 
     key: str
     email: str
+    """Empty where a record is only asked about (`poll`)."""
     fields: Mapping[str, Any] = field(default_factory=dict)
+    remote_id: str | None = None
+    """The destination's id of her, as last pulled."""
+    subscriber_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,10 @@ class BatchOutcome:
     exceptions: Mapping[str, Outcome] = field(default_factory=dict)
     stop: Exception | None = None
     """Set when further batches cannot go through either (wrong key, destination down)."""
+    job: str | None = None
+    """The destination's job, where records are `accepted`; what `poll` takes."""
+    awaits_confirmation: bool = False
+    """Whom it created is subscribed only once she answers the destination's mail (double opt-in)."""
     unexpected: int = 0
     """Records for which the destination did something else than was asked (a person created by an update)."""
 
@@ -61,6 +70,12 @@ class RemoteMember:
     status: str
     last_changed_at: datetime | None
     fields: Mapping[str, Any] | None = None
+    remote_id: str | None = None
+    """The destination's own id of her, where writing needs one."""
+    is_counted: bool = True
+    """Whether `count_members` counts her: not who is archived, or known there by a suppression alone."""
+    segment_ids: frozenset[str] | None = None
+    """The segments that she is in; only where asked for (`read_back`)."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,8 @@ class FieldSpec:
     key: str
     name: str
     type: str
+    is_emptied: bool = False
+    """Whether the sync may empty it: not every vendor can."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +94,17 @@ class SchemaReport:
     """Fields that had to be, or would have to be, created."""
 
     missing: tuple[FieldSpec, ...] = ()
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """How a destination's jobs are waited for."""
+
+    most_open: int
+    pause: float
+    """Seconds between two looks at the open ones."""
+    patience: float
+    """Seconds without any job ending after which a run stops waiting: the next run looks first."""
 
 
 @dataclass
@@ -112,7 +140,20 @@ class Destination(Protocol):
         """Batches that may be under way at once."""
         ...
 
+    @property
+    def jobs(self) -> Jobs | None:
+        """How its jobs are waited for; None: every call ends with its answer."""
+        ...
+
     def batch_size(self, operation: Operation) -> int: ...
+
+    def bytes_of(self, operation: Operation, record: Record) -> int:
+        """What a record adds to the body of a batch."""
+        ...
+
+    def most_bytes(self, operation: Operation) -> tuple[int | None, int | None]:
+        """(of a batch's records together, of one record); None: no such limit."""
+        ...
 
     def close(self) -> None: ...
 
@@ -126,8 +167,9 @@ class Destination(Protocol):
 
     def create_fields(self, fields: Sequence[FieldSpec]) -> None: ...
 
-    def count_members(self) -> int:
-        """How many members an unfiltered `pull_members` would bring (archived ones not counted)."""
+    def count_members(self) -> int | None:
+        """How many members an unfiltered `pull_members` would bring (archived ones not counted); None: it does not
+        say."""
         ...
 
     def pull_members(
@@ -145,3 +187,24 @@ class Destination(Protocol):
     def upsert(self, operation: Operation, records: Sequence[Record]) -> BatchOutcome: ...
 
     def set_membership(self, segment_id: str, operation: Operation, records: Sequence[Record]) -> BatchOutcome: ...
+
+    def poll(self, job: str, operation: Operation, records: Sequence[Record]) -> BatchOutcome | None:
+        """How a job ended, or None while it runs. Its records have a subscriber_hash, and perhaps no address.
+
+        An outcome may be `accepted` again, with the job that follows. A job that is not known any more leaves its
+        records in doubt.
+        """
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass until the next look at a job."""
+        ...
+
+
+@runtime_checkable
+class ReadsBack(Protocol):
+    """A destination that shows single people on request: what an audit and the sample of a plan need."""
+
+    def read_back(self, records: Sequence[Record], fields: Sequence[str]) -> list[RemoteMember]:
+        """These people as they are there now, with these fields and `segment_ids`; who is not there is left out."""
+        ...

@@ -21,8 +21,15 @@ GONE = "gone"
 LOWERED = "lowered"
 """Hash of a person whose subscription we ended."""
 
+ABSENT = "(r.subscriber_hash is null or not coalesce(r.is_counted, true))"
+"""SQL: not there, or known there by a suppression alone, which has no fields and no memberships (alias `r`)."""
+
 MAILABLE = ("subscribed", "transactional")
-LOWERABLE = ("subscribed", "transactional", "pending")
+NEVER_SUBSCRIBED = "never_subscribed"
+"""There, and neither subscribed nor unsubscribed: her fields are kept up to date; she is in no segment until evidence
+subscribes her."""
+UPDATABLE = (*MAILABLE, NEVER_SUBSCRIBED)
+LOWERABLE = ("subscribed", "transactional", "pending", NEVER_SUBSCRIBED)
 VERDICTS = ("subscribe", "update_only", "unsubscribe")
 FINAL_CLASSES = ("data", "consent", "config")
 
@@ -56,7 +63,11 @@ def listed(values: tuple[str, ...]) -> str:
 
 def payload_hash(declaration: SyncDeclaration, alias: str) -> str:
     """SQL (portable) of the hash of what would be sent for a row of the activation model; returns text."""
-    parts = " || chr(31) || ".join(f"coalesce(cast({alias}.{c} as text), chr(30))" for c in declaration.columns)
+    values = [
+        f"{alias}.{column}" if worth is None else f"floor({alias}.{column} / {worth})"
+        for column, worth in declaration.compared
+    ]
+    parts = " || chr(31) || ".join(f"coalesce(cast({value} as text), chr(30))" for value in values)
     return f"md5('{declaration.fingerprint}' || chr(31) || {parts})"
 
 
@@ -111,11 +122,15 @@ def _check_columns(con: duckdb.DuckDBPyConnection, schema: str, model: str, need
 
 
 def _settled(hash_sql: str) -> str:
-    """SQL: this very content was rejected for good (alias `s`)."""
+    """SQL: this very content was rejected for good, or a person said to leave it (alias `s`)."""
     return f"""(
-        s.state = 'rejected' and s.rejected_class in ({listed(FINAL_CLASSES)})
+        (s.state = 'skipped' or (s.state = 'rejected' and s.rejected_class in ({listed(FINAL_CLASSES)})))
         and s.sent_hash = {hash_sql} and s.sent_version = '{HASH_VERSION}'
     )"""
+
+
+WAITING = "coalesce(s.state, '') = 'accepted'"
+"""SQL: the destination has a job for what was sent, and its end decides (alias `s`)."""
 
 
 def _differs(hash_sql: str) -> str:
@@ -135,14 +150,13 @@ def _addresses_sql(scope: Scope) -> str:
         from "{scope.schema}"."{scope.declaration.addresses}\""""
 
 
-def _members_sql(scope: Scope) -> str:
-    """One row per person of the model or of the ledger, with what is to be done about her."""
-    recreate = "true" if "vanished" in scope.overrides else "false"
+def _unsubscribed_ctes(scope: Scope) -> str:
+    """`addresses`, and which of them are `unsubscribed`.
+
+    People unsubscribed at a destination since consent was folded: until the next build weighs that, it binds here.
+    """
     return f"""
-    with
-    remote as (select subscriber_hash, status from ledger.remote_members where destination = $destination),
     addresses as ({_addresses_sql(scope)}),
-    -- people unsubscribed at a destination since consent was folded: until the next build weighs that, it binds here
     unweighed as (
         select distinct a.profile_id
         from addresses as a
@@ -154,7 +168,36 @@ def _members_sql(scope: Scope) -> str:
     unsubscribed as (
         select distinct a.subscriber_hash
         from addresses as a inner join unweighed as u on a.profile_id = u.profile_id
+    )"""
+
+
+def subscribable_sql(scope: Scope) -> str:
+    """Whom the model lets be subscribed at this moment."""
+    return f"""
+    with {_unsubscribed_ctes(scope)}
+    select m.subscriber_hash
+    from {scope.relation} as m
+    left join unsubscribed as u on m.subscriber_hash = u.subscriber_hash
+    where m.consent_verdict = 'subscribe' and u.subscriber_hash is null"""
+
+
+def _members_sql(scope: Scope) -> str:
+    """One row per person of the model or of the ledger, with what is to be done about her."""
+    recreate = "true" if "vanished" in scope.overrides else "false"
+    return f"""
+    with
+    remote as (
+        select subscriber_hash, status, is_counted from ledger.remote_members where destination = $destination
     ),
+    -- whom we have asked a destination to subscribe, and who is not (yet): what became of it is her own business
+    asked as (
+        select distinct record_key from ledger.sync_attempts
+        where
+            sync_name = $sync_name and destination = $destination and object = 'member'
+            and operation = 'create' and outcome = 'confirmed'
+            and record_key in (select subscriber_hash from remote where status = '{NEVER_SUBSCRIBED}')
+    ),
+    {_unsubscribed_ctes(scope)},
     model as (
         select
             m.subscriber_hash,
@@ -203,7 +246,9 @@ def _members_sql(scope: Scope) -> str:
                 when r.subscriber_hash is null and d.consent_verdict <> 'subscribe' then 'blocked'
                 when r.subscriber_hash is null and s.confirmed_at is not null and not {recreate} then 'blocked'
                 when r.subscriber_hash is null then 'create'
-                when r.status in ({listed(MAILABLE)}) then 'update'
+                when r.status = '{NEVER_SUBSCRIBED}' and d.consent_verdict = 'subscribe' and a.record_key is null
+                    then 'create'
+                when r.status in ({listed(UPDATABLE)}) then 'update'
                 else 'blocked'
             end as wanted,
             case
@@ -217,25 +262,30 @@ def _members_sql(scope: Scope) -> str:
             case
                 when d.consent_verdict = 'unsubscribe' then '{LOWERED}' else d.desired_hash
             end as desired_hash,
-            s.rejected_class,
+            coalesce(s.rejected_class, s.state) as rejected_class,
             {_settled("d.desired_hash")} as is_settled,
-            {_differs("d.desired_hash")}
-            -- somebody who is missing there, in spite of being confirmed, is created when that is asked for
-            or r.subscriber_hash is null as differs
+            {WAITING} as is_waiting,
+            {_differs("d.desired_hash")} as differs
         from desired as d
         left join remote as r on d.subscriber_hash = r.subscriber_hash
         left join known as s on d.subscriber_hash = s.record_key
+        left join asked as a on d.subscriber_hash = a.record_key
     ),
     present as (
         select
             subscriber_hash,
             case
                 when wanted in ('lower', 'blocked') then wanted  -- a lowering that failed is tried in each run
-                when is_settled then 'held'
-                when differs then wanted
+                when is_waiting or is_settled then 'held'
+                -- somebody who is missing there, in spite of being confirmed, is created when that is asked for
+                when differs or wanted = 'create' then wanted
                 else 'unchanged'
             end as operation,
-            case when wanted = 'blocked' then block_reason when is_settled then rejected_class end as reason,
+            case
+                when wanted = 'blocked' then block_reason
+                when is_waiting then 'waiting'
+                when is_settled then rejected_class
+            end as reason,
             desired_hash
         from judged
     ),
@@ -243,15 +293,16 @@ def _members_sql(scope: Scope) -> str:
         select
             s.subscriber_hash,
             case
-                when r.subscriber_hash is null then 'retire'
+                when {ABSENT} then 'retire'
                 when r.status not in ({listed((*LOWERABLE, "unsubscribed"))}) then 'blocked'
-                when {_settled(f"'{GONE}'")} then 'held'
+                when {WAITING} or {_settled(f"'{GONE}'")} then 'held'
                 else 'clear'
             end as operation,
             case
-                when r.subscriber_hash is null then null
+                when {ABSENT} then null
                 when r.status not in ({listed((*LOWERABLE, "unsubscribed"))}) then r.status || '_in_destination'
-                when {_settled(f"'{GONE}'")} then s.rejected_class
+                when {WAITING} then 'waiting'
+                when {_settled(f"'{GONE}'")} then coalesce(s.rejected_class, s.state)
             end as reason,
             '{GONE}' as desired_hash
         from known as s
@@ -286,7 +337,9 @@ def _memberships_sql(scope: Scope) -> str:
         from "{scope.schema}"."{mirror.model}"
         where consent_verdict in ('subscribe', 'update_only') and {included}
     ),
-    remote as (select subscriber_hash, status from ledger.remote_members where destination = $destination),
+    remote as (
+        select subscriber_hash, status, is_counted from ledger.remote_members where destination = $destination
+    ),
     segments as (select segment_name, remote_id from ledger.remote_segments where destination = $destination),
     items as (
         select subscriber_hash, operation from ledger.sync_plan_items
@@ -323,13 +376,16 @@ def _memberships_sql(scope: Scope) -> str:
             d.record_key, d.subscriber_hash, d.segment_name,
             case
                 when not d.is_reachable then 'blocked'
-                when {_settled("d.desired_hash")} then 'held'
+                when {WAITING} or {_settled("d.desired_hash")} then 'held'
                 when {_differs("d.desired_hash")} then 'add'
                 when n.subscriber_hash is not null or s.confirmed_number < m.create_number then 'add'
                 else 'unchanged'
             end as operation,
-            case when not d.is_reachable then 'not_a_member' when {_settled("d.desired_hash")} then s.rejected_class end
-                as reason,
+            case
+                when not d.is_reachable then 'not_a_member'
+                when {WAITING} then 'waiting'
+                when {_settled("d.desired_hash")} then coalesce(s.rejected_class, s.state)
+            end as reason,
             d.desired_hash
         from desired as d
         left join known as s on d.record_key = s.record_key
@@ -341,11 +397,11 @@ def _memberships_sql(scope: Scope) -> str:
         select
             s.record_key, s.subscriber_hash, s.segment_name,
             case
-                when r.subscriber_hash is null or r.status = 'archived' or g.remote_id is null then 'retire'
-                when {_settled(f"'{GONE}'")} then 'held'
+                when {ABSENT} or r.status = 'archived' or g.remote_id is null then 'retire'
+                when {WAITING} or {_settled(f"'{GONE}'")} then 'held'
                 else 'remove'
             end as operation,
-            cast(null as text) as reason,
+            case when {WAITING} then 'waiting' end as reason,
             '{GONE}' as desired_hash
         from known as s
         left join desired as d on s.record_key = d.record_key and d.is_reachable

@@ -37,8 +37,16 @@ class GuardTripped(RefusedError):
     """A plan would do more than its sync's guards allow."""
 
 
+class Stopped(RetriableError):
+    """The process was asked to end; a run stopped where that is safe."""
+
+
 class LeaseHeld(RefusedError):
     """Another run of this sync is alive."""
+
+
+class WebhookRefused(RefusedError):
+    """A delivery that is not proven to be the vendor's, or that nobody can read: nothing of it was taken."""
 
 
 _ADDRESS = re.compile(r"[^\s@<>\"'(),:;]+@[^\s@<>\"'(),:;]+")

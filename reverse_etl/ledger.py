@@ -1,27 +1,41 @@
 """The ledger: what was sent and what became of it. SQL alone; every function is a part of the caller's transaction.
 
-Attempts are append-only ('sent', then 'confirmed', 'rejected' or 'in_doubt'); `sync_state` is their fold, kept in the
-same transaction. The confirmed hash is the hash that was *sent* in the confirmed attempt, whatever is desired by then.
-`is_doubtful` means: something was sent that may have taken effect, so what is confirmed may not be what is there.
+Attempts are append-only ('sent', perhaps 'accepted' by a job, then 'confirmed', 'rejected' or 'in_doubt'), `sync_state`
+is their fold, kept in the same transaction. The confirmed hash is the hash that was *sent* in the confirmed attempt,
+whatever is desired by then. `is_doubtful` means: something was sent that may have taken effect, so what is confirmed
+may not be what is there.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import duckdb
 
-from reverse_etl.destination import BatchOutcome, Operation, Outcome, Record
-from reverse_etl.diff import GONE, HASH_VERSION, MAILABLE, Scope, listed, payload_hash
+from reverse_etl.destination import BatchOutcome, Destination, Operation, Outcome, Record
+from reverse_etl.diff import (
+    GONE,
+    HASH_VERSION,
+    MAILABLE,
+    NEVER_SUBSCRIBED,
+    UPDATABLE,
+    Scope,
+    listed,
+    payload_hash,
+    subscribable_sql,
+)
+from reverse_etl.errors import RejectedClass
 from reverse_etl.payload import fields_of
 from warehouse.clock import utcnow
 from warehouse.ids import new_id
 
 _ATTEMPT_COLUMNS = """attempt_number, sync_run_id, sync_name, destination, object, record_key, subscriber_hash,
-    segment_name, batch_id, operation, sent_hash, hash_version, outcome, rejected_class, message, outcome_at"""
+    segment_name, batch_id, operation, sent_hash, hash_version, outcome, rejected_class, message, outcome_at,
+    remote_job"""
 
 
 @dataclass(frozen=True)
@@ -32,18 +46,11 @@ class Batch:
     operation: Operation
     records: tuple[Record, ...]
     segment_id: str | None = None
+    job: str | None = None
+    """The destination's job that decides over it."""
 
 
-@dataclass
-class _Gathered:
-    batch_id: str
-    operation: Operation
-    segment_id: str | None
-    rows: list[tuple[str, str]] = field(default_factory=list)
-    records: list[Record] = field(default_factory=list)
-
-
-def waves(con: duckdb.DuckDBPyConnection, plan_id: str, most: int) -> list[list[int]]:
+def waves(con: duckdb.DuckDBPyConnection, plan_id: str, most: int) -> list[tuple[Operation, list[int]]]:
     """Numbers of a plan's batches in the order of sending, in waves of at most `most` batches of one operation.
 
     Operations are not mixed: a membership can be sent only when the creation of its member is confirmed.
@@ -53,13 +60,11 @@ def waves(con: duckdb.DuckDBPyConnection, plan_id: str, most: int) -> list[list[
            where plan_id = ? and batch_number is not null order by batch_number""",
         [plan_id],
     ).fetchall()
-    result: list[list[int]] = []
-    current = None
+    result: list[tuple[Operation, list[int]]] = []
     for number, operation in rows:
-        if operation != current or len(result[-1]) == most:
-            result.append([])
-            current = operation
-        result[-1].append(number)
+        if not result or operation != result[-1][0] or len(result[-1][1]) == most:
+            result.append((operation, []))
+        result[-1][1].append(number)
     return result
 
 
@@ -77,25 +82,29 @@ def _wave_sql(scope: Scope, operation: str) -> str:
         model = f"{items} inner join {scope.relation} as d on d.subscriber_hash = i.subscriber_hash"
         if operation == "create":
             return f"""
-                select {common}, d.email, null as remote_fields, null as segment_id{columns}
+                select {common}, d.email, r.fields as remote_fields, null as segment_id,
+                    r.remote_id, r.status as remote_status{columns}
                 {model} left join {remote} as r on {same_member}
-                where r.subscriber_hash is null and d.consent_verdict = 'subscribe' and {unchanged}
+                where
+                    coalesce(r.status, '{NEVER_SUBSCRIBED}') = '{NEVER_SUBSCRIBED}'
+                    and d.consent_verdict = 'subscribe' and {unchanged}
                 order by i.batch_number, i.record_key"""
         return f"""
-            select {common}, d.email, r.fields as remote_fields, null as segment_id{columns}
+            select {common}, d.email, r.fields as remote_fields, null as segment_id,
+                    r.remote_id{columns}
             {model} inner join {remote} as r on {same_member}
             where
-                r.status in ({listed(MAILABLE)}) and d.consent_verdict in ('subscribe', 'update_only')
+                r.status in ({listed(UPDATABLE)}) and d.consent_verdict in ('subscribe', 'update_only')
                 and {unchanged}
             order by i.batch_number, i.record_key"""
     if operation in {"lower", "clear"}:
         return f"""
-            select {common}, r.email, r.fields as remote_fields, null as segment_id
+            select {common}, r.email, r.fields as remote_fields, null as segment_id, r.remote_id
             {items} inner join {remote} as r on {same_member}
             order by i.batch_number, i.record_key"""
     mailable = f"where r.status in ({listed(MAILABLE)})" if operation == "add" else ""
     return f"""
-        select {common}, r.email, null as remote_fields, g.remote_id as segment_id
+        select {common}, r.email, null as remote_fields, g.remote_id as segment_id, r.remote_id
         {items} inner join {remote} as r on {same_member}
         inner join ledger.remote_segments as g
             on g.segment_name = i.segment_name and g.destination = $destination
@@ -125,46 +134,77 @@ def _remote_fields(text: str | None) -> dict[str, Any] | None:
     return json.loads(text) if text else None
 
 
-def take_wave(con: duckdb.DuckDBPyConnection, scope: Scope, sync_run_id: str, numbers: Sequence[int]) -> list[Batch]:
-    """Batches `numbers` with their records, marked as sent: from here on they count as possibly done."""
-    gathered: dict[int, _Gathered] = {}
-    for row in _wave_rows(con, scope, numbers):
-        number = row["batch_number"]
-        if number not in gathered:
-            gathered[number] = _Gathered(new_id("batch"), row["operation"], row["segment_id"])
-        one = gathered[number]
-        fields = {}
-        if row["operation"] in {"create", "update", "clear"}:
-            fields = fields_of(scope.declaration, row, row["operation"], _remote_fields(row["remote_fields"]))
-        one.records.append(Record(row["record_key"], row["email"], fields))
-        one.rows.append((row["record_key"], row["desired_hash"]))
-    if not gathered:
-        return []
+def take_wave(
+    con: duckdb.DuckDBPyConnection, scope: Scope, sync_run_id: str, numbers: Sequence[int], destination: Destination
+) -> tuple[list[Batch], list[tuple[Batch, BatchOutcome]]]:
+    """Batches `numbers` with their records, marked as sent: from here on they count as possibly done.
+
+    A batch that is too large for the destination becomes several. A record that is too large by itself is marked too,
+    and comes back as a batch with its outcome: rejected.
+    """
+    rows = _wave_rows(con, scope, numbers)
+    batches: list[Batch] = []
+    too_large: list[tuple[Batch, BatchOutcome]] = []
     con.execute("create temp table sending (batch_number integer, batch_id text, record_key text)")
-    for number, one in gathered.items():
-        con.execute(
-            "insert into sending select ?, ?, unnest(cast(? as text[]))",
-            [number, one.batch_id, [key for key, _ in one.rows]],
-        )
+    for number, group in groupby(rows, key=lambda row: row["batch_number"]):
+        for batch in _packed(scope, list(group), destination):
+            if isinstance(batch, tuple):
+                too_large.append(batch)
+            else:
+                batches.append(batch)
+            sent = batch[0] if isinstance(batch, tuple) else batch
+            con.execute(
+                "insert into sending select ?, ?, unnest(cast(? as text[]))",
+                [number, sent.batch_id, [record.key for record in sent.records]],
+            )
     now = utcnow()
     con.execute(
         f"""insert into ledger.sync_attempts ({_ATTEMPT_COLUMNS})
             select nextval('ledger.attempt_numbers'), $run, i.sync_name, i.destination, i.object, i.record_key,
                 i.subscriber_hash, i.segment_name, s.batch_id, i.operation, i.desired_hash, '{HASH_VERSION}', 'sent',
-                null, null, $now
+                null, null, $now, null
             from ledger.sync_plan_items as i
             inner join sending as s on i.batch_number = s.batch_number and i.record_key = s.record_key
             where i.plan_id = $plan_id""",
         {"run": sync_run_id, "now": now, "plan_id": scope.plan_id},
     )
-    _fold_sent(con, scope, [one.batch_id for one in gathered.values()])
+    _fold_sent(con, [batch.batch_id for batch in (*batches, *(batch for batch, _ in too_large))])
     con.execute("drop table sending")
-    return [
-        Batch(one.batch_id, one.operation, tuple(one.records), one.segment_id) for _, one in sorted(gathered.items())
-    ]
+    return batches, too_large
 
 
-def _fold_sent(con: duckdb.DuckDBPyConnection, scope: Scope, batch_ids: list[str]) -> None:
+def _packed(
+    scope: Scope, rows: Sequence[dict[str, Any]], destination: Destination
+) -> Iterator[Batch | tuple[Batch, BatchOutcome]]:
+    """The records of one batch, in as many batches as their bytes ask for."""
+    operation, segment_id = rows[0]["operation"], rows[0]["segment_id"]
+    most, most_of_one = destination.most_bytes(operation)
+    records: list[Record] = []
+    weight = 0
+    for row in rows:
+        fields = {}
+        if operation in {"create", "update", "clear"}:
+            # who is there already keeps what is hers: only who is not gets the fallbacks of a new person
+            how = "update" if operation == "create" and row["remote_status"] else operation
+            fields = fields_of(scope.declaration, row, how, _remote_fields(row["remote_fields"]))
+        record = Record(row["record_key"], row["email"], fields, row["remote_id"], row["subscriber_hash"])
+        size = 0 if most is None and most_of_one is None else destination.bytes_of(operation, record)
+        limit = min(n for n in (most, most_of_one, size) if n is not None)
+        if size > limit:
+            message = f"The record has {size} bytes; the destination takes {limit}."
+            outcome = BatchOutcome(Outcome("rejected", RejectedClass.DATA, message))
+            yield Batch(new_id("batch"), operation, (record,), segment_id), outcome
+            continue
+        if most is not None and weight + size > most:
+            yield Batch(new_id("batch"), operation, tuple(records), segment_id)
+            records, weight = [], 0
+        records.append(record)
+        weight += size
+    if records:
+        yield Batch(new_id("batch"), operation, tuple(records), segment_id)
+
+
+def _fold_sent(con: duckdb.DuckDBPyConnection, batch_ids: list[str]) -> None:
     con.execute(
         """create temp table sent_now as
            select * from ledger.sync_attempts
@@ -195,12 +235,13 @@ def _fold_sent(con: duckdb.DuckDBPyConnection, scope: Scope, batch_ids: list[str
 
 
 def record_outcomes(
-    con: duckdb.DuckDBPyConnection, scope: Scope, outcomes: Sequence[tuple[Batch, BatchOutcome]]
+    con: duckdb.DuckDBPyConnection, scope: Scope, sync_run_id: str, outcomes: Sequence[tuple[Batch, BatchOutcome]]
 ) -> None:
-    """How the batches of a wave ended; what was confirmed also changes what we know of the destination's members."""
+    """How batches ended, of this run or (jobs) of an older one; what was confirmed also changes what we know of the
+    destination's members."""
     con.execute(
         """create temp table ends
-           (batch_id text, record_key text, outcome text, rejected_class text, message text)"""
+           (batch_id text, record_key text, outcome text, rejected_class text, message text, remote_job text)"""
     )
     for batch, result in outcomes:
         groups: dict[Outcome, list[str]] = {}
@@ -208,35 +249,49 @@ def record_outcomes(
             groups.setdefault(result.of(record.key), []).append(record.key)
         for outcome, keys in groups.items():
             con.execute(
-                "insert into ends select ?, unnest(cast(? as text[])), ?, ?, ?",
-                [batch.batch_id, keys, outcome.kind, outcome.rejected_class, outcome.message or None],
+                "insert into ends select ?, unnest(cast(? as text[])), ?, ?, ?, ?",
+                [
+                    batch.batch_id,
+                    keys,
+                    outcome.kind,
+                    outcome.rejected_class,
+                    outcome.message or None,
+                    result.job if outcome.kind == "accepted" else None,
+                ],
             )
     con.execute(
         f"""insert into ledger.sync_attempts ({_ATTEMPT_COLUMNS})
-            select nextval('ledger.attempt_numbers'), a.sync_run_id, a.sync_name, a.destination, a.object,
-                a.record_key, a.subscriber_hash, a.segment_name, a.batch_id, a.operation, a.sent_hash, a.hash_version,
-                e.outcome, e.rejected_class, e.message, $now
+            select nextval('ledger.attempt_numbers'), $run, a.sync_name, a.destination, a.object, a.record_key,
+                a.subscriber_hash, a.segment_name, a.batch_id, a.operation, a.sent_hash, a.hash_version,
+                e.outcome, e.rejected_class, e.message, $now, e.remote_job
             from ledger.sync_attempts as a
             inner join ends as e on a.batch_id = e.batch_id and a.record_key = e.record_key
             where a.outcome = 'sent'""",
-        {"now": utcnow()},
+        {"run": sync_run_id, "now": utcnow()},
     )
     con.execute("drop table ends")
     _fold_ended(con, [batch.batch_id for batch, _ in outcomes])
     for batch, result in outcomes:
-        done = [r for r in batch.records if result.of(r.key).kind == "confirmed"]
+        # without an address, who was created by an older run is known by the next pull
+        done = [r for r in batch.records if r.email and result.of(r.key).kind == "confirmed"]
         if batch.operation in {"create", "lower"} and done:
-            _remember_members(con, scope, batch.operation, done)
+            created = "pending" if result.awaits_confirmation else "subscribed"
+            _remember_members(con, scope, created if batch.operation == "create" else "unsubscribed", done)
 
 
 def _fold_ended(con: duckdb.DuckDBPyConnection, batch_ids: list[str]) -> None:
     con.execute(
         """create temp table ended_now as
-           select * from ledger.sync_attempts
+           select *, row_number() over (partition by object, record_key order by attempt_number desc) as position
+           from ledger.sync_attempts
            where outcome <> 'sent' and batch_id in (select unnest(cast(? as text[])))""",
         [batch_ids],
     )
-    doubt = "case a.outcome when 'confirmed' then false when 'rejected' then s.was_doubtful else true end"
+    # what a job refused may have taken effect in part, as far as anybody says: the same is not sent again, but what was
+    # confirmed before it is no longer known to be there
+    rejected = "s.was_doubtful or s.state = 'accepted'"
+    doubt = f"case a.outcome when 'confirmed' then false when 'rejected' then {rejected} else true end"
+    was = f"case when a.outcome = 'accepted' then s.was_doubtful else {doubt} end"
     con.execute(
         f"""update ledger.sync_state as s set
                state = a.outcome,
@@ -246,25 +301,93 @@ def _fold_ended(con: duckdb.DuckDBPyConnection, batch_ids: list[str]) -> None:
                confirmed_at = case when a.outcome = 'confirmed' then a.outcome_at else s.confirmed_at end,
                confirmed_number
                    = case when a.outcome = 'confirmed' then a.attempt_number else s.confirmed_number end,
-               is_doubtful = {doubt}, was_doubtful = {doubt},
+               is_doubtful = {doubt}, was_doubtful = {was},
                rejected_class = a.rejected_class, message = a.message, updated_at = a.outcome_at
            from ended_now as a
-           where s.sync_name = a.sync_name and s.destination = a.destination and s.object = a.object
-               and s.record_key = a.record_key"""
+           where a.position = 1 and s.sync_name = a.sync_name and s.destination = a.destination
+               and s.object = a.object and s.record_key = a.record_key"""
     )
     con.execute("drop table ended_now")
 
 
-def _remember_members(
-    con: duckdb.DuckDBPyConnection, scope: Scope, operation: Operation, records: Sequence[Record]
-) -> None:
-    status = "subscribed" if operation == "create" else "unsubscribed"
+def _remember_members(con: duckdb.DuckDBPyConnection, scope: Scope, status: str, records: Sequence[Record]) -> None:
     con.execute(
         """insert into ledger.remote_members
-           select ?, unnest(cast(? as text[])), unnest(cast(? as text[])), ?, null, null, ?
+               (destination, subscriber_hash, email, status, pulled_at)
+           select ?, unnest(cast(? as text[])), unnest(cast(? as text[])), ?, ?
            on conflict (destination, subscriber_hash) do update set status = excluded.status""",
         [scope.destination, [r.key for r in records], [r.email for r in records], status, utcnow()],
     )
+
+
+def open_batches(con: duckdb.DuckDBPyConnection, sync_name: str, destination: str) -> list[Batch]:
+    """What the destination accepted and has not decided yet, by job, whichever run sent it.
+
+    Who was in the newest pull has an address; who was being created has none.
+    """
+    rows = con.execute(
+        """with latest as (
+               select a.*, row_number() over (
+                       partition by a.object, a.record_key order by a.attempt_number desc
+                   ) as position
+               from ledger.sync_attempts as a
+               inner join ledger.sync_state as s
+                   on a.sync_name = s.sync_name and a.destination = s.destination and a.object = s.object
+                   and a.record_key = s.record_key
+               where s.state = 'accepted' and a.sync_name = ? and a.destination = ?
+           )
+           select l.batch_id, l.operation, l.remote_job, list(l.record_key order by l.record_key),
+               list(l.subscriber_hash order by l.record_key), list(coalesce(r.email, '') order by l.record_key),
+               list(r.remote_id order by l.record_key)
+           from latest as l
+           left join ledger.remote_members as r
+               on l.destination = r.destination and l.subscriber_hash = r.subscriber_hash
+           where l.position = 1 and l.outcome = 'accepted'
+           group by l.batch_id, l.operation, l.remote_job order by min(l.attempt_number)""",
+        [sync_name, destination],
+    ).fetchall()
+    return [
+        Batch(
+            batch_id,
+            operation,
+            tuple(
+                Record(key, email, remote_id=remote_id, subscriber_hash=one)
+                for key, one, email, remote_id in zip(keys, hashes, emails, remote_ids, strict=True)
+            ),
+            job=job,
+        )
+        for batch_id, operation, job, keys, hashes, emails, remote_ids in rows
+    ]
+
+
+def without_withdrawn(
+    con: duckdb.DuckDBPyConnection, scope: Scope, batches: Sequence[Batch]
+) -> tuple[list[Batch], list[tuple[Batch, BatchOutcome]]]:
+    """(batches as they may go on, people who withdrew since they were sent).
+
+    A creation may take several steps, and hours between them: consent is asked for again before each look at it. Who
+    is there half-way counts as doubtful, and the next plan sees how she stands.
+    """
+    keys = [record.key for batch in batches if batch.operation == "create" for record in batch.records]
+    if not keys:
+        return list(batches), []
+    rows = con.execute(
+        f"""select k.record_key from (select unnest(cast(? as text[])) as record_key) as k
+            left join ({subscribable_sql(scope)}) as s on k.record_key = s.subscriber_hash
+            where s.subscriber_hash is null""",
+        [keys],
+    ).fetchall()
+    gone = {row[0] for row in rows}
+    outcome = BatchOutcome(Outcome("in_doubt", None, "Consent was withdrawn while the destination's job ran."))
+    kept: list[Batch] = []
+    withdrawn: list[tuple[Batch, BatchOutcome]] = []
+    for batch in batches:
+        out = tuple(r for r in batch.records if batch.operation == "create" and r.key in gone)
+        if out:
+            withdrawn.append((replace(batch, records=out), outcome))
+        if len(out) < len(batch.records):
+            kept.append(replace(batch, records=tuple(r for r in batch.records if r.key not in gone)) if out else batch)
+    return kept, withdrawn
 
 
 def retire(con: duckdb.DuckDBPyConnection, scope: Scope, sync_run_id: str) -> int:
@@ -275,11 +398,99 @@ def retire(con: duckdb.DuckDBPyConnection, scope: Scope, sync_run_id: str) -> in
             f"""insert into ledger.sync_attempts ({_ATTEMPT_COLUMNS})
                 select nextval('ledger.attempt_numbers'), $run, sync_name, destination, object, record_key,
                     subscriber_hash, segment_name, $batch, operation, '{GONE}', '{HASH_VERSION}', '{outcome}', null,
-                    'Not in the destination: nothing was sent.', $now
+                    'Not in the destination: nothing was sent.', $now, null
                 from ledger.sync_plan_items where plan_id = $plan_id and operation = 'retire'""",
             {"run": sync_run_id, "batch": batch_id, "now": utcnow(), "plan_id": scope.plan_id},
         )
-    _fold_sent(con, scope, [batch_id])
+    _fold_sent(con, [batch_id])
+    _fold_ended(con, [batch_id])
+    return con.execute(
+        "select count(*) from ledger.sync_attempts where batch_id = ? and outcome = 'confirmed'", [batch_id]
+    ).fetchall()[0][0]
+
+
+def decide(
+    con: duckdb.DuckDBPyConnection,
+    sync_name: str,
+    destination: str,
+    sync_run_id: str,
+    outcome: str,
+    reason: str,
+    state: str,
+    classes: Sequence[str],
+    people: Sequence[str],
+) -> int:
+    """Write a person's decision ('retried', 'skipped') on records whose state satisfies the condition `state` (alias
+    `s`), of these rejected classes and people where any are named; how many."""
+    batch_id = new_id(outcome)
+    con.execute(
+        f"""insert into ledger.sync_attempts ({_ATTEMPT_COLUMNS})
+            select nextval('ledger.attempt_numbers'), $run, s.sync_name, s.destination, s.object, s.record_key,
+                s.subscriber_hash, s.segment_name, $batch, $outcome, s.sent_hash, s.sent_version, $outcome, null,
+                $reason, $now, null
+            from ledger.sync_state as s
+            where s.sync_name = $sync_name and s.destination = $destination and ({state})
+                and (len($classes) = 0 or s.rejected_class in (select unnest(cast($classes as text[]))))
+                and (len($people) = 0 or s.subscriber_hash in (select unnest(cast($people as text[]))))""",
+        {"run": sync_run_id, "batch": batch_id, "outcome": outcome, "reason": reason, "now": utcnow(),
+         "sync_name": sync_name, "destination": destination, "classes": list(classes), "people": list(people)},
+    )  # fmt: skip
+    con.execute(
+        """update ledger.sync_state as s set
+               state = a.outcome, rejected_class = null, message = a.message, updated_at = a.outcome_at
+           from (select * from ledger.sync_attempts where batch_id = ?) as a
+           where s.sync_name = a.sync_name and s.destination = a.destination and s.object = a.object
+               and s.record_key = a.record_key""",
+        [batch_id],
+    )
+    return con.execute("select count(*) from ledger.sync_attempts where batch_id = ?", [batch_id]).fetchall()[0][0]
+
+
+def mark_drifted(
+    con: duckdb.DuckDBPyConnection, scope: Scope, sync_run_id: str, drifted: Sequence[tuple[str, str]]
+) -> int:
+    """These (object, record key) were found to be other than confirmed: the next plan sends them; how many."""
+    batch_id = new_id("drift")
+    con.execute(
+        f"""insert into ledger.sync_attempts ({_ATTEMPT_COLUMNS})
+            select nextval('ledger.attempt_numbers'), $run, s.sync_name, s.destination, s.object, s.record_key,
+                s.subscriber_hash, s.segment_name, $batch, 'drifted', s.sent_hash, s.sent_version, 'drifted', null,
+                'An audit found something else there.', $now, null
+            from ledger.sync_state as s
+            inner join (
+                select unnest(cast($objects as text[])) as object, unnest(cast($keys as text[])) as record_key
+            ) as d on s.object = d.object and s.record_key = d.record_key
+            where s.sync_name = $sync_name and s.destination = $destination and s.state = 'confirmed'""",
+        {"run": sync_run_id, "batch": batch_id, "now": utcnow(), "objects": [one for one, _ in drifted],
+         "keys": [key for _, key in drifted], "sync_name": scope.sync_name, "destination": scope.destination},
+    )  # fmt: skip
+    con.execute(
+        """update ledger.sync_state as s set
+               state = a.outcome, message = a.message, is_doubtful = true, was_doubtful = true,
+               updated_at = a.outcome_at
+           from (select * from ledger.sync_attempts where batch_id = ?) as a
+           where s.sync_name = a.sync_name and s.destination = a.destination and s.object = a.object
+               and s.record_key = a.record_key""",
+        [batch_id],
+    )
+    return con.execute("select count(*) from ledger.sync_attempts where batch_id = ?", [batch_id]).fetchall()[0][0]
+
+
+def take_as_given(con: duckdb.DuckDBPyConnection, plan_id: str, sync_run_id: str, objects: Sequence[str]) -> int:
+    """Close what a plan would update or add as if it had been sent and confirmed; how many records."""
+    batch_id = new_id("given")
+    for outcome in ("sent", "confirmed"):
+        con.execute(
+            f"""insert into ledger.sync_attempts ({_ATTEMPT_COLUMNS})
+                select nextval('ledger.attempt_numbers'), $run, sync_name, destination, object, record_key,
+                    subscriber_hash, segment_name, $batch, operation, desired_hash, '{HASH_VERSION}', '{outcome}', null,
+                    'Taken as given: nothing was sent.', $now, null
+                from ledger.sync_plan_items
+                where plan_id = $plan_id and operation in ('update', 'add')
+                    and object in (select unnest(cast($objects as text[])))""",
+            {"run": sync_run_id, "batch": batch_id, "now": utcnow(), "plan_id": plan_id, "objects": list(objects)},
+        )
+    _fold_sent(con, [batch_id])
     _fold_ended(con, [batch_id])
     return con.execute(
         "select count(*) from ledger.sync_attempts where batch_id = ? and outcome = 'confirmed'", [batch_id]

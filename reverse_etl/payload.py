@@ -8,7 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from reverse_etl.declaration import FieldMapping, SyncDeclaration
+from reverse_etl.declaration import EMPTYING, FieldMapping, SyncDeclaration
 from reverse_etl.destination import Operation
 
 _JOINS = {"\u200d", "\ufe0e", "\ufe0f"}  # zero-width joiner and variation selectors hold one visible sign together
@@ -94,7 +94,7 @@ def fields_of(
     fields: dict[str, Any] = {}
     for mapping in declaration.fields:
         if operation == "clear":
-            if mapping.on_null in {"overwrite", "clear"}:
+            if mapping.on_null in EMPTYING:
                 fields[mapping.field] = ""
             continue
         value = format_value(mapping, row[mapping.column])

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
+from pydantic import TypeAdapter
 
 from reverse_etl.destination import Destination
 from reverse_etl.diff import GONE, LOWERABLE, Scope, listed
 from reverse_etl.limits import limit, limits_of
+from warehouse.errors import ConfigError
 
+_FILE_VERSION = 1
 Counts = Mapping[tuple[str, str], int]
 
 
@@ -65,7 +70,7 @@ class Plan:
     unchanged: int
     memberships_unchanged: int
     held: Mapping[str, int]
-    """Rejected before and unchanged since, by class: not sent again."""
+    """Not sent again: rejected before and unchanged since, by class; or `waiting` for a job of the destination."""
     blocked: Mapping[str, int]
     """People who are not synced, by reason."""
     memberships_blocked: int
@@ -78,6 +83,8 @@ class Plan:
     estimated_minutes: float
     """At the vendor's limits, with `seconds_per_write` of limits.yml."""
     is_first_run: bool
+    items_fingerprint: str = ""
+    """Of who is in it, what happens to each, and with which content: two plans of the same counts may differ in it."""
     guards: tuple[Guard, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -95,6 +102,34 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         return _plain(asdict(self))
+
+    def save(self, path: Path) -> None:
+        """As a file that `load` reads; no row of a person is in it."""
+        text = json.dumps({"mailwright_plan": _FILE_VERSION, **self.to_dict()}, indent=2)
+        unfinished = path.with_name(path.name + ".part")
+        try:
+            unfinished.write_text(text + "\n", encoding="utf-8")
+            unfinished.replace(path)
+        except OSError as error:
+            raise ConfigError(f"The plan cannot be written there ({error.strerror}).", where=str(path)) from None
+
+    @classmethod
+    def load(cls, path: Path) -> Plan:
+        """
+        Raises:
+            ConfigError: it is no plan of this version.
+        """
+        todo = "make one with `mailwright plan --out FILE`"
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(found, dict) or found.pop("mailwright_plan", None) != _FILE_VERSION:
+                raise ConfigError("This file is no plan, or one of another version.", where=str(path), todo=todo)
+            return TypeAdapter(cls).validate_python(found)
+        except OSError as error:
+            raise ConfigError(f"The plan cannot be read ({error.strerror}).", where=str(path), todo=todo) from None
+        except ValueError as error:
+            what = str(error).splitlines()[0]
+            raise ConfigError(f"This file is no plan: {what}.", where=str(path), todo=todo) from None
 
 
 @dataclass(frozen=True)
@@ -122,6 +157,8 @@ class SyncReport:
     rejected: Mapping[str, int] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
     in_doubt: int = 0
+    waiting: int = 0
+    """Accepted: the destination's job had not ended when the run did; the next run looks first."""
     requests: int = 0
     writes: int = 0
     throttled: int = 0
@@ -138,7 +175,7 @@ class SyncReport:
     @property
     def is_complete(self) -> bool:
         """Everything was confirmed, or is known not to be wanted."""
-        return self.in_doubt == 0 and not self.rejected.get("retryable")
+        return self.in_doubt == 0 and self.waiting == 0 and not self.rejected.get("retryable")
 
     def to_dict(self) -> dict[str, Any]:
         return _plain(asdict(self)) | {"is_complete": self.is_complete}
@@ -150,6 +187,17 @@ def by_reason(counts: Counts, operation: str) -> dict[str, int]:
 
 def total(counts: Counts, operation: str) -> int:
     return sum(by_reason(counts, operation).values())
+
+
+def items_fingerprint(con: duckdb.DuckDBPyConnection, plan_id: str) -> str:
+    """Of the stored items of a plan, whatever their order."""
+    return con.execute(
+        """select cast(count(*) as text) || '-' || coalesce(cast(sum(hash(
+                object, record_key, operation, coalesce(reason, ''), coalesce(desired_hash, '')
+            )) as text), '0')
+           from ledger.sync_plan_items where plan_id = ?""",
+        [plan_id],
+    ).fetchall()[0][0]
 
 
 def segment_plans(con: duckdb.DuckDBPyConnection, plan_id: str) -> dict[str, SegmentPlan]:

@@ -114,11 +114,14 @@ def _write(
     _note_suppressions(con, destination, rows, utcnow())
     con.execute(
         """insert into ledger.remote_members
+               (destination, subscriber_hash, email, status, fields, last_changed_at, remote_id, is_counted, pulled_at)
            select $destination, unnest(cast($hash as text[])), unnest(cast($email as text[])),
                unnest(cast($status as text[])), unnest(cast($fields as text[])),
-               unnest(cast($changed as timestamp[])), $now
+               unnest(cast($changed as timestamp[])), unnest(cast($remote_id as text[])),
+               unnest(cast($counted as boolean[])), $now
            on conflict (destination, subscriber_hash) do update set email = excluded.email, status = excluded.status,
-               fields = excluded.fields, last_changed_at = excluded.last_changed_at, pulled_at = excluded.pulled_at""",
+               fields = excluded.fields, last_changed_at = excluded.last_changed_at, remote_id = excluded.remote_id,
+               is_counted = excluded.is_counted, pulled_at = excluded.pulled_at""",
         {
             "destination": destination,
             "hash": [m.subscriber_hash for m in rows],
@@ -126,6 +129,8 @@ def _write(
             "status": [m.status for m in rows],
             "fields": [None if m.fields is None else json.dumps(dict(m.fields), sort_keys=True) for m in rows],
             "changed": [m.last_changed_at for m in rows],
+            "remote_id": [m.remote_id for m in rows],
+            "counted": [m.is_counted for m in rows],
             "now": pulled_at,
         },
     )
@@ -174,13 +179,20 @@ def _lacks_suppressions(con: duckdb.DuckDBPyConnection, destination: str) -> boo
 
 
 def _is_complete(settings: Settings, destination: Destination) -> bool:
-    """Whether as many members are known as there are; who changes while pages are read can hide another one."""
+    """Whether as many members are known as there are; who changes while pages are read can hide another one.
+
+    A destination that does not count is taken at its word: who was deleted there is seen by the next full pull.
+    """
+    there = destination.count_members()
+    if there is None:
+        return True
     with connect(settings, purpose="sync: remote members") as con:
         known = con.execute(
-            "select count(*) from ledger.remote_members where destination = ? and status <> 'archived'",
+            "select count(*) from ledger.remote_members where destination = ? and status <> 'archived' "
+            "and coalesce(is_counted, true)",
             [destination.key],
         ).fetchall()[0][0]
-    return known == destination.count_members()
+    return known == there
 
 
 def _pull(

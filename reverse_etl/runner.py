@@ -8,9 +8,12 @@ again or looks them up.
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -21,10 +24,19 @@ from reverse_etl import lease as leases
 from reverse_etl import ledger
 from reverse_etl.connect import make_destination
 from reverse_etl.declaration import SyncDeclaration, read_sync
-from reverse_etl.destination import BatchOutcome, Destination, Traffic
+from reverse_etl.destination import BatchOutcome, Destination, Jobs, Operation, Traffic
 from reverse_etl.diff import HASH_VERSION, Scope, check_model, write_items
-from reverse_etl.errors import DestinationConfigError, DestinationDown, GuardTripped, without_secrets
-from reverse_etl.plan import Plan, SyncReport, by_reason, estimate, segment_plans, total, tripped_guards
+from reverse_etl.errors import DestinationConfigError, DestinationDown, GuardTripped, NoAnswer, Stopped, without_secrets
+from reverse_etl.plan import (
+    Plan,
+    SyncReport,
+    by_reason,
+    estimate,
+    items_fingerprint,
+    segment_plans,
+    total,
+    tripped_guards,
+)
 from reverse_etl.remote import look_at_segments, pull_members, remember_segment
 from warehouse.clock import read_clock, utcnow
 from warehouse.connection import connect
@@ -43,14 +55,68 @@ NO_ADDRESSES = (
 MOST_SILENT_WAVES = 2
 
 
+class _Stopping:
+    """Whether this process was asked to end (SIGTERM): a run then finishes what is under way and stops in between."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+
+    @contextmanager
+    def listen(self) -> Iterator[None]:
+        """From here on SIGTERM is a wish. In another thread than the main one the process's owner has to see to it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._asked.clear()
+        before = signal.signal(signal.SIGTERM, lambda *_: self._asked.set())
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def check(self) -> None:
+        """
+        Raises:
+            Stopped: the process was asked to end.
+        """
+        if self._asked.is_set():
+            raise Stopped(
+                "The run was asked to end and stopped between two batches.",
+                todo="nothing: what was confirmed is kept, the next run does the rest",
+            )
+
+
+_stopping = _Stopping()
+
+
 class Gate(Protocol):
     """Refuses (RefusedError) unless every check passed for what the sync reads."""
 
     def __call__(self, con: duckdb.DuckDBPyConnection, settings: Settings, /) -> object: ...
 
 
+Result = tuple[ledger.Batch, BatchOutcome]
 Progress = Callable[[str, int, int], None]
 """(what is being done, done so far, of how many)."""
+
+
+@dataclass
+class _Tally:
+    """What the waves and jobs of a run add up to."""
+
+    unexpected: int = 0
+    """People created by an update."""
+    silent: int = 0
+    """Waves of this pass, in a row, without any answer."""
+
+    def note(self, results: Sequence[Result]) -> None:
+        """Count a wave; raises what makes further ones useless."""
+        self.unexpected += sum(result.unexpected for _, result in results)
+        self.silent = self.silent + 1 if all(result.stop is not None for _, result in results) else 0
+        for _, result in results:
+            is_final = isinstance(result.stop, (DestinationConfigError, DestinationDown))
+            if result.stop is not None and (is_final or self.silent >= MOST_SILENT_WAVES):
+                raise result.stop
 
 
 def _silent(_: str, __: int, ___: int) -> None:
@@ -221,6 +287,7 @@ def _make_plan(job: _Job, sync_run_id: str | None, notes: Collection[str], lease
             requests=requests,
             estimated_minutes=minutes,
             is_first_run=first,
+            items_fingerprint=items_fingerprint(con, plan_id),
             guards=tuple(tripped_guards(con, scope, n_source, members)),
             notes=(*notes, *([] if declaration.addresses else [NO_ADDRESSES])),
         )
@@ -273,7 +340,8 @@ def sync(
         con.execute("commit")
     before = Traffic(**vars(job.destination.traffic))
     try:
-        first, retired, unexpected, passes = _run(job, run_id, lease, plan, dry_run)
+        with _stopping.listen():
+            first, retired, unexpected, passes = _run(job, run_id, lease, plan, dry_run)
         with connect(settings, purpose=f"sync {sync_name}") as con:
             con.execute("begin")
             report = _report(con, job, run_id, as_of, first, dry_run, before, time.monotonic() - began, passes)
@@ -283,7 +351,7 @@ def sync(
             con.execute("commit")
         return report
     except BaseException as error:
-        status = "refused" if isinstance(error, RefusedError) else "failed"
+        status = "refused" if isinstance(error, RefusedError) else "stopped" if isinstance(error, Stopped) else "failed"
         message = error.what if isinstance(error, MailwrightError) else type(error).__name__
         with connect(settings, purpose=f"sync {sync_name}") as con:
             con.execute("begin")
@@ -308,6 +376,9 @@ def _finish(
 
 def _run(job: _Job, run_id: str, lease: leases.Lease, wanted: Plan | None, dry_run: bool) -> tuple[Plan, int, int, int]:
     """Plan and apply, again while another pass may get more through; (first plan, retired, unexpected, passes)."""
+    tally = _Tally()
+    if not dry_run:
+        _settle_older_jobs(job, lease, tally)
     first = current = _make_plan(job, run_id, (), lease)
     if wanted is not None and wanted.counts() != first.counts():
         raise RefusedError(
@@ -318,18 +389,16 @@ def _run(job: _Job, run_id: str, lease: leases.Lease, wanted: Plan | None, dry_r
     if dry_run:
         return first, 0, 0, 0
     _refuse_guards(first, job.overrides)
-    retired = unexpected = 0
+    retired = 0
     for number in range(1, MOST_PASSES + 1):
         if current.fields_to_create or current.segments_to_create:
             _create_what_is_missing(job, current)
             current = _make_plan(job, run_id, (), lease)
-        more_retired, more_unexpected = _apply(job, run_id, lease, current)
-        retired += more_retired
-        unexpected += more_unexpected
+        retired += _apply(job, lease, current, tally)
         with connect(job.settings, purpose=f"sync {job.declaration.name}") as con:
             is_done = ledger.open_records(con, run_id) == 0
         if is_done or number == MOST_PASSES:
-            return first, retired, unexpected, number
+            return first, retired, tally.unexpected, number
         current = _make_plan(job, run_id, (), lease)
     raise AssertionError("unreachable")
 
@@ -354,54 +423,128 @@ def _create_what_is_missing(job: _Job, made: Plan) -> None:
             remember_segment(con, job.destination.key, name, remote_id, utcnow())
 
 
-def _apply(job: _Job, run_id: str, lease: leases.Lease, made: Plan) -> tuple[int, int]:
-    """Send a plan's batches in waves; (retired records, people created by an update)."""
-    settings, name = job.settings, job.declaration.name
+def _apply(job: _Job, lease: leases.Lease, made: Plan, tally: _Tally) -> int:
+    """Send a plan's batches in waves; records that were retired."""
+    settings, name, run_id = job.settings, job.declaration.name, lease.sync_run_id
     scope = Scope(made.plan_id, made.schema, job.declaration, job.destination.key, job.overrides)
+    jobs = job.destination.jobs
     with connect(settings, purpose=f"sync {name}") as con:
         con.execute("begin")
         leases.renew(con, lease)
         retired = ledger.retire(con, scope, run_id)
         con.execute("commit")
-        waves = ledger.waves(con, made.plan_id, BATCHES_PER_WAVE)
-    unexpected = silent = 0
-    results: list[tuple[ledger.Batch, BatchOutcome]] = []
+        at_once = BATCHES_PER_WAVE if jobs is None else min(BATCHES_PER_WAVE, jobs.most_open)
+        waves = ledger.waves(con, made.plan_id, at_once)
+    tally.silent = 0
+    before: Operation | None = None
+    results: list[Result] = []
+    open_jobs: list[ledger.Batch] = []
     with ThreadPoolExecutor(job.destination.concurrency, thread_name_prefix="sync") as pool:
-        for number, wave in enumerate([*waves, None]):
+        for number, (operation, numbers) in enumerate([*waves, (None, [])]):
             job.progress("send", number, len(waves))
+            if jobs is not None and any(result.job for _, result in results):
+                with connect(settings, purpose=f"sync {name}") as con:
+                    open_jobs += _commit_outcomes(con, scope, lease, results)
+                tally.note(results)
+                results = []
+            if jobs is not None and open_jobs:
+                # what follows may need what these do
+                fewer_than = jobs.most_open if operation == before else 1
+                open_jobs = _settle(job, scope, lease, open_jobs, jobs, fewer_than, tally)
+            before = operation
             # one connection writes how the last wave ended, then takes the next one, in a transaction each
             with connect(settings, purpose=f"sync {name}") as con:
                 if results:
                     _commit_outcomes(con, scope, lease, results)
-                    unexpected += sum(result.unexpected for _, result in results)
-                    silent = silent + 1 if all(result.stop is not None for _, result in results) else 0
-                    for _, result in results:
-                        is_final = isinstance(result.stop, (DestinationConfigError, DestinationDown))
-                        if result.stop is not None and (is_final or silent >= MOST_SILENT_WAVES):
-                            raise result.stop
-                if wave is None:
+                    tally.note(results)
+                if not numbers:
                     break
+                _stopping.check()
                 con.execute("begin")
                 leases.renew(con, lease)
-                batches = ledger.take_wave(con, scope, run_id, wave)
+                batches, too_large = ledger.take_wave(con, scope, run_id, numbers, job.destination)
                 con.execute("commit")
             failpoint("sync.before_send")
-            results = list(pool.map(lambda batch: (batch, _send(job.destination, batch)), batches))
+            results = [*too_large, *pool.map(lambda batch: (batch, _send(job.destination, batch)), batches)]
             failpoint("sync.answered_uncommitted")
-    return retired, unexpected
+    return retired
 
 
 def _commit_outcomes(
-    con: duckdb.DuckDBPyConnection,
-    scope: Scope,
-    lease: leases.Lease,
-    results: list[tuple[ledger.Batch, BatchOutcome]],
-) -> None:
+    con: duckdb.DuckDBPyConnection, scope: Scope, lease: leases.Lease, results: Sequence[Result]
+) -> list[ledger.Batch]:
+    """Write them down; the batches for which the destination has a job."""
     con.execute("begin")
-    ledger.record_outcomes(con, scope, results)
+    ledger.record_outcomes(con, scope, lease.sync_run_id, results)
     leases.renew(con, lease)
     con.execute("commit")
     failpoint("sync.committed")
+    return [
+        replace(batch, records=accepted, job=result.job)
+        for batch, result in results
+        if result.job and (accepted := tuple(r for r in batch.records if result.of(r.key).kind == "accepted"))
+    ]
+
+
+def _settle(
+    job: _Job,
+    scope: Scope,
+    lease: leases.Lease,
+    batches: list[ledger.Batch],
+    jobs: Jobs,
+    fewer_than: int,
+    tally: _Tally,
+) -> list[ledger.Batch]:
+    """Wait until fewer than so many jobs are open, or until none has ended for long; those that are open still."""
+    waited = 0.0
+    while len(batches) >= fewer_than:
+        _stopping.check()
+        job.progress("wait for the destination's jobs", 0, len(batches))
+        with connect(job.settings, purpose=f"sync {job.declaration.name}") as con:
+            batches, ended = ledger.without_withdrawn(con, scope, batches)
+        running: list[ledger.Batch] = []
+        stop: Exception | None = None
+        for batch in batches:
+            try:
+                result = job.destination.poll(batch.job or "", batch.operation, batch.records) if stop is None else None
+            except (DestinationDown, NoAnswer) as error:
+                stop, result = error, None
+            if result is None:
+                running.append(batch)
+            else:
+                ended.append((batch, result))
+                stop = stop or result.stop
+        failpoint("sync.polled_uncommitted")
+        with connect(job.settings, purpose=f"sync {job.declaration.name}") as con:
+            if ended:
+                waited = 0.0
+                running += _commit_outcomes(con, scope, lease, ended)
+                tally.unexpected += sum(result.unexpected for _, result in ended)
+            else:
+                leases.renew(con, lease)
+        batches = running
+        if stop is not None:
+            raise stop
+        if len(batches) < fewer_than or waited >= jobs.patience:
+            break
+        job.destination.wait(jobs.pause)
+        waited += jobs.pause
+    return batches
+
+
+def _settle_older_jobs(job: _Job, lease: leases.Lease, tally: _Tally) -> None:
+    """Learn how the jobs ended that a run before this one left open: it was killed, or did not wait any longer."""
+    jobs = job.destination.jobs
+    if jobs is None:
+        return
+    with connect(job.settings, purpose=f"sync {job.declaration.name}") as con:
+        batches = ledger.open_batches(con, job.declaration.name, job.destination.key)
+        scope = Scope("", job.settings.schema, job.declaration, job.destination.key, job.overrides)
+        if batches:
+            check_model(con, scope)  # whoever withdrew since must be known
+    if batches:
+        job.destination.check()
+        _settle(job, scope, lease, batches, jobs, 1, tally)
 
 
 def _send(destination: Destination, batch: ledger.Batch) -> BatchOutcome:
@@ -427,12 +570,14 @@ def _report(
     """Counts from the ledger (a dry run: from the plan), traffic from the client, latency from the loads."""
     done: dict[str, int] = {}
     rejected: dict[str, int] = {}
-    in_doubt = 0
+    in_doubt = waiting = 0
     for operation, outcome, why, n in ledger.results_of_run(con, run_id):
         if outcome == "confirmed":
             done[operation] = done.get(operation, 0) + n
         elif outcome == "rejected":
             rejected[why or "data"] = rejected.get(why or "data", 0) + n
+        elif outcome == "accepted":
+            waiting += n
         else:
             in_doubt += n
     if dry_run:
@@ -463,6 +608,7 @@ def _report(
         rejected=rejected,
         held=first.held,
         in_doubt=in_doubt,
+        waiting=waiting,
         requests=traffic.requests - before.requests,
         writes=traffic.writes - before.writes,
         throttled=traffic.throttled - before.throttled,

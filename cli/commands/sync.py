@@ -1,19 +1,24 @@
-"""`mailwright plan` and `mailwright sync`: the difference to the ESP, shown and sent."""
+"""`mailwright plan` and `mailwright sync`: the difference to the ESP, shown and sent; and what was turned away."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import hashlib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
 from cli.output import count
 from cli.redact import redact
 from cli.report.sync_view import latency_text
 from cli.session import HomeOption, JsonOption, TargetOption, open_session
 from cli.teach import add_command
+from reverse_etl.errors import RejectedClass
 from warehouse.errors import RefusedError, RetriableError
 
 SyncArgument = Annotated[str, typer.Argument(metavar="[SYNC]", help="Name of a declared sync.")]
@@ -27,11 +32,27 @@ OverrideOption = Annotated[
     list[str] | None,
     typer.Option("--override", metavar="GUARD", help="Apply although this guard says no; may be given again."),
 ]
+ClassOption = Annotated[
+    list[RejectedClass] | None,
+    typer.Option("--class", help="Only what was rejected for this kind of reason; may be given again."),
+]
+PersonOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--person", metavar="EMAIL", help="Only this person: an address, or its hash as shown; may be given again."
+    ),
+]
 
 
 def plan_command(
     ctx: typer.Context,
     sync: SyncArgument = "mailchimp",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Save it, for `mailwright sync --plan FILE`.")
+    ] = None,
+    sample: Annotated[
+        int, typer.Option("--sample", metavar="N", min=0, max=1000, help="Show N people with values before and after.")
+    ] = 0,
     as_of: PastOption = None,
     allow_schema: AllowSchemaOption = None,
     override: OverrideOption = None,
@@ -46,7 +67,8 @@ def plan_command(
     [bold]Examples[/bold]
 
       mailwright --target prod plan
-      mailwright --target prod plan mailchimp --json
+      mailwright --target prod plan mailchimp --sample 20
+      mailwright --target prod plan mailchimp --out plan.json
 
     [bold]Exit codes[/bold]: 0 shown · 2 unknown sync, wrong key · 4 a check failed, or a guard · 5 ESP unreachable
     """
@@ -56,13 +78,42 @@ def plan_command(
     _refuse_the_past(session.settings.schema, allow_schema)
     with session.out.step("Plan") as step:
         plan = pipeline.plan_sync(session.settings, sync, **_options(allow_schema, override), on_line=step.detail)
+    if out is not None:
+        plan.save(out)
+        session.out.say(f"Saved; to apply just this: mailwright sync {sync} --plan {out}")
+    people = pipeline.sample_plan(session.settings, plan, sample) if sample else []
     data = plan.to_dict()
-    session.out.result(data, lambda console: render(console, data))
+
+    def show(console: Console) -> None:
+        render(console, data)
+        if sample:
+            _render_sample(console, people)
+
+    session.out.result(data | ({"sample": people} if sample else {}), show)
+
+
+def _render_sample(console: Console, people: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("Person", "What", "Field", "There now", "Sent"):
+        table.add_column(name, overflow="fold")
+    for person in people:
+        what = person["operation"] + (f" ({person['reason'].replace('_', ' ')})" if person["reason"] else "")
+        lines = [(name, *("" if v is None else str(v) for v in pair)) for name, pair in person["changes"].items()]
+        lines += [(name, "", "in") for name in person["enters"]] + [(name, "in", "") for name in person["leaves"]]
+        for number, line in enumerate(lines or [("", "", "")]):
+            table.add_row(person["subscriber_hash"] if not number else "", what if not number else "", *line)
+    console.print(table)
 
 
 def sync_command(
     ctx: typer.Context,
     sync: SyncArgument = "mailchimp",
+    plan_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", metavar="FILE", help="Apply this plan, as `plan --out` saved it; refused if the data moved."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Everything but the writing: the same as `plan`.")] = False,
     as_of: PastOption = None,
     allow_schema: AllowSchemaOption = None,
@@ -80,17 +131,19 @@ def sync_command(
     [bold]Examples[/bold]
 
       mailwright --target prod sync --dry-run
-      mailwright --target prod sync mailchimp
+      mailwright --target prod sync mailchimp --plan plan.json
 
     [bold]Exit codes[/bold]: 0 confirmed, or nothing to do · 2 unknown sync, wrong key · 4 refused · 5 ESP unreachable
     """
     session = open_session(ctx, home, target, as_json, as_of=as_of)
     _refuse_the_past(session.settings.schema, allow_schema)
     from cli import pipeline
+    from reverse_etl.plan import Plan
 
+    plan = None if plan_file is None else Plan.load(plan_file)
     with session.out.step("Plan" if dry_run else "Sync") as step:
         report = pipeline.apply_sync(
-            session.settings, sync, dry_run=dry_run, **_options(allow_schema, override), on_line=step.detail
+            session.settings, sync, plan=plan, dry_run=dry_run, **_options(allow_schema, override), on_line=step.detail
         )
     data = report.to_dict()
     session.out.result(data, lambda console: render(console, data))
@@ -123,6 +176,7 @@ _COUNTS = (
     ("leaving", "segment exits"),
     ("unchanged", "people unchanged"),
     ("in_doubt", "in doubt: the next sync settles them"),
+    ("waiting", "accepted, not decided yet: the next sync looks first"),
     ("requests", "requests"),
     ("writes", "of them writing"),
 )
@@ -134,7 +188,7 @@ def render(console: Console, data: dict[str, Any]) -> None:
     table.add_column(justify="right")
     table.add_column()
     for key, name in _COUNTS:
-        if data.get(key) or (key in data and key not in {"in_doubt", "cleared", "lowered"}):
+        if data.get(key) or (key in data and key not in {"in_doubt", "waiting", "cleared", "lowered"}):
             table.add_row(count(data[key]), name)
     console.print(table)
     for title in ("blocked", "rejected", "held"):
@@ -150,6 +204,218 @@ def render(console: Console, data: dict[str, Any]) -> None:
         console.print(Text(f"Event to ESP: {latency_text(data)} since the newest load.", style="dim"))
 
 
+def _people(named: list[str] | None) -> list[str]:
+    """Subscriber hashes of addresses; hashes as they are."""
+    return [
+        text if re.fullmatch(r"[0-9a-f]{32}", text) else hashlib.md5(text.strip().lower().encode()).hexdigest()  # noqa: S324
+        for text in named or []
+    ]
+
+
+def rejected_command(
+    ctx: typer.Context,
+    sync: Annotated[str | None, typer.Argument(metavar="[SYNC]", help="Name of a declared sync (all of them).")] = None,
+    home: HomeOption = None,
+    target: TargetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show records that did not go through: rejected, skipped or in doubt, with the ESP's words.
+
+    People are shown by the hash of their address; `retry` and `skip` take it.
+
+    [bold]Examples[/bold]
+
+      mailwright sync rejected
+      mailwright sync rejected mailchimp --json
+
+    [bold]Exit codes[/bold]: 0 shown · 2 unknown sync · 3 no warehouse yet
+    """
+    session = open_session(ctx, home, target, as_json)
+    from reverse_etl.declaration import read_sync
+    from reverse_etl.repair import rejected
+    from warehouse.connection import connect
+
+    if sync is not None:
+        read_sync(session.settings, sync)
+    with connect(session.settings, read_only=True) as con:
+        rows = rejected(con, sync)
+    session.out.result({"records": rows}, lambda console: _render_rejected(console, rows))
+
+
+def _render_rejected(console: Console, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        console.print("Nothing: every record that was sent is confirmed.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("Sync", "Person", "Segment", "State", "The ESP says"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        state = row["state"] if row["rejected_class"] is None else f"{row['state']} ({row['rejected_class']})"
+        table.add_row(
+            row["sync_name"], row["subscriber_hash"], row["segment_name"] or "", state, redact(row["message"] or "")
+        )
+    console.print(table)
+
+
+def retry_command(
+    ctx: typer.Context,
+    sync: SyncArgument = "mailchimp",
+    classes: ClassOption = None,
+    people: PersonOption = None,
+    home: HomeOption = None,
+    target: TargetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let records that were rejected for good, or skipped, be sent by the next sync.
+
+    [bold]Examples[/bold]
+
+      mailwright sync retry mailchimp --class data
+      mailwright sync retry mailchimp --person ann@example.org
+
+    [bold]Exit codes[/bold]: 0 recorded (or nothing to do) · 2 unknown sync · 4 a run of this sync is under way
+    """
+    session = open_session(ctx, home, target, as_json)
+    from reverse_etl.repair import retry
+
+    n = retry(session.settings, sync, classes=classes or (), people=_people(people))
+    session.out.result(
+        {"records": n}, lambda console: console.print(f"{count(n)} records are sent again by the next sync.")
+    )
+
+
+def skip_command(
+    ctx: typer.Context,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for those who come later.", show_default=False)],
+    sync: SyncArgument = "mailchimp",
+    classes: ClassOption = None,
+    people: PersonOption = None,
+    home: HomeOption = None,
+    target: TargetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Leave records that were rejected, or are in doubt, as they are until their content changes.
+
+    The end of a subscription is never skipped: every sync tries it.
+
+    [bold]Examples[/bold]
+
+      mailwright sync skip mailchimp --class data --reason "addresses of a test import"
+      mailwright sync skip mailchimp --person ann@example.org --reason "asked us by telephone"
+
+    [bold]Exit codes[/bold]: 0 recorded (or nothing to do) · 2 unknown sync, no reason · 4 a run is under way
+    """
+    session = open_session(ctx, home, target, as_json)
+    from reverse_etl.repair import skip
+
+    n = skip(session.settings, sync, reason, classes=classes or (), people=_people(people))
+    session.out.result({"records": n}, lambda console: console.print(f"{count(n)} records are left as they are."))
+
+
+def rebaseline_command(
+    ctx: typer.Context,
+    sync: SyncArgument = "mailchimp",
+    only: Annotated[
+        Literal["member", "membership"] | None, typer.Option("--only", help="Fields alone, or segments alone.")
+    ] = None,
+    allow_schema: AllowSchemaOption = None,
+    home: HomeOption = None,
+    target: TargetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take what the models say as what the ESP has, without sending it: for a ledger that was lost.
+
+    Only updates of fields and entries into segments are taken as given. Who is not there, and whose subscription has to
+    end, stays a difference that the next sync sends.
+
+    [bold]Examples[/bold]
+
+      mailwright --target prod sync rebaseline mailchimp
+      mailwright --target prod sync rebaseline mailchimp --only member
+
+    [bold]Exit codes[/bold]: 0 recorded · 2 unknown sync, wrong key · 4 refused · 5 ESP unreachable
+    """
+    session = open_session(ctx, home, target, as_json)
+    _refuse_the_past(session.settings.schema, allow_schema)
+    from cli import pipeline
+
+    with session.out.step("Rebaseline") as step:
+        n = pipeline.rebaseline_sync(
+            session.settings,
+            sync,
+            objects=("member", "membership") if only is None else (only,),
+            allow_schema=allow_schema,
+            on_line=step.detail,
+        )
+    session.out.result(
+        {"records": n}, lambda console: console.print(f"{count(n)} records are taken as given; nothing was sent.")
+    )
+
+
+def audit_command(
+    ctx: typer.Context,
+    sync: SyncArgument = "mailchimp",
+    sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, help="People to read back.")] = 500,
+    everybody: Annotated[bool, typer.Option("--all", help="Read back everybody, however long it takes.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Have the next sync send what is not there any more.")
+    ] = False,
+    home: HomeOption = None,
+    target: TargetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read back from the ESP what it confirmed, and report what is not there any more.
+
+    A field typed over, a person taken out of a segment, a person deleted. With --repair the next sync sends those
+    records again, under the same consent and guards as ever. Writes nothing to the ESP itself.
+
+    [bold]Examples[/bold]
+
+      mailwright --target prod sync audit mailchimp
+      mailwright --target prod sync audit mailchimp --all --repair
+
+    [bold]Exit codes[/bold]: 0 looked at · 2 unknown sync, wrong key · 4 a run is under way · 5 ESP unreachable
+    """
+    session = open_session(ctx, home, target, as_json)
+    from cli import pipeline
+
+    with session.out.step("Audit") as step:
+        report = pipeline.audit_sync(
+            session.settings, sync, sample=None if everybody else sample, repair=repair, on_line=step.detail
+        )
+
+    def show(console: Console) -> None:
+        console.print(
+            f"{count(report['n_checked'])} of {count(report['n_confirmed'])} people read back, "
+            f"{count(report['n_drifted'])} not as confirmed."
+        )
+        for what, n in report["drifts"].items():
+            console.print(Text(f"  {count(n)}: {what}"))
+        if report["n_repaired"]:
+            console.print(f"{count(report['n_repaired'])} records are sent again by the next sync.")
+
+    session.out.result(report, show)
+
+
+class _SyncGroup(TyperGroup):
+    """`mailwright sync mailchimp` runs a sync; a first word that is the name of a command here is that command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        known = {*self.commands, *ctx.help_option_names}
+        return super().parse_args(ctx, args if args and args[0] in known else ["run", *args])
+
+
 def register(app: typer.Typer) -> None:
     add_command(app, "plan", plan_command)
-    add_command(app, "sync", sync_command)
+    family = typer.Typer(
+        cls=_SyncGroup,
+        rich_markup_mode="rich",
+        help="Send the difference to the ESP (`mailwright sync [SYNC]`), and deal with what it turned away.",
+    )
+    add_command(family, "run", sync_command)
+    add_command(family, "rejected", rejected_command)
+    add_command(family, "retry", retry_command)
+    add_command(family, "skip", skip_command)
+    add_command(family, "audit", audit_command)
+    add_command(family, "rebaseline", rebaseline_command)
+    app.add_typer(family, name="sync")

@@ -30,13 +30,13 @@ from reverse_etl.destination import (
 )
 from reverse_etl.destinations.mailchimp_answers import (
     Action,
-    body_of,
     detail_of,
+    is_throttle,
     meaning,
     outcome_of_error,
 )
 from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer, RejectedClass
-from reverse_etl.http import HttpClient, RetryPolicy
+from reverse_etl.http import HttpClient, RetryPolicy, body_of, transport_outcome
 from reverse_etl.limits import limit, limits_of
 
 KIND = "mailchimp"
@@ -94,6 +94,7 @@ class Mailchimp:
             secrets=(api_key,),
             transport=transport,
             sleep=sleep,
+            is_throttle=is_throttle,
             retry=retry,
         )
 
@@ -128,6 +129,22 @@ class Mailchimp:
     def batch_size(self, operation: Operation) -> int:
         name = "records_per_segment_change" if operation in {"add", "remove"} else "records_per_batch"
         return limit(KIND, name)
+
+    @property
+    def jobs(self) -> None:
+        return None
+
+    def bytes_of(self, operation: Operation, record: Record) -> int:
+        return 0
+
+    def most_bytes(self, operation: Operation) -> tuple[None, None]:
+        return None, None
+
+    def poll(self, job: str, operation: Operation, records: Sequence[Record]) -> BatchOutcome | None:
+        raise AssertionError("every call ends with its answer here")
+
+    def wait(self, seconds: float) -> None:
+        self._http.wait(seconds)
 
     def close(self) -> None:
         self._http.close()
@@ -236,6 +253,26 @@ class Mailchimp:
                     for row in page
                 ]
 
+    def read_back(self, records: Sequence[Record], fields: Sequence[str]) -> list[RemoteMember]:
+        names = ",".join(("id", "email_address", "status", "last_changed", "merge_fields", "tags"))
+        found: list[RemoteMember] = []
+        for record in records:
+            response = self._http.request(
+                "GET", f"{self._list}/members/{record.subscriber_hash}", params={"fields": names}
+            )
+            body = body_of(response)
+            if meaning(response.status_code, body).action is Action.ABSENT:
+                continue
+            row = self._checked(response)
+            values = {tag: value for tag, value in row["merge_fields"].items() if tag in fields}
+            found.append(
+                RemoteMember(
+                    row["id"], row["email_address"], row["status"], _instant(row.get("last_changed", "")), values,
+                    segment_ids=frozenset(str(tag["id"]) for tag in row.get("tags") or []),
+                )
+            )  # fmt: skip
+        return found
+
     def list_segments(self, prefix: str) -> dict[str, str]:
         pages = self._all(f"{self._list}/segments", "segments", "segments.id,segments.name", type="static")
         return {row["name"]: str(row["id"]) for page in pages for row in page if row["name"].startswith(prefix)}
@@ -263,7 +300,7 @@ class Mailchimp:
                 repeatable=operation != "create",
             )
         except (DestinationDown, NoAnswer) as error:
-            return _transport_outcome(error)
+            return transport_outcome(error)
         answer = body_of(response)
         found = meaning(response.status_code, answer)
         if found.action is Action.DONE:
@@ -306,7 +343,7 @@ class Mailchimp:
         try:
             response = self._http.request("POST", f"{self._list}/segments/{segment_id}", json=body)
         except (DestinationDown, NoAnswer) as error:
-            return _transport_outcome(error)
+            return transport_outcome(error)
         answer = body_of(response)
         if meaning(response.status_code, answer).action is not Action.DONE:
             error = self._refusal(response.status_code, answer)
@@ -328,9 +365,3 @@ def _member(operation: Operation, record: Record) -> dict[str, Any]:
     if record.fields:
         member["merge_fields"] = dict(record.fields)
     return member
-
-
-def _transport_outcome(error: DestinationDown | NoAnswer) -> BatchOutcome:
-    if isinstance(error, NoAnswer):
-        return BatchOutcome(Outcome("in_doubt", None, error.what), stop=error)
-    return BatchOutcome(Outcome("rejected", RejectedClass.RETRYABLE, error.what), stop=error)

@@ -76,12 +76,11 @@ def meaning(status: int, body: object) -> Meaning:
     return _BY_TITLE.get((status, title_of(body)), fallback)
 
 
-def body_of(response: httpx.Response) -> Any:
-    """Parsed JSON, or None where there is none."""
-    try:
-        return response.json() if response.content else None
-    except ValueError:
-        return None
+def is_throttle(response: httpx.Response) -> bool:
+    """429, or a 403 that has no JSON body (vendor's guide to bulk jobs)."""
+    if response.status_code == 429:
+        return True
+    return response.status_code == 403 and "json" not in response.headers.get("content-type", "")
 
 
 def detail_of(body: object) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
-from reverse_etl.declaration import BUILT_IN, list_syncs, parse_declaration, read_sync
+from reverse_etl.declaration import BUILT_IN, json_schema, list_syncs, parse_declaration, read_sync
 from reverse_etl.limits import LIMITS_FILE, limit, limits_of
 from tests.reverse_etl.world import COLUMNS, small_declaration
 from warehouse.errors import ConfigError
@@ -78,6 +81,22 @@ def test_the_built_in_sync_fits_vendor_and_model(settings: Settings) -> None:
         if mapping.type == "text":
             assert mapping.max_length is not None
             assert mapping.max_length <= limit("mailchimp", "text_bytes")
+
+
+def test_the_schema_for_editors_says_what_the_code_does(settings: Settings) -> None:
+    file = BUILT_IN / "sync.schema.json"
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        file.write_text(json_schema(), encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == json_schema()
+    validator = Draft202012Validator(json.loads(json_schema()))
+    own = yaml.safe_load((BUILT_IN / "mailchimp.yml").read_text())
+    assert list(validator.iter_errors(own)) == []
+    for wrong in (
+        {"modle": "x"},
+        {"fields": []},
+        {"fields": [{"column": "a", "field": "A", "name": "A", "on_null": "?"}]},
+    ):
+        assert list(validator.iter_errors({**own, **wrong}))
 
 
 def test_a_changed_mapping_changes_the_fingerprint(settings: Settings) -> None:

@@ -180,18 +180,18 @@ def test_unknown_list(world: World) -> None:
 def test_key_revoked_half_way(world: World) -> None:
     world.desire(*PEOPLE)
     apply = runner._send
-    world.twin.door.api_key = API_KEY  # pyright: ignore[reportAttributeAccessIssue]
+    world.twin.door.api_key = API_KEY
 
     def revoke(destination: object, batch: object) -> object:
         if batch.segment_id is not None:  # pyright: ignore[reportAttributeAccessIssue]
-            world.twin.door.api_key = "another"  # pyright: ignore[reportAttributeAccessIssue]
+            world.twin.door.api_key = "another"
         return apply(destination, batch)  # pyright: ignore[reportArgumentType]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "_send", revoke)
         with pytest.raises(DestinationConfigError, match="API key"):
             world.sync()
-    world.twin.door.api_key = API_KEY  # pyright: ignore[reportAttributeAccessIssue]
+    world.twin.door.api_key = API_KEY
     _converged(world)
 
 

@@ -184,7 +184,7 @@ def test_more_than_ten_connections_are_throttled(twin: TwinServer) -> None:
             pool.map(lambda _: httpx.get(twin.url + L, auth=("any", API_KEY), timeout=30).status_code, range(14))
         )
     assert statuses.count(200) + statuses.count(429) == 14
-    assert twin.door.most_open <= 14  # pyright: ignore[reportAttributeAccessIssue]
+    assert twin.door.most_open <= 14
     assert statuses.count(429) == twin.store.counters().get("throttled", 0)
 
 

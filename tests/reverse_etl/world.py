@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import duckdb
 import httpx
@@ -18,7 +18,7 @@ from reverse_etl.declaration import SyncDeclaration
 from reverse_etl.destinations.mailchimp import Mailchimp
 from reverse_etl.plan import Plan, SyncReport
 from reverse_etl.runner import plan, sync
-from sandbox.twins.faults import Faults
+from sandbox.twins.faults import App, Faults
 from sandbox.twins.mailchimp import create_app
 from sandbox.twins.mailchimp_store import DEFAULT_LIST, Member, Store
 from warehouse.connection import connect
@@ -60,22 +60,22 @@ def open_gate(con: object, settings: Settings, /) -> None:
     """The checks passed."""
 
 
-class TwinServer:
-    """The twin in a thread of this process, over real HTTP."""
+class Served:
+    """A twin in a thread of this process, over real HTTP."""
 
-    def __init__(self, state: Path | str, faults: Faults | None = None) -> None:
-        self.store = Store(state)
-        self.faults = faults or Faults()
-        self.door = create_app(self.store, self.faults, API_KEY)
-        config = uvicorn.Config(self.door, port=0, log_level="error", access_log=False, lifespan="off")
+    def __init__(self, store: Any, door: App, version: str) -> None:
+        self.store = store
+        self.door: Any = door
+        self._version = version
+        config = uvicorn.Config(door, port=0, log_level="error", access_log=False, lifespan="off", date_header=False)  # pyright: ignore[reportArgumentType]
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
-    def __enter__(self) -> TwinServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         while not self._server.started:
             threading.Event().wait(0.005)
-        self.url = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}/3.0"
+        self.url = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}/{self._version}"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -86,6 +86,15 @@ class TwinServer:
     @property
     def writes(self) -> int:
         return self.store.counters().get("writes", 0)
+
+
+class TwinServer(Served):
+    """Mailchimp's."""
+
+    def __init__(self, state: Path | str, faults: Faults | None = None) -> None:
+        self.faults = faults or Faults()
+        store = Store(state)
+        super().__init__(store, create_app(store, self.faults, API_KEY), "3.0")
 
     # what a test looks at
 

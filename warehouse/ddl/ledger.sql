@@ -58,7 +58,7 @@ create table if not exists ledger.sync_plan_items (
     batch_number integer
 );
 
--- append-only: one row per event of a sent record ('sent', then how it ended)
+-- append-only: one row per event of a sent record ('sent'; 'accepted' where the vendor has a job for it; then how it ended)
 create table if not exists ledger.sync_attempts (
     attempt_number bigint not null,
     sync_run_id text not null,
@@ -77,6 +77,8 @@ create table if not exists ledger.sync_attempts (
     message text,
     outcome_at timestamp not null
 );
+-- the vendor's job of an 'accepted' record
+alter table ledger.sync_attempts add column if not exists remote_job text;
 
 -- the fold of sync_attempts: one row per sync, destination, object and record
 create table if not exists ledger.sync_state (
@@ -115,6 +117,9 @@ create table if not exists ledger.remote_members (
     pulled_at timestamp not null,
     primary key (destination, subscriber_hash)
 );
+-- the vendor's own id; and whether its count of members has this one
+alter table ledger.remote_members add column if not exists remote_id text;
+alter table ledger.remote_members add column if not exists is_counted boolean default true;
 
 -- append-only: one row per time that a pull found a subscription ended at a destination by anybody but us
 create table if not exists ledger.remote_suppressions (
@@ -125,6 +130,20 @@ create table if not exists ledger.remote_suppressions (
     kind text not null,
     suppressed_at timestamp not null,
     seen_at timestamp not null
+);
+
+-- one row per look at a sample of what is confirmed, and how much of it is not there any more
+create table if not exists ledger.sync_audits (
+    audit_id text primary key,
+    sync_name text not null,
+    destination text not null,
+    audited_at timestamp not null,
+    n_confirmed bigint not null,
+    n_checked bigint not null,
+    n_drifted bigint not null,
+    n_repaired bigint not null,
+    -- by what differs: how many
+    drifts text not null
 );
 
 -- one row per pull of a destination's members
@@ -184,7 +203,8 @@ creations as (
     group by sync_name, destination, object, record_key
 ),
 
--- sent since the last confirmation, and not known to have failed
+-- sent since the last confirmation, and not known to have failed without a trace: a job that refuses a record may have
+-- done a part of it; or found to be other than confirmed since
 doubtful as (
     select distinct
         sent.sync_name,
@@ -204,10 +224,16 @@ doubtful as (
             and sent.object = ended.object
             and sent.record_key = ended.record_key
             and ended.outcome = 'rejected'
+    left join ledger.sync_attempts as accepted
+        on
+            sent.batch_id = accepted.batch_id
+            and sent.object = accepted.object
+            and sent.record_key = accepted.record_key
+            and accepted.outcome = 'accepted'
     where
-        sent.outcome = 'sent'
+        sent.outcome in ('sent', 'drifted')
         and sent.attempt_number > coalesce(last_confirmed.attempt_number, 0)
-        and ended.batch_id is null
+        and (ended.batch_id is null or accepted.batch_id is not null)
 )
 
 select

@@ -1,0 +1,128 @@
+"""Some people of a plan, before and after: what the destination has now, and what would be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+
+from reverse_etl.connect import make_destination, reading_back
+from reverse_etl.declaration import SyncDeclaration, read_sync
+from reverse_etl.destination import Destination, Record, RemoteMember
+from reverse_etl.diff import Scope
+from reverse_etl.payload import fields_of
+from reverse_etl.plan import Plan
+from warehouse.connection import connect
+from warehouse.settings import Settings
+
+SHOWN = ("create", "update", "lower", "clear", "blocked", "held")
+
+
+@dataclass(frozen=True)
+class SampledPerson:
+    """One person of a plan."""
+
+    subscriber_hash: str
+    operation: str
+    reason: str | None
+    """Why she is blocked or held."""
+    changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    """Field → (value there now, value that is sent), as far as they differ; None: nothing."""
+    enters: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "changes": {name: list(pair) for name, pair in self.changes.items()}}
+
+
+def sample(settings: Settings, made: Plan, n: int, *, destination: Destination | None = None) -> list[SampledPerson]:
+    """At most `n` people of the plan that was just made, the same ones for the same plan; those who change first.
+
+    Reads the destination; values are personal data: for a screen, not for a log.
+    """
+    declaration = read_sync(settings, made.sync_name)
+    target = destination or make_destination(declaration.destination)
+    try:
+        shows = reading_back(target)
+        with connect(settings, purpose=f"sample of a plan: {made.sync_name}") as con:
+            rows = _rows(con, Scope(made.plan_id, made.schema, declaration, made.destination), n)
+        asked = [row for row in rows if row["operation"] in {"update", "clear", "lower"} or row["is_member_alone"]]
+        records = [
+            Record(
+                row["record_key"], row["remote_email"], remote_id=row["remote_id"],
+                subscriber_hash=row["subscriber_hash"],
+            )
+            for row in asked
+            if row["remote_email"]
+        ]  # fmt: skip
+        fields = [mapping.field for mapping in declaration.fields]
+        there = {member.subscriber_hash: member for member in shows.read_back(records, fields)}
+        return [_shown(declaration, row, there.get(row["subscriber_hash"])) for row in rows]
+    finally:
+        if destination is None:
+            target.close()
+
+
+def _rows(con: duckdb.DuckDBPyConnection, scope: Scope, n: int) -> list[dict[str, Any]]:
+    columns = "".join(f", d.{column}" for column in scope.declaration.columns)
+    order = " ".join(f"when '{name}' then {number}" for number, name in enumerate(SHOWN))
+    cursor = con.execute(
+        f"""with items as (
+                select * from ledger.sync_plan_items where plan_id = $plan_id and operation <> 'retire'
+            ),
+            moves as (
+                select
+                    subscriber_hash,
+                    list(segment_name order by segment_name) filter (where operation = 'add') as enters,
+                    list(segment_name order by segment_name) filter (where operation = 'remove') as leaves
+                from items where object = 'membership' group by subscriber_hash
+            ),
+            people as (
+                select
+                    coalesce(i.subscriber_hash, m.subscriber_hash) as subscriber_hash,
+                    coalesce(i.operation, 'update') as operation,
+                    i.reason,
+                    i.subscriber_hash is null as is_member_alone,
+                    m.enters,
+                    m.leaves
+                from (select * from items where object = 'member') as i
+                full outer join moves as m on i.subscriber_hash = m.subscriber_hash
+            )
+            select
+                p.*, p.subscriber_hash as record_key, r.email as remote_email, r.remote_id,
+                d.subscriber_hash is not null as has_row{columns}
+            from people as p
+            left join {scope.relation} as d on p.subscriber_hash = d.subscriber_hash
+            left join ledger.remote_members as r
+                on p.subscriber_hash = r.subscriber_hash and r.destination = $destination
+            order by case p.operation {order} end, md5($plan_id || p.subscriber_hash)
+            limit $n""",
+        {"plan_id": scope.plan_id, "destination": scope.destination, "n": n},
+    )
+    names = [column[0] for column in cursor.description or []]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _shown(declaration: SyncDeclaration, row: Mapping[str, Any], there: RemoteMember | None) -> SampledPerson:
+    operation = row["operation"]
+    before = dict(there.fields or {}) if there else {}
+    sent: dict[str, Any] = {}
+    if operation in {"create", "update"} and row["has_row"] and not row["is_member_alone"]:
+        sent = fields_of(declaration, row, operation, before)
+    elif operation == "clear":
+        sent = fields_of(declaration, row, "clear", before)
+    changes = {
+        name: (before.get(name) or None, value if value != "" else None)
+        for name, value in sent.items()
+        if str(before.get(name) or "") != str(value)
+    }
+    return SampledPerson(
+        row["subscriber_hash"],
+        operation,
+        row["reason"],
+        changes,
+        tuple(row["enters"] or ()),
+        tuple(row["leaves"] or ()),
+    )

@@ -1,0 +1,97 @@
+"""`mailwright sync`: the word after it is a sync, or what is to be done about records that did not go through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.twins.mailchimp_store import DEFAULT_LIST
+from tests.cli.conftest import Outcome
+from tests.reverse_etl.world import API_KEY, Person, TwinServer, World, hash_of, small_declaration
+from warehouse.connection import connect
+from warehouse.settings import Settings
+
+Call = Callable[..., Outcome]
+GOOD = Person("good@shop.test", "subscribe", ("vip",), {"city": "A"})
+FAKE = Person("fake@shop.invalid", "subscribe", (), {"city": "A"})
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A home with a synced person and one whom the ESP refused; the ESP is a twin that the environment points at."""
+    settings = Settings(home=tmp_path / "home", target="prod", lock_timeout_seconds=30)
+    settings.home.mkdir()
+    with TwinServer(tmp_path / "twin.sqlite") as twin:
+        with connect(settings, purpose="test"):
+            pass
+        small_declaration(settings)
+        world = World(settings, twin, sync_name="small")
+        world.desire(GOOD, FAKE)
+        assert world.sync().rejected == {"data": 1}
+        for name, value in (("API_KEY", API_KEY), ("LIST_ID", DEFAULT_LIST), ("BASE_URL", twin.url)):
+            monkeypatch.setenv(f"MAILCHIMP_{name}", value)
+        yield world
+
+
+def test_a_sync_needs_no_verb(mailwright: Call) -> None:
+    for args in (
+        ["sync", "nosuch"],
+        ["sync", "run", "nosuch"],
+        ["sync", "rejected", "nosuch"],
+        ["sync", "retry", "nosuch"],
+    ):
+        outcome = mailwright("--target", "prod", *args)
+        assert (outcome.code, "There is no sync 'nosuch'" in outcome.stderr) == (2, True), args
+
+
+def test_rejected_retry_and_skip(mailwright: Call, shop: World) -> None:
+    key = hash_of(FAKE.email)
+    listed = mailwright("--target", "prod", "sync", "rejected")
+    assert key in listed.stdout
+    assert "looks fake" in listed.stdout.replace("\n", " ")
+    assert "shop.invalid" not in listed.stdout
+    records = mailwright("--target", "prod", "sync", "rejected", "small", "--json").document["records"]
+    assert [(row["subscriber_hash"], row["rejected_class"]) for row in records] == [(key, "data")]
+    assert mailwright("--target", "prod", "sync", "retry", "small", "--class", "consent", "--json").document == {
+        "records": 0
+    }
+    for person in (FAKE.email.upper(), key):
+        done = mailwright("--target", "prod", "sync", "skip", "small", "--person", person, "--reason", "x", "--json")
+        assert done.document == {"records": 1}
+        done = mailwright("--target", "prod", "sync", "retry", "small", "--person", person, "--json")
+        assert done.document == {"records": 1}
+        assert shop.sync().rejected == {"data": 1}
+    assert mailwright("--target", "prod", "sync", "skip", "small", "--reason", "x").code == 2
+    assert mailwright("--target", "prod", "sync", "skip", "small", "--class", "wrong", "--reason", "x").code == 2
+
+
+def test_a_plan_is_saved_shown_and_applied(mailwright: Call, shop: World, tmp_path: Path) -> None:
+    shop.desire(Person(GOOD.email, "subscribe", (), {"city": "B"}), FAKE)
+    file = tmp_path / "plan.json"
+    shown = mailwright("--target", "prod", "plan", "small", "--sample", "5", "--out", file)
+    assert shown.code == 0, shown.stderr
+    for text in (hash_of(GOOD.email), "MW_CITY", "mw:vip"):
+        assert text in shown.stdout
+    document = mailwright("--target", "prod", "plan", "small", "--sample", "1", "--json").document
+    assert document["sample"][0]["changes"] == {"MW_CITY": ["A", "B"]}
+    assert document["items_fingerprint"] == json.loads(file.read_text())["items_fingerprint"]
+    # nothing was checked here, so that a sync is refused; a file that is no plan is refused before
+    assert mailwright("--target", "prod", "sync", "small", "--plan", file).code == 4
+    file.write_text("{}")
+    outcome = mailwright("--target", "prod", "sync", "small", "--plan", file)
+    assert (outcome.code, "no plan" in outcome.stderr) == (2, True)
+
+
+def test_audit_and_rebaseline(mailwright: Call, shop: World) -> None:
+    shop.twin.put(GOOD.email, MW_CITY="typed over", FNAME="there")
+    found = mailwright("--target", "prod", "sync", "audit", "small", "--json").document
+    assert (found["n_checked"], found["drifts"]) == (1, {"field MW_CITY": 1})
+    outcome = mailwright("--target", "prod", "sync", "audit", "small", "--all", "--repair")
+    assert "1 records are sent again" in outcome.stdout
+    writes = shop.twin.writes
+    assert mailwright("--target", "prod", "sync", "rebaseline", "small", "--json").document == {"records": 1}
+    assert shop.twin.writes == writes
+    assert shop.plan().is_empty
