@@ -8,18 +8,10 @@ prints one JSON line with its URL. It is not Mailchimp, sends no mail and answer
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import signal
-import socket
-import sys
-import threading
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -30,6 +22,7 @@ from sandbox.twins.faults import App, Faults, Receive, Scope, Send, inject, is_a
 from sandbox.twins.mailchimp_members import MemberEndpoints, flag, page
 from sandbox.twins.mailchimp_store import DEFAULT_LIST, Store
 from sandbox.twins.mailchimp_view import answer, member_document, not_found, problem
+from sandbox.twins.serve import make_parser, serve
 
 MAX_CONNECTIONS = 10  # vendor's page: 10 simultaneous connections per user, more get 429
 
@@ -267,31 +260,15 @@ def create_app(state: Store, faults: Faults | None = None, api_key: str = "twin-
     return door
 
 
-def _end_with_stdin() -> None:
-    """A killed parent cannot end its children, but the system closes its pipes."""
-    sys.stdin.read()
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="A local, simulated Mailchimp for trials and tests.")
-    parser.add_argument("--port", type=int, default=0, help="0: any free port")
-    parser.add_argument("--state", type=Path, required=True, help="SQLite file that it keeps its members in")
-    parser.add_argument("--api-key", default="twin-us0")
+    parser = make_parser("Mailchimp", "twin-us0")
     parser.add_argument("--list-id", default=DEFAULT_LIST)
-    parser.add_argument("--until-stdin-closes", action="store_true", help="end with whoever started it, even if killed")
     options = parser.parse_args(arguments)
-    if options.until_stdin_closes:
-        threading.Thread(target=_end_with_stdin, daemon=True).start()
-    options.state.parent.mkdir(parents=True, exist_ok=True)
-    server = socket.create_server(("127.0.0.1", options.port))
-    port = server.getsockname()[1]
-    app = create_app(Store(options.state, options.list_id), api_key=options.api_key)
-    ready = {"url": f"http://127.0.0.1:{port}/3.0", "list_id": options.list_id, "simulated": True}
-    sys.stdout.write(json.dumps(ready) + "\n")
-    sys.stdout.flush()
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")  # pyright: ignore[reportArgumentType]
-    uvicorn.Server(config).run(sockets=[server])
+
+    def make_app() -> App:
+        return create_app(Store(options.state, options.list_id), api_key=options.api_key)
+
+    serve(options, make_app, "3.0", list_id=options.list_id)
 
 
 if __name__ == "__main__":
