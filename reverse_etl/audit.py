@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from math import floor
@@ -19,7 +19,7 @@ import duckdb
 
 from reverse_etl import lease as leases
 from reverse_etl import ledger
-from reverse_etl.connect import make_destination, reading_back
+from reverse_etl.connect import make_destination
 from reverse_etl.declaration import FieldMapping, SyncDeclaration, read_sync
 from reverse_etl.destination import Destination, Record, RemoteMember
 from reverse_etl.diff import GONE, MAILABLE, Scope, check_model, payload_hash
@@ -50,6 +50,8 @@ class AuditReport:
     """Records that the next sync sends again."""
     drifts: Mapping[str, int]
     """What differs (`missing`, `status`, `field NAME`, `segment NAME`): for how many people."""
+    has_segments: bool
+    """Whether segments were compared: not every destination shows those of a person."""
 
     @property
     def share(self) -> float:
@@ -88,7 +90,6 @@ def audit(
     """
     declaration = read_sync(settings, sync_name)
     target = destination or make_destination(declaration.destination)
-    shows = reading_back(target)
     audit_id = new_id("audit")
     scope = Scope(audit_id, settings.schema, declaration, target.key)
     with connect(settings, purpose=f"audit {sync_name}") as con:
@@ -100,13 +101,15 @@ def audit(
             n_confirmed, people = _people(con, scope, sample)
         target.check()
         fields = [mapping.field for mapping in declaration.fields]
+        has_segments = True
         found: list[tuple[_Person, list[tuple[str, str, str]]]] = []
         for start in range(0, len(people), AT_ONCE):
             if on_progress is not None:
                 on_progress("read back", start, len(people))
             part = people[start : start + AT_ONCE]
             records = [Record(p.key, p.email, remote_id=p.remote_id, subscriber_hash=p.key) for p in part]
-            there = {member.subscriber_hash: member for member in shows.read_back(records, fields)}
+            there = {member.subscriber_hash: member for member in target.read_back(records, fields)}
+            has_segments = has_segments and all(one.segment_ids is not None for one in there.values())
             found += [(p, list(_differences(declaration, p, there.get(p.key)))) for p in part]
             with connect(settings, purpose=f"audit {sync_name}") as con:
                 leases.renew(con, lease)
@@ -119,7 +122,7 @@ def audit(
             drifts = Counter(what for _, differences in drifted for what in {w for _, _, w in differences})
             report = AuditReport(
                 audit_id, sync_name, target.key, n_confirmed, len(people), len(drifted), n_repaired,
-                dict(sorted(drifts.items())),
+                dict(sorted(drifts.items())), has_segments,
             )  # fmt: skip
             con.execute(
                 "insert into ledger.sync_audits values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -198,9 +201,10 @@ def _differences(
     for field, value in wanted.items():
         if not _is_same(mappings[field], value, (there.fields or {}).get(field)):
             yield "member", person.key, f"field {field}"
-    inside: frozenset[str] | Sequence[str] = there.segment_ids or ()
+    if there.segment_ids is None:
+        return
     for remote_id, name in person.segments.items():
-        if remote_id not in inside:
+        if remote_id not in there.segment_ids:
             yield "membership", f"{name}/{person.key}", f"segment {name}"
 
 

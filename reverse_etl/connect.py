@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from reverse_etl.destination import Destination, ReadsBack
+from reverse_etl.destination import Destination
 from reverse_etl.errors import DestinationConfigError
-from warehouse.errors import ConfigError
 
 
 def _mailchimp(environment: Mapping[str, str]) -> Destination:
@@ -40,20 +39,6 @@ DESTINATIONS: dict[str, Callable[[Mapping[str, str]], Destination]] = {
     "mailchimp": _mailchimp,
     "sendgrid": _sendgrid,
 }
-
-
-def reading_back(destination: Destination) -> ReadsBack:
-    """The same, as one that shows single people.
-
-    Raises:
-        ConfigError: it does not.
-    """
-    if not isinstance(destination, ReadsBack):
-        raise ConfigError(
-            f"People at {destination.kind} cannot be read back one by one yet.",
-            todo="leave out --sample; an audit of this destination is not possible",
-        )
-    return destination
 
 
 def make_destination(kind: str, environment: Mapping[str, str] | None = None) -> Destination:

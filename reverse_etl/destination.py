@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 from reverse_etl.errors import RejectedClass
 
@@ -75,7 +75,7 @@ class RemoteMember:
     is_counted: bool = True
     """Whether `count_members` counts her: not who is archived, or known there by a suppression alone."""
     segment_ids: frozenset[str] | None = None
-    """The segments that she is in; only where asked for (`read_back`)."""
+    """The segments that she is in; only where asked for (`read_back`), and where the destination shows them."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +178,11 @@ class Destination(Protocol):
         """Pages of members, changed since `since` if given; archived ones included."""
         ...
 
+    def read_back(self, records: Sequence[Record], fields: Sequence[str]) -> list[RemoteMember]:
+        """These people as they are there now, with these fields and, if it shows them, `segment_ids`;
+        who is not there is left out."""
+        ...
+
     def list_segments(self, prefix: str) -> dict[str, str]:
         """Static segments whose name starts with `prefix`: name → id."""
         ...
@@ -198,13 +203,4 @@ class Destination(Protocol):
 
     def wait(self, seconds: float) -> None:
         """Let time pass until the next look at a job."""
-        ...
-
-
-@runtime_checkable
-class ReadsBack(Protocol):
-    """A destination that shows single people on request: what an audit and the sample of a plan need."""
-
-    def read_back(self, records: Sequence[Record], fields: Sequence[str]) -> list[RemoteMember]:
-        """These people as they are there now, with these fields and `segment_ids`; who is not there is left out."""
         ...

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from reverse_etl.connect import make_destination, reading_back
+from reverse_etl.connect import make_destination
 from reverse_etl.declaration import SyncDeclaration, read_sync
 from reverse_etl.destination import Destination, Record, RemoteMember
 from reverse_etl.diff import Scope
@@ -45,7 +45,6 @@ def sample(settings: Settings, made: Plan, n: int, *, destination: Destination |
     declaration = read_sync(settings, made.sync_name)
     target = destination or make_destination(declaration.destination)
     try:
-        shows = reading_back(target)
         with connect(settings, purpose=f"sample of a plan: {made.sync_name}") as con:
             rows = _rows(con, Scope(made.plan_id, made.schema, declaration, made.destination), n)
         asked = [row for row in rows if row["operation"] in {"update", "clear", "lower"} or row["is_member_alone"]]
@@ -58,7 +57,7 @@ def sample(settings: Settings, made: Plan, n: int, *, destination: Destination |
             if row["remote_email"]
         ]  # fmt: skip
         fields = [mapping.field for mapping in declaration.fields]
-        there = {member.subscriber_hash: member for member in shows.read_back(records, fields)}
+        there = {member.subscriber_hash: member for member in target.read_back(records, fields)}
         return [_shown(declaration, row, there.get(row["subscriber_hash"])) for row in rows]
     finally:
         if destination is None:

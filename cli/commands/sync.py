@@ -389,6 +389,8 @@ def audit_command(
             f"{count(report['n_checked'])} of {count(report['n_confirmed'])} people read back, "
             f"{count(report['n_drifted'])} not as confirmed."
         )
+        if not report["has_segments"]:
+            console.print(Text("This ESP does not show the segments of a person: they were not compared.", style="dim"))
         for what, n in report["drifts"].items():
             console.print(Text(f"  {count(n)}: {what}"))
         if report["n_repaired"]:

@@ -44,7 +44,7 @@ from reverse_etl.destinations.hubspot_answers import (
 )
 from reverse_etl.destinations.hubspot_api import BASE_URL, CONTACTS, KIND, Api
 from reverse_etl.destinations.hubspot_consent import Consent
-from reverse_etl.destinations.hubspot_pull import count, pull_changed, pull_everybody
+from reverse_etl.destinations.hubspot_pull import count, pull_changed, pull_everybody, read_back
 from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer, RejectedClass
 from reverse_etl.http import RetryPolicy, transport_outcome
 from reverse_etl.limits import limit
@@ -164,6 +164,10 @@ class HubSpot:
         if since is None:
             return pull_everybody(self._api, self._consent, fields)
         return pull_changed(self._api, self._consent, since, fields)
+
+    def read_back(self, records: Sequence[Record], fields: Sequence[str]) -> list[RemoteMember]:
+        """Without the lists of a contact: they take a request for each."""
+        return read_back(self._api, self._consent, [record.email.lower() for record in records], fields)
 
     def list_segments(self, prefix: str) -> dict[str, str]:
         found: dict[str, str] = {}

@@ -60,6 +60,32 @@ def pull_changed(api: Api, consent: Consent, since: datetime, fields: Sequence[s
             since, after = newest, None
 
 
+def read_back(api: Api, consent: Consent, emails: Sequence[str], fields: Sequence[str]) -> list[RemoteMember]:
+    """Contacts with these addresses, as they are now."""
+    size = limit(KIND, "records_per_batch")
+    found: list[RemoteMember] = []
+    for start in range(0, len(emails), size):
+        rows = _rows_of(api, emails[start : start + size], fields)
+        asked = set(emails[start : start + size])
+        # a contact is found by its further addresses too, which are not hers to us
+        found += _members(consent, [row for row in rows if row["properties"]["email"].lower() in asked], fields)
+    return found
+
+
+def _rows_of(api: Api, emails: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
+    inputs = [{"id": email} for email in emails]
+    body = {"idProperty": "email", "inputs": inputs, "properties": _properties(fields), "propertiesWithHistory": []}
+    status, answer = api.send("POST", f"{CONTACTS}/batch/read", json=body, is_read=True)
+    if status < 300:
+        return answer.get("results") or []
+    if status != 400:
+        raise api.refusal(status, answer)
+    if len(emails) == 1:  # no address in the vendor's eyes, and so nobody's
+        return []
+    middle = len(emails) // 2
+    return _rows_of(api, emails[:middle], fields) + _rows_of(api, emails[middle:], fields)
+
+
 def count(api: Api) -> int:
     body = {"filterGroups": [{"filters": [HAS_EMAIL]}], "properties": ["email"], "limit": 1}
     return int(api.ask("POST", f"{CONTACTS}/search", json=body)["total"])

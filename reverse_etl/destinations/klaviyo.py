@@ -38,7 +38,7 @@ from reverse_etl.destination import (
     Traffic,
 )
 from reverse_etl.destinations.klaviyo_answers import Action, action_of, body_of, detail_of, instant, standing_of
-from reverse_etl.destinations.klaviyo_client import KIND, Client, Delivery
+from reverse_etl.destinations.klaviyo_client import KIND, Client, Delivery, filters
 from reverse_etl.destinations.klaviyo_jobs import ACCEPTED, JobFollower, Token, hash_of
 from reverse_etl.destinations.klaviyo_payload import (
     IMPORT_ENVELOPE,
@@ -198,9 +198,7 @@ class Klaviyo:
     ) -> Iterator[list[RemoteMember]]:
         """Profiles that have an address. Of whose mail has ended, `last_changed_at` is when it ended: a later change
         of her fields is no news of it."""
-        wanted = ["email", "updated", "subscriptions", *(key for key in fields if is_own(key))]
-        wanted += ["properties"] if any(not is_own(key) for key in fields) else []
-        query: dict[str, Any] = {"additional-fields[profile]": "subscriptions", "fields[profile]": ",".join(wanted)}
+        query = _shown(fields)
         if since is None:
             queries = [query | {"sort": "updated"}]
         else:
@@ -209,6 +207,15 @@ class Klaviyo:
         for one in queries:
             for page in self._client.pages("/profiles", one):
                 yield [self._member(row, fields) for row in page if row["attributes"].get("email")]
+
+    def read_back(self, records: Sequence[Record], fields: Sequence[str]) -> list[RemoteMember]:
+        """Without the lists of a profile: they take a request for each."""
+        return [
+            self._member(row, fields)
+            for some in filters(sorted({record.email.lower() for record in records}))
+            for page in self._client.pages("/profiles", {**_shown(fields), "filter": some})
+            for row in page
+        ]
 
     def _member(self, row: Mapping[str, Any], fields: Sequence[str]) -> RemoteMember:
         attributes = row["attributes"]
@@ -372,3 +379,10 @@ def _without_absent(delivery: Delivery, operation: Operation) -> dict[str, Outco
         elif operation == "add":
             changed[key] = Outcome("rejected", RejectedClass.RETRYABLE, outcome.message)
     return changed
+
+
+def _shown(fields: Sequence[str]) -> dict[str, Any]:
+    """The part of a query that says what is shown of a profile."""
+    wanted = ["email", "updated", "subscriptions", *(key for key in fields if is_own(key))]
+    wanted += ["properties"] if any(not is_own(key) for key in fields) else []
+    return {"additional-fields[profile]": "subscriptions", "fields[profile]": ",".join(wanted)}

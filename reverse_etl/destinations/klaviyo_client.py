@@ -194,7 +194,7 @@ class Client:
     def standings(self, emails: Sequence[str]) -> dict[str, Standing]:
         """Lower-case address → how she stands towards our mail; who has no profile is left out."""
         found: dict[str, Standing] = {}
-        for some in _filters(sorted({email.lower() for email in emails})):
+        for some in filters(sorted({email.lower() for email in emails})):
             fields = {"fields[profile]": "email,subscriptions", "additional-fields[profile]": "subscriptions"}
             for page in self.pages("/profiles", {"filter": some, **fields}):
                 found |= dict(self.standings_in(page))
@@ -270,7 +270,7 @@ def _all(records: Sequence[Record], kind: Any, message: str) -> dict[str, Outcom
     return {record.key: outcome for record in records}
 
 
-def _filters(emails: Sequence[str]) -> Iterator[str]:
+def filters(emails: Sequence[str]) -> Iterator[str]:
     """`any(email,[…])` for all of them, each short enough for a request line."""
     most, most_bytes = limit(KIND, "addresses_per_filter"), limit(KIND, "filter_bytes")
     some: list[str] = []

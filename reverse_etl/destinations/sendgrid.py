@@ -44,7 +44,7 @@ from reverse_etl.destinations.sendgrid_answers import (
 )
 from reverse_etl.destinations.sendgrid_api import BASE_URL, KIND, Api
 from reverse_etl.destinations.sendgrid_fields import Fields
-from reverse_etl.destinations.sendgrid_pull import pull_everything, pull_suppressed
+from reverse_etl.destinations.sendgrid_pull import pull_everything, pull_suppressed, shown_contacts
 from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer, RejectedClass
 from reverse_etl.files import UnreadableFile, rows
 from reverse_etl.http import RetryPolicy, transport_outcome
@@ -155,6 +155,11 @@ class SendGrid:
             yield from pull_everything(self._api, keys)
         else:
             yield from pull_suppressed(self._api, since, keys)
+
+    def read_back(self, records: Sequence[Record], fields: Sequence[str]) -> list[RemoteMember]:
+        """How she may be mailed is not looked up: the pull before each plan sees every suppression."""
+        keys = {name: self._fields.keys_of(name) for name in fields}
+        return shown_contacts(self._api, [record.email for record in records], keys)
 
     def list_segments(self, prefix: str) -> dict[str, str]:
         found: dict[str, str] = {}

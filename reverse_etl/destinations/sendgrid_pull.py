@@ -10,7 +10,8 @@ suppressions alone, and the count of contacts tells whether an export is due.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -66,6 +67,14 @@ def pull_suppressed(api: Api, since: datetime, fields: FieldKeys) -> Iterator[li
                 else _no_contact(one)
                 for one in page
             ]
+
+
+def shown_contacts(api: Api, emails: Sequence[str], fields: FieldKeys) -> list[RemoteMember]:
+    """Contacts with these addresses, with the lists that they are in; suppressions are not asked for."""
+    return [
+        replace(_member(_flat(row), None, fields), segment_ids=frozenset(str(one) for one in row.get("list_ids") or []))
+        for row in api.look_up(emails).values()
+    ]
 
 
 def _unusable(why: str) -> DestinationDown:

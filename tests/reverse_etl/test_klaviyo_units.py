@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from reverse_etl.destination import FieldSpec, Record
 from reverse_etl.destinations.klaviyo import Klaviyo
 from reverse_etl.destinations.klaviyo_answers import Standing, instant, outcome_of_error, position_of, standing_of
-from reverse_etl.destinations.klaviyo_client import _filters
+from reverse_etl.destinations.klaviyo_client import filters
 from reverse_etl.destinations.klaviyo_jobs import Token, hash_of
 from reverse_etl.destinations.klaviyo_payload import empties, import_job, name_problem, profile, size, value_problem
 from reverse_etl.errors import DestinationConfigError, RejectedClass, without_secrets
@@ -174,10 +174,10 @@ def test_errors_are_data_unless_they_pass() -> None:
 
 @given(st.lists(st.emails(), max_size=250, unique=True))
 def test_filters_name_everybody_once_and_stay_short(emails: list[str]) -> None:
-    filters = list(_filters(emails))
-    named = [email for one in filters for email in json.loads(one.removeprefix("any(email,").removesuffix(")"))]
+    made = list(filters(emails))
+    named = [email for one in made for email in json.loads(one.removeprefix("any(email,").removesuffix(")"))]
     assert named == emails
-    for one in filters:
+    for one in made:
         query = httpx.QueryParams({"filter": one})
         assert len(str(query)) <= limit("klaviyo", "filter_bytes") + 40
         assert len(json.loads(one.removeprefix("any(email,").removesuffix(")"))) <= 100
