@@ -8,11 +8,13 @@ state, says no. A hash covers the columns that are sent and the fingerprint of t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import duckdb
 
 from reverse_etl.declaration import SyncDeclaration
 from reverse_etl.destination import Destination
+from warehouse.clock import utcnow
 from warehouse.errors import ConfigError, DataError
 
 HASH_VERSION = "md5.1"
@@ -29,9 +31,13 @@ NEVER_SUBSCRIBED = "never_subscribed"
 """There, and neither subscribed nor unsubscribed: her fields are kept up to date; she is in no segment until evidence
 subscribes her."""
 UPDATABLE = (*MAILABLE, NEVER_SUBSCRIBED)
-LOWERABLE = ("subscribed", "transactional", "pending", NEVER_SUBSCRIBED)
+LOWERABLE = ("subscribed", "transactional", "pending", NEVER_SUBSCRIBED, "suppressed", "unknown")
+"""Whoever withdraws is unsubscribed, unless that is known to be done: a status that is not understood ends as well."""
 VERDICTS = ("subscribe", "update_only", "unsubscribe")
 FINAL_CLASSES = ("data", "consent", "config")
+
+COMES_WITHIN = timedelta(days=1)
+"""For so long a creation of unknown outcome may still take effect: the longest that a vendor's job is known to take."""
 
 PHASES = {"lower": 1, "clear": 2, "create": 3, "update": 4, "remove": 5, "add": 6}
 """The order of sending: whoever withdrew comes first, memberships after the people they need."""
@@ -184,6 +190,11 @@ def subscribable_sql(scope: Scope) -> str:
 def _members_sql(scope: Scope) -> str:
     """One row per person of the model or of the ledger, with what is to be done about her."""
     recreate = "true" if "vanished" in scope.overrides else "false"
+    # a creation that nobody answered, or whose job we stopped following, may still come into being, and is emptied then
+    may_come = f"""(
+        s.is_doubtful and s.create_number > coalesce(s.confirmed_number, 0)
+        and s.updated_at >= timestamp '{utcnow() - COMES_WITHIN}'
+    )"""
     return f"""
     with
     remote as (
@@ -196,6 +207,14 @@ def _members_sql(scope: Scope) -> str:
             sync_name = $sync_name and destination = $destination and object = 'member'
             and operation = 'create' and outcome = 'confirmed'
             and record_key in (select subscriber_hash from remote where status = '{NEVER_SUBSCRIBED}')
+    ),
+    -- who is missing and was there: closing a record of somebody who never came into being says nothing
+    once_there as (
+        select distinct record_key from ledger.sync_attempts
+        where
+            sync_name = $sync_name and destination = $destination and object = 'member'
+            and operation in ('create', 'update') and outcome = 'confirmed'
+            and record_key not in (select subscriber_hash from remote)
     ),
     {_unsubscribed_ctes(scope)},
     model as (
@@ -244,7 +263,7 @@ def _members_sql(scope: Scope) -> str:
                 when d.consent_verdict = 'unsubscribe' then 'blocked'
                 when d.consent_verdict is null or d.consent_verdict not in ({listed(VERDICTS)}) then 'blocked'
                 when r.subscriber_hash is null and d.consent_verdict <> 'subscribe' then 'blocked'
-                when r.subscriber_hash is null and s.confirmed_at is not null and not {recreate} then 'blocked'
+                when r.subscriber_hash is null and o.record_key is not null and not {recreate} then 'blocked'
                 when r.subscriber_hash is null then 'create'
                 when r.status = '{NEVER_SUBSCRIBED}' and d.consent_verdict = 'subscribe' and a.record_key is null
                     then 'create'
@@ -270,6 +289,7 @@ def _members_sql(scope: Scope) -> str:
         left join remote as r on d.subscriber_hash = r.subscriber_hash
         left join known as s on d.subscriber_hash = s.record_key
         left join asked as a on d.subscriber_hash = a.record_key
+        left join once_there as o on d.subscriber_hash = o.record_key
     ),
     present as (
         select
@@ -293,12 +313,14 @@ def _members_sql(scope: Scope) -> str:
         select
             s.subscriber_hash,
             case
+                when {ABSENT} and ({WAITING} or {may_come}) then 'held'
                 when {ABSENT} then 'retire'
                 when r.status not in ({listed((*LOWERABLE, "unsubscribed"))}) then 'blocked'
                 when {WAITING} or {_settled(f"'{GONE}'")} then 'held'
                 else 'clear'
             end as operation,
             case
+                when {ABSENT} and ({WAITING} or {may_come}) then 'waiting'
                 when {ABSENT} then null
                 when r.status not in ({listed((*LOWERABLE, "unsubscribed"))}) then r.status || '_in_destination'
                 when {WAITING} then 'waiting'
@@ -401,7 +423,10 @@ def _memberships_sql(scope: Scope) -> str:
                 when {WAITING} or {_settled(f"'{GONE}'")} then 'held'
                 else 'remove'
             end as operation,
-            case when {WAITING} then 'waiting' end as reason,
+            case
+                when {WAITING} then 'waiting'
+                when {_settled(f"'{GONE}'")} then coalesce(s.rejected_class, s.state)
+            end as reason,
             '{GONE}' as desired_hash
         from known as s
         left join desired as d on s.record_key = d.record_key and d.is_reachable

@@ -88,6 +88,7 @@ def _wave_sql(scope: Scope, operation: str) -> str:
                 where
                     coalesce(r.status, '{NEVER_SUBSCRIBED}') = '{NEVER_SUBSCRIBED}'
                     and d.consent_verdict = 'subscribe' and {unchanged}
+                    and d.subscriber_hash in ({subscribable_sql(scope)})
                 order by i.batch_number, i.record_key"""
         return f"""
             select {common}, d.email, r.fields as remote_fields, null as segment_id,
@@ -259,6 +260,7 @@ def record_outcomes(
                     result.job if outcome.kind == "accepted" else None,
                 ],
             )
+    before = con.execute("select coalesce(max(attempt_number), 0) from ledger.sync_attempts").fetchall()[0][0]
     con.execute(
         f"""insert into ledger.sync_attempts ({_ATTEMPT_COLUMNS})
             select nextval('ledger.attempt_numbers'), $run, a.sync_name, a.destination, a.object, a.record_key,
@@ -270,22 +272,25 @@ def record_outcomes(
         {"run": sync_run_id, "now": utcnow()},
     )
     con.execute("drop table ends")
-    _fold_ended(con, [batch.batch_id for batch, _ in outcomes])
+    # others of a batch may have ended, and moved on, before
+    _fold_ended(con, [batch.batch_id for batch, _ in outcomes], before)
     for batch, result in outcomes:
         # without an address, who was created by an older run is known by the next pull
         done = [r for r in batch.records if r.email and result.of(r.key).kind == "confirmed"]
         if batch.operation in {"create", "lower"} and done:
             created = "pending" if result.awaits_confirmation else "subscribed"
-            _remember_members(con, scope, created if batch.operation == "create" else "unsubscribed", done)
+            status = created if batch.operation == "create" else "unsubscribed"
+            _remember_members(con, scope, status, batch.batch_id, done)
 
 
-def _fold_ended(con: duckdb.DuckDBPyConnection, batch_ids: list[str]) -> None:
+def _fold_ended(con: duckdb.DuckDBPyConnection, batch_ids: list[str], after: int = 0) -> None:
+    """Take up how records of these batches ended, by the attempts that are newer than number `after`."""
     con.execute(
         """create temp table ended_now as
            select *, row_number() over (partition by object, record_key order by attempt_number desc) as position
            from ledger.sync_attempts
-           where outcome <> 'sent' and batch_id in (select unnest(cast(? as text[])))""",
-        [batch_ids],
+           where outcome <> 'sent' and attempt_number > ? and batch_id in (select unnest(cast(? as text[])))""",
+        [after, batch_ids],
     )
     # what a job refused may have taken effect in part, as far as anybody says: the same is not sent again, but what was
     # confirmed before it is no longer known to be there
@@ -310,14 +315,22 @@ def _fold_ended(con: duckdb.DuckDBPyConnection, batch_ids: list[str]) -> None:
     con.execute("drop table ended_now")
 
 
-def _remember_members(con: duckdb.DuckDBPyConnection, scope: Scope, status: str, records: Sequence[Record]) -> None:
+def _remember_members(
+    con: duckdb.DuckDBPyConnection, scope: Scope, status: str, batch_id: str, records: Sequence[Record]
+) -> None:
+    """How these people stand after a batch, unless a pull has seen them since it was sent: it knows better."""
+    sent_at = con.execute(
+        "select max(outcome_at) from ledger.sync_attempts where batch_id = ? and outcome = 'sent'", [batch_id]
+    ).fetchall()[0][0]
     con.execute(
         """insert into ledger.remote_members
                (destination, subscriber_hash, email, status, pulled_at)
-           select ?, unnest(cast(? as text[])), unnest(cast(? as text[])), ?, ?
-           on conflict (destination, subscriber_hash) do update set status = excluded.status""",
-        [scope.destination, [r.key for r in records], [r.email for r in records], status, utcnow()],
-    )
+           select $destination, unnest(cast($hash as text[])), unnest(cast($email as text[])), $status, $now
+           on conflict (destination, subscriber_hash) do update set status = excluded.status
+               where remote_members.pulled_at <= $sent_at""",
+        {"destination": scope.destination, "hash": [r.key for r in records], "email": [r.email for r in records],
+         "status": status, "now": utcnow(), "sent_at": sent_at},
+    )  # fmt: skip
 
 
 def open_batches(con: duckdb.DuckDBPyConnection, sync_name: str, destination: str) -> list[Batch]:

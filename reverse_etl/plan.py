@@ -100,6 +100,10 @@ class Plan:
             shown.pop(name)
         return shown
 
+    def moves(self) -> tuple[int, ...]:
+        """How many records of each kind it would send."""
+        return (self.created, self.updated, self.lowered, self.cleared, self.entering, self.leaving)
+
     def to_dict(self) -> dict[str, Any]:
         return _plain(asdict(self))
 
@@ -158,7 +162,7 @@ class SyncReport:
     held: Mapping[str, int] = field(default_factory=dict)
     in_doubt: int = 0
     waiting: int = 0
-    """Accepted: the destination's job had not ended when the run did; the next run looks first."""
+    """Accepted, by this run or an older one, and not decided when the run ended; the next run looks first."""
     requests: int = 0
     writes: int = 0
     throttled: int = 0

@@ -49,13 +49,14 @@ def skip(
 ) -> int:
     """Leave records that were rejected, or are in doubt, as they are until their content changes; how many.
 
-    The end of a subscription is never skipped: it is tried by every run.
+    The end of a subscription, or of a membership, is never skipped: it is tried by every run.
     """
     if not reason.strip():
         raise ConfigError("A reason is needed.", todo='say why: --reason "…"; it stays in the ledger')
     if not classes and not people:
         raise ConfigError("Nothing is named.", todo="name a class of rejections, or a person")
-    state = "s.state in ('rejected', 'in_doubt', 'sent') and s.sent_hash <> 'lowered'"
+    ends = "s.sent_hash = 'lowered' or (s.object = 'membership' and s.sent_hash = 'gone')"
+    state = f"s.state in ('rejected', 'in_doubt', 'sent') and not ({ends})"
     return _decide(settings, sync_name, "skipped", reason, state, classes, people)
 
 

@@ -26,7 +26,7 @@ from reverse_etl.connect import make_destination
 from reverse_etl.declaration import SyncDeclaration, read_sync
 from reverse_etl.destination import BatchOutcome, Destination, Jobs, Operation, Traffic
 from reverse_etl.diff import HASH_VERSION, Scope, check_model, write_items
-from reverse_etl.errors import DestinationConfigError, DestinationDown, GuardTripped, NoAnswer, Stopped, without_secrets
+from reverse_etl.errors import DestinationConfigError, DestinationDown, GuardTripped, Stopped, without_secrets
 from reverse_etl.plan import (
     Plan,
     SyncReport,
@@ -390,16 +390,26 @@ def _run(job: _Job, run_id: str, lease: leases.Lease, wanted: Plan | None, dry_r
         return first, 0, 0, 0
     _refuse_guards(first, job.overrides)
     retired = 0
-    for number in range(1, MOST_PASSES + 1):
+    # a plan that somebody looked at is applied once: what another pass would send, nobody has seen
+    most_passes = MOST_PASSES if wanted is None else 1
+    for number in range(1, most_passes + 1):
         if current.fields_to_create or current.segments_to_create:
             _create_what_is_missing(job, current)
-            current = _make_plan(job, run_id, (), lease)
+            before, current = current, _make_plan(job, run_id, (), lease)
+            _refuse_later(current, job.overrides)
+            if wanted is not None and current.moves() != before.moves():
+                raise RefusedError(
+                    "The data moved while the plan was being applied.",
+                    where=f"plan {wanted.plan_id}",
+                    todo="look at a new plan with `mailwright plan`, then sync that one",
+                )
         retired += _apply(job, lease, current, tally)
         with connect(job.settings, purpose=f"sync {job.declaration.name}") as con:
             is_done = ledger.open_records(con, run_id) == 0
-        if is_done or number == MOST_PASSES:
+        if is_done or number == most_passes:
             return first, retired, tally.unexpected, number
         current = _make_plan(job, run_id, (), lease)
+        _refuse_later(current, job.overrides)
     raise AssertionError("unreachable")
 
 
@@ -412,6 +422,12 @@ def _refuse_guards(made: Plan, overrides: frozenset[str]) -> None:
             where=f"sync '{made.sync_name}', plan {made.plan_id}",
             todo=f"look at the data; if it is right, override by name: {', '.join(names)}",
         )
+
+
+def _refuse_later(made: Plan, overrides: frozenset[str]) -> None:
+    """The same of a later plan of a run: the model may be another by now. Who was created a moment ago may not be seen
+    yet."""
+    _refuse_guards(made, overrides | {"vanished", "first_run"})
 
 
 def _create_what_is_missing(job: _Job, made: Plan) -> None:
@@ -442,7 +458,7 @@ def _apply(job: _Job, lease: leases.Lease, made: Plan, tally: _Tally) -> int:
     with ThreadPoolExecutor(job.destination.concurrency, thread_name_prefix="sync") as pool:
         for number, (operation, numbers) in enumerate([*waves, (None, [])]):
             job.progress("send", number, len(waves))
-            if jobs is not None and any(result.job for _, result in results):
+            if jobs is not None and results:
                 with connect(settings, purpose=f"sync {name}") as con:
                     open_jobs += _commit_outcomes(con, scope, lease, results)
                 tally.note(results)
@@ -507,7 +523,7 @@ def _settle(
         for batch in batches:
             try:
                 result = job.destination.poll(batch.job or "", batch.operation, batch.records) if stop is None else None
-            except (DestinationDown, NoAnswer) as error:
+            except Exception as error:  # what the others answered in this round is written down first
                 stop, result = error, None
             if result is None:
                 running.append(batch)
@@ -570,15 +586,17 @@ def _report(
     """Counts from the ledger (a dry run: from the plan), traffic from the client, latency from the loads."""
     done: dict[str, int] = {}
     rejected: dict[str, int] = {}
-    in_doubt = waiting = 0
+    in_doubt = 0
+    waiting = con.execute(
+        "select count(*) from ledger.sync_state where sync_name = ? and destination = ? and state = 'accepted'",
+        [job.declaration.name, job.destination.key],
+    ).fetchall()[0][0]
     for operation, outcome, why, n in ledger.results_of_run(con, run_id):
         if outcome == "confirmed":
             done[operation] = done.get(operation, 0) + n
         elif outcome == "rejected":
             rejected[why or "data"] = rejected.get(why or "data", 0) + n
-        elif outcome == "accepted":
-            waiting += n
-        else:
+        elif outcome != "accepted":
             in_doubt += n
     if dry_run:
         done = {"create": first.created, "update": first.updated, "lower": first.lowered, "clear": first.cleared,

@@ -128,6 +128,9 @@ def sync_command(
     is simply run again: nothing that was confirmed is sent twice. Credentials come from the environment
     (MAILCHIMP_API_KEY, MAILCHIMP_LIST_ID).
 
+    What was turned away: `mailwright sync rejected`, `retry`, `skip`; what changed there since: `audit`; a lost ledger:
+    `rebaseline`. Each has a --help.
+
     [bold]Examples[/bold]
 
       mailwright --target prod sync --dry-run
@@ -400,11 +403,10 @@ def audit_command(
 
 
 class _SyncGroup(TyperGroup):
-    """`mailwright sync mailchimp` runs a sync; a first word that is the name of a command here is that command."""
+    """`mailwright sync mailchimp` runs a sync, and `mailwright sync --help` tells of that; a command's name is it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        known = {*self.commands, *ctx.help_option_names}
-        return super().parse_args(ctx, args if args and args[0] in known else ["run", *args])
+        return super().parse_args(ctx, args if args and args[0] in self.commands else ["run", *args])
 
 
 def register(app: typer.Typer) -> None:
@@ -412,7 +414,7 @@ def register(app: typer.Typer) -> None:
     family = typer.Typer(
         cls=_SyncGroup,
         rich_markup_mode="rich",
-        help="Send the difference to the ESP (`mailwright sync [SYNC]`), and deal with what it turned away.",
+        help="Send the difference to the ESP, and deal with what it turned away.",
     )
     add_command(family, "run", sync_command)
     add_command(family, "rejected", rejected_command)
