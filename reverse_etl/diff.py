@@ -37,7 +37,7 @@ VERDICTS = ("subscribe", "update_only", "unsubscribe")
 FINAL_CLASSES = ("data", "consent", "config")
 
 COMES_WITHIN = timedelta(days=1)
-"""For so long a creation of unknown outcome may still take effect: the longest that a vendor's job is known to take."""
+"""For so long a creation of unknown outcome may still take effect, as we take it: no vendor says."""
 
 PHASES = {"lower": 1, "clear": 2, "create": 3, "update": 4, "remove": 5, "add": 6}
 """The order of sending: whoever withdrew comes first, memberships after the people they need."""
