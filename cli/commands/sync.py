@@ -162,7 +162,7 @@ def _refuse_the_past(*schemas: str | None) -> None:
         if schema is not None and schema.startswith("asof_"):
             raise RefusedError(
                 f"Schema '{schema}' is a look at the past: it is never synced.",
-                todo="look at its tables, such as sync_mailchimp__members; what is synced is built without --as-of",
+                todo="look at its tables, such as sync_esp__members; what is synced is built without --as-of",
             )
 
 

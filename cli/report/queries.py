@@ -103,7 +103,7 @@ QUERIES: dict[str, str] = {
             where table_schema = '{schema}' and substr(table_name, 1, 4) = 'seg_'
         ) as segments
         left join {schema}.segment_memberships as memberships on segments.name = memberships.segment_name
-        left join {schema}.sync_mailchimp__members as members on memberships.profile_id = members.profile_id
+        left join {schema}.sync_esp__members as members on memberships.profile_id = members.profile_id
         group by segments.name order by profiles desc, segments.name""",
     # -- what they do ------------------------------------------------------------------------------
     "weekly": """
@@ -169,7 +169,7 @@ QUERIES: dict[str, str] = {
         from {schema}.dim_consent group by purpose, state order by purpose, state""",
     "verdicts": """
         select consent_verdict as verdict, consent_reason as reason, count(*) as profiles
-        from {schema}.sync_mailchimp__members
+        from {schema}.sync_esp__members
         group by consent_verdict, consent_reason order by profiles desc, verdict, reason""",
     "checks": """
         select

@@ -188,14 +188,14 @@ def test_recommendations(built: Built) -> None:
 
 def test_members_and_their_segments(built: Built) -> None:
     wanted = oracle.subscribers(built.rows, built.today)
-    members = support.read(built.settings, "sync_mailchimp__members", "profile_id")
+    members = support.read(built.settings, "sync_esp__members", "profile_id")
     known = {f["profile_id"] for f in built.today}
     wanted = {key: value for key, value in wanted.items() if value[0] in known}
     assert {m["subscriber_hash"]: (m["profile_id"], m["consent_verdict"]) for m in members} == wanted
     assert len(members) == len(wanted)
     memberships = support.read(built.settings, "segment_memberships", "profile_id")
     by_profile = {m["profile_id"]: m for m in members}
-    got = support.read(built.settings, "sync_mailchimp__segment_members", "profile_id")
+    got = support.read(built.settings, "sync_esp__segment_members", "profile_id")
     assert {(r["profile_id"], r["segment_name"], r["consent_verdict"]) for r in got} == {
         (m["profile_id"], m["segment_name"], by_profile[m["profile_id"]]["consent_verdict"])
         for m in memberships

@@ -31,7 +31,7 @@ def test_empty_tables_build_and_offer_nobody(one_place: Callable[[], Path]) -> N
     with connect(settings, read_only=True) as con:
         for mart in ("dim_profiles", "profile_features", "segment_memberships", "recommendations"):
             assert con.execute(f"select count(*) from analytics.{mart}").fetchall() == [(0,)], mart
-        assert con.execute("select count(*) from analytics.sync_mailchimp__members").fetchall() == [(0,)]
+        assert con.execute("select count(*) from analytics.sync_esp__members").fetchall() == [(0,)]
 
 
 def test_a_failing_test_names_the_table_and_the_columns(own_copy: Settings) -> None:
@@ -78,7 +78,7 @@ def test_an_unsubscribe_at_the_esp_reaches_the_persons_consent(own_copy: Setting
             [email, email.upper(), before, before],
         )
     pipeline.normalize(own_copy)
-    names = ["fct_consent", "int_consent__address_states", "dim_consent", "sync_mailchimp__addresses"]
+    names = ["fct_consent", "int_consent__address_states", "dim_consent", "sync_esp__addresses"]
     result = run_dbt(own_copy, ["run", "--select", "stg_esp__suppressions", *names])
     assert result.success, result.explain(20)
     with connect(own_copy, read_only=True) as con:
@@ -90,7 +90,7 @@ def test_an_unsubscribe_at_the_esp_reaches_the_persons_consent(own_copy: Setting
         assert verdicts
         assert {verdict[1:] for verdict in verdicts} == {("suppressed", "unsubscribed_at_esp", False)}
         weighed = con.execute(
-            "select is_refused, suppressions_weighed_to from analytics.sync_mailchimp__addresses where email = ?",
+            "select is_refused, suppressions_weighed_to from analytics.sync_esp__addresses where email = ?",
             [email],
         ).fetchall()
         assert weighed == [(True, before)]

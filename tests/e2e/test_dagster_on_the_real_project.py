@@ -147,7 +147,7 @@ def installation(
     """Copies of the built store; in each, news of somebody who may be written to lies in the landing folder."""
     with connect(built_settings, read_only=True, purpose="test") as con:
         subscribers = (
-            "from raw.crm_contacts as contacts join analytics.sync_mailchimp__members as members using (email) "
+            "from raw.crm_contacts as contacts join analytics.sync_esp__members as members using (email) "
             "where members.consent_verdict = 'subscribe' order by contact_id limit 1"
         )
         ((address, contact_id, as_of),) = con.execute(f"select email, contact_id, as_of {subscribers}").fetchall()

@@ -114,7 +114,7 @@ def _customers(store: Store, state: str, n: int) -> list[Customer]:
            where exists (select 1 from analytics.segment_memberships as s where s.profile_id = p.profile_id)
                and (select count(*) from analytics.profile_identifiers as e
                     where e.profile_id = p.profile_id and e.identifier_type = 'email') = 1
-               and not exists (select 1 from analytics.sync_mailchimp__members as m where m.profile_id = p.profile_id
+               and not exists (select 1 from analytics.sync_esp__members as m where m.profile_id = p.profile_id
                     and m.consent_verdict <> case ? when 'granted' then 'subscribe' else 'unsubscribe' end)
            group by p.profile_id, p.email having count(*) = 1
            order by p.profile_id limit ?""",

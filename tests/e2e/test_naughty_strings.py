@@ -268,7 +268,7 @@ def _signs(text: str) -> str:
 
 @pytest.mark.parametrize(("column", "field", "at_least"), [("first_name", "FNAME", 20), ("city", "MW_CITY", 200)])
 def test_a_merge_field_holds_what_is_stored(sent: Sent, column: str, field: str, at_least: int) -> None:
-    rows = sent.rows(f"select email, {column} from analytics.sync_mailchimp__members")
+    rows = sent.rows(f"select email, {column} from analytics.sync_esp__members")
     assert {email for email, _ in rows} == sent.members.keys()
     n_equal = n_cut = n_cleaned = 0
     for email, stored in rows:
@@ -312,7 +312,7 @@ def test_a_second_sync_finds_nothing_to_change(sent: Sent) -> None:
 
 
 def test_recommended_products_are_called_what_they_are(sent: Sent) -> None:
-    names = {name for (name,) in sent.rows("select distinct rec_1_name from analytics.sync_mailchimp__members")}
+    names = {name for (name,) in sent.rows("select distinct rec_1_name from analytics.sync_esp__members")}
     assert names - {None} <= set(sent.texts)
     shown = {
         str(member.merge_fields["MW_R1NAME"]) for member in sent.members.values() if "MW_R1NAME" in member.merge_fields

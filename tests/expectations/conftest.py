@@ -97,8 +97,8 @@ def build_activation(settings: Settings, **changes: str) -> str:
         for name, sql in {
             "dim_consent": "select md5(i::varchar) as profile_id, 'email' as channel, 'newsletter' as purpose, "
             f"{state} as state, i % 3 = 1 as is_mailable {people}",
-            "sync_mailchimp__members": f"select {picks} {people}",
-            "sync_mailchimp__segment_members": "select md5(i::varchar) as profile_id, 'person' || i || '@example.com' "
+            "sync_esp__members": f"select {picks} {people}",
+            "sync_esp__segment_members": "select md5(i::varchar) as profile_id, 'person' || i || '@example.com' "
             "as email, md5('person' || i || '@example.com') as subscriber_hash, 'at_risk' as segment_name, "
             f"timestamp '2023-12-01' as entered_at, 'subscribe' as consent_verdict {people}",
         }.items():

@@ -158,7 +158,7 @@ def test_bad_activation_fails(settings: Settings, column: str, sql: str, expecta
 
 def test_a_missing_column_is_a_failure_not_a_crash(settings: Settings, query: Query) -> None:
     build_activation(settings)
-    query('alter table "analytics".sync_mailchimp__members drop column subscriber_hash')
+    query('alter table "analytics".sync_esp__members drop column subscriber_hash')
     failed = {result.expectation: result for result in check_activation(settings).results if not result.success}
     assert failed["column_exists"].column_name == "subscriber_hash"
     assert "cannot be computed" in (failed["share_wrong_hash"].message or "")

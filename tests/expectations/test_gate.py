@@ -36,7 +36,7 @@ def test_the_way_to_a_yes(settings: Settings, load_rows: LoadRows) -> None:
     build_activation(settings)
     _refused(settings, r"2 loads were never checked: raw.shop_orders \(shop_orders_.*, raw.shop_order_lines \(")
     check_loads(settings)
-    _refused(settings, "analytics.sync_mailchimp__members was not checked since it was built")
+    _refused(settings, "analytics.sync_esp__members was not checked since it was built")
     check_activation(settings)
     _ask(settings)
 
@@ -71,7 +71,7 @@ def test_a_load_after_the_build_does_not_matter_to_it(settings: Settings, load_r
 def test_bad_activation_blocks(settings: Settings) -> None:
     build_activation(settings, consent_verdict="'subscribe'")
     check_activation(settings)
-    error = _refused(settings, "analytics.sync_mailchimp__members did not pass")
+    error = _refused(settings, "analytics.sync_esp__members did not pass")
     assert "consent_verdict: share_subscribed_against_consent, 20 rows" in error.what
 
 

@@ -63,7 +63,7 @@ def _pick(name: str, kind: str) -> str:
 
 
 def _members() -> str:
-    picks = ", ".join(_pick(name, kind) for name, kind in _columns("sync_mailchimp__members"))
+    picks = ", ".join(_pick(name, kind) for name, kind in _columns("sync_esp__members"))
     return (
         f"select {picks} from (select contact_id, min(first_name) as first_name, "
         "lower('p' || contact_id || '@shop.example') as email from {{ source('raw', 'crm_contacts') }} "
@@ -84,15 +84,15 @@ def _segment_members() -> str:
         "consent_verdict": "consent_verdict",
         "as_of": "as_of",
     }
-    names = [name for name, _ in _columns("sync_mailchimp__segment_members")]
+    names = [name for name, _ in _columns("sync_esp__segment_members")]
     columns = ", ".join(f"{picks[name]} as {name}" for name in names)
-    return f"select {columns} from {{{{ ref('sync_mailchimp__members') }}}}"
+    return f"select {columns} from {{{{ ref('sync_esp__members') }}}}"
 
 
 def _addresses() -> str:
     return (
         "select profile_id, email, subscriber_hash, false as is_refused, "
-        "cast(null as timestamp) as suppressions_weighed_to from {{ ref('sync_mailchimp__members') }}"
+        "cast(null as timestamp) as suppressions_weighed_to from {{ ref('sync_esp__members') }}"
     )
 
 
@@ -109,9 +109,9 @@ def write_mini_project(folder: Path) -> Path:
     (folder / "dbt_project.yml").write_text(yaml.safe_dump(project), encoding="utf-8")
     models = {
         **MODELS,
-        "activation/sync_mailchimp__members": _members(),
-        "activation/sync_mailchimp__addresses": _addresses(),
-        "activation/sync_mailchimp__segment_members": _segment_members(),
+        "activation/sync_esp__members": _members(),
+        "activation/sync_esp__addresses": _addresses(),
+        "activation/sync_esp__segment_members": _segment_members(),
     }
     for name, sql in models.items():
         path = folder / "models" / f"{name}.sql"

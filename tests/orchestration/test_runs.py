@@ -45,7 +45,7 @@ def add_contact(store: Store, contact_id: str) -> str:
 
 
 def test_a_new_file_reaches_the_esp_and_nothing_else_is_written(store: Store) -> None:
-    people = store.query("select count(*) from analytics.sync_mailchimp__members")[0][0]
+    people = store.query("select count(*) from analytics.sync_esp__members")[0][0]
     confirmed = store.query("select count(*) from ledger.sync_state where confirmed_hash is not null")[0][0]
     assert confirmed >= people > 20
     address = add_contact(store, "new-1")
@@ -60,7 +60,7 @@ def test_a_new_file_reaches_the_esp_and_nothing_else_is_written(store: Store) ->
     assert store.settings.snapshot_path.exists()
     # the pinned clock held in both runs, though neither was told of it
     assert store.query("select distinct strftime(as_of, '%Y-%m-%d') from ops.builds") == [(AS_OF,)]
-    members = "analytics.sync_mailchimp__members"
+    members = "analytics.sync_esp__members"
     assert store.query(f"select distinct strftime(as_of, '%Y-%m-%d') from {members}") == [(AS_OF,)]
 
 

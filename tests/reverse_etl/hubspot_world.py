@@ -114,7 +114,7 @@ def declare(settings: Settings, fields: Sequence[dict[str, Any]] = (), **changes
         {"column": "first_name", "field": "firstname", "name": "First name", "fallback": "there", "on_null": "keep"},
         {"column": "city", "field": "mw_city", "name": "City"},
     ]
-    changes = {"addresses": "sync_mailchimp__addresses", **changes}
+    changes = {"addresses": "sync_esp__addresses", **changes}
     return small_declaration(settings, destination="hubspot", fields=[*own, *fields], **changes)
 
 

@@ -193,7 +193,7 @@ def test_models_that_cannot_be_synced(world: World) -> None:
         world.sync()
     world.desire(*_people(2))
     with connect(world.settings) as con:
-        con.execute("alter table analytics.sync_mailchimp__members drop column rfm_cell")
+        con.execute("alter table analytics.sync_esp__members drop column rfm_cell")
     with pytest.raises(ConfigError, match="rfm_cell"):
         plan(world.settings, "mailchimp", destination=world.destination())
     assert world.twin.writes == 0

@@ -216,7 +216,7 @@ def test_who_unsubscribes_there_is_never_subscribed_again(klaviyo_world: Klaviyo
     world.twin.unsubscribe("a@shop.test")
     world.twin.put("b@shop.test")
     person = Person("a@shop.test", "subscribe", ("vip",), {"city": "B"}, other_addresses=("b@shop.test",))
-    klaviyo_declaration(world.settings, addresses="sync_mailchimp__addresses")
+    klaviyo_declaration(world.settings, addresses="sync_esp__addresses")
     world.desire(person)
     report = world.sync()
     assert (report.blocked, report.lowered) == ({"unsubscribed_in_destination": 1}, 1)
@@ -278,7 +278,7 @@ def test_an_older_job_never_subscribes_who_left_meanwhile(tmp_path: Path, settin
 @pytest.mark.parametrize("verdict", ["unsubscribe", "update_only", "gone", "unsubscribed elsewhere"])
 def test_who_withdraws_while_her_job_runs_is_not_subscribed(tmp_path: Path, settings: Settings, verdict: str) -> None:
     """Her import was accepted by a run that did not wait; by the time that the next one looks, she has said no."""
-    klaviyo_declaration(settings, addresses="sync_mailchimp__addresses", guards={"refuse_empty_source": False})
+    klaviyo_declaration(settings, addresses="sync_esp__addresses", guards={"refuse_empty_source": False})
     with KlaviyoServer(tmp_path / "slow.sqlite", polls=1000) as twin, connect(settings) as con:
         world = KlaviyoWorld(settings, twin)
         person = Person("a@shop.test", "subscribe", ("vip",), {"city": "A"}, other_addresses=("b@shop.test",))

@@ -233,7 +233,7 @@ def test_guards_hold_for_every_plan_of_a_run(world: World, monkeypatch: pytest.M
 
 
 def test_who_leaves_elsewhere_between_plan_and_sending_is_not_created(world: World) -> None:
-    small_declaration(world.settings, addresses="sync_mailchimp__addresses")
+    small_declaration(world.settings, addresses="sync_esp__addresses")
     world.sync_name = "small"
     world.desire(P0)
 

@@ -107,7 +107,7 @@ def test_her_word_there_beats_everything(sendgrid: SendGridWorld, kind: str) -> 
     twin = sendgrid.twin
     ann = Person("ann@shop.test", "subscribe", ("vip",), {"city": "A"}, ("ann.private@shop.test",))
     sendgrid.desire(*PEOPLE, ann, Person("ann.private@shop.test", "subscribe", (), {"city": "A"}))
-    declare(sendgrid.settings, addresses="sync_mailchimp__addresses")
+    declare(sendgrid.settings, addresses="sync_esp__addresses")
     sendgrid.sync()
     assert sendgrid.sync().writes == 0  # the first look found nobody, so this one is an export too
     twin.store.suppress(kind, "ann@shop.test")

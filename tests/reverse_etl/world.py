@@ -190,13 +190,13 @@ def write_models(
         con.execute("begin")
         con.execute(f'create schema if not exists "{schema}"')
         declared = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
-        con.execute(f'create or replace table "{schema}".sync_mailchimp__members ({declared})')
+        con.execute(f'create or replace table "{schema}".sync_esp__members ({declared})')
         con.execute(
-            f"""create or replace table "{schema}".sync_mailchimp__segment_members (profile_id text, email text,
+            f"""create or replace table "{schema}".sync_esp__segment_members (profile_id text, email text,
                 subscriber_hash text, segment_name text, entered_at timestamp, consent_verdict text)"""
         )
         con.execute(
-            f"""create or replace table "{schema}".sync_mailchimp__addresses (profile_id text, email text,
+            f"""create or replace table "{schema}".sync_esp__addresses (profile_id text, email text,
                 subscriber_hash text, is_refused boolean, suppressions_weighed_to timestamp)"""
         )
         addresses: list[tuple[str, str, bool, datetime | None]] = [(email, email, True, None) for email in refusals]
@@ -211,7 +211,7 @@ def write_models(
                 "is_refused": is_refused,
                 "suppressions_weighed_to": weighed_to,
             }
-            _insert(con, f'"{schema}".sync_mailchimp__addresses', row)
+            _insert(con, f'"{schema}".sync_esp__addresses', row)
         for person in people:
             row = {
                 "profile_id": "p" + hash_of(person.email)[:8],
@@ -222,11 +222,11 @@ def write_models(
                 "as_of": as_of,
                 **person.columns,
             }
-            _insert(con, f'"{schema}".sync_mailchimp__members', row)
+            _insert(con, f'"{schema}".sync_esp__members', row)
             for segment in person.segments:
                 _insert(
                     con,
-                    f'"{schema}".sync_mailchimp__segment_members',
+                    f'"{schema}".sync_esp__segment_members',
                     {
                         **{k: row[k] for k in ("profile_id", "email", "subscriber_hash", "consent_verdict")},
                         "segment_name": segment,
@@ -248,12 +248,12 @@ def small_declaration(settings: Settings, **changes: Any) -> SyncDeclaration:
     body: dict[str, Any] = {
         "name": "small",
         "destination": "mailchimp",
-        "model": "sync_mailchimp__members",
+        "model": "sync_esp__members",
         "fields": [
             {"column": "first_name", "field": "FNAME", "name": "First Name", "fallback": "there"},
             {"column": "city", "field": "MW_CITY", "name": "City"},
         ],
-        "segments": {"model": "sync_mailchimp__segment_members"},
+        "segments": {"model": "sync_esp__segment_members"},
         **changes,
     }
     folder = settings.home / "syncs"
