@@ -220,10 +220,10 @@ def _send(settings: Settings, out: Output) -> tuple[dict[str, Any], dict[str, in
             step.note(url)
         before = _esp_counters(url)
         with out.step("Plan the sync") as step:
-            plan = pipeline.plan_sync(settings, on_line=step.detail)
+            plan = pipeline.plan_sync(settings, "mailchimp", on_line=step.detail)
             step.note(plan_note(plan.to_dict()))
         with out.step("Sync") as step:
-            report = pipeline.apply_sync(settings, plan=plan, on_line=step.detail)
+            report = pipeline.apply_sync(settings, "mailchimp", plan=plan, on_line=step.detail)
             step.note(f"{count(report.writes)} writes, {count(report.requests)} requests")
         after = _esp_counters(url)
     return report.to_dict(), {name: after[name] - before.get(name, 0) for name in after}

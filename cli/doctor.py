@@ -20,7 +20,6 @@ Level = Literal["ok", "warn", "fail"]
 OLDEST_PYTHON = (3, 11)
 GIGABYTE = 1024**3
 DISK_FAIL, DISK_WARN = 1 * GIGABYTE, 5 * GIGABYTE
-MAILCHIMP_VARIABLES = ("MAILCHIMP_API_KEY", "MAILCHIMP_LIST_ID")
 
 
 @dataclass(frozen=True)
@@ -210,13 +209,18 @@ def _dbt(settings: Settings) -> Iterator[Finding]:
         yield Finding("fail", "dbt", str(error).splitlines()[0], "run `make setup`")
 
 
-def _credentials(_: Settings) -> Iterator[Finding]:
-    missing = [name for name in MAILCHIMP_VARIABLES if not os.environ.get(name)]
-    if missing:
-        todo = f"set {' and '.join(missing)} before `mailwright sync` (the demo needs none)"
-        yield Finding("warn", "credentials", f"mailchimp: not set: {', '.join(missing)}", todo)
-    else:
-        yield Finding("ok", "credentials", "mailchimp: set (not shown; `mailwright plan` tries them)")
+def _credentials(settings: Settings) -> Iterator[Finding]:
+    """Of every sync that this installation runs."""
+    from reverse_etl.connect import needs_of
+    from reverse_etl.declaration import list_syncs, read_sync
+
+    for name in list_syncs(settings):
+        missing = [variable for variable in needs_of(read_sync(settings, name)) if not os.environ.get(variable)]
+        if missing:
+            todo = f"set {' and '.join(missing)} before `mailwright sync {name}` (the demo needs none)"
+            yield Finding("warn", "credentials", f"{name}: not set: {', '.join(missing)}", todo)
+        else:
+            yield Finding("ok", "credentials", f"{name}: set (not shown; `mailwright plan {name}` tries them)")
 
 
 def _telemetry(settings: Settings) -> Iterator[Finding]:

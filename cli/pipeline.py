@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from ingest.withdraw import WithdrawReport
     from ml_jobs.report import JobReport
     from reverse_etl.plan import Plan, SyncReport
+    from reverse_etl.scaffold import Draft
     from warehouse.build import BuildReport, Stage
 
 OnLine = Callable[[str], None] | None
 JOBS = ("recommendations", "churn")
-DEFAULT_SYNC = "mailchimp"
 
 
 def load_files(settings: Settings, path: Path, table: str | None = None, *, on_line: OnLine = None) -> LoadReport:
@@ -148,9 +148,41 @@ def train(settings: Settings, job: str, *, on_line: OnLine = None) -> JobReport:
     return run(settings, on_progress=on_line)
 
 
+def sync_named(settings: Settings, name: str | None) -> str:
+    """The sync that is meant: the named one, else the only one that this installation runs."""
+    from reverse_etl.declaration import only_sync
+
+    return name or only_sync(settings)
+
+
+def declare_sync(
+    settings: Settings, name: str, *, kind: str, model: str, account: str, dry_run: bool
+) -> tuple[Draft, Path | None]:
+    """A new declaration, and where it was written (unless `dry_run`)."""
+    from reverse_etl.connect import open_account
+    from reverse_etl.declaration import own_folder
+    from reverse_etl.scaffold import columns_of, draft, write
+    from warehouse.connection import connect
+
+    with connect(settings, read_only=True, purpose="sync new") as con:
+        columns = columns_of(con, settings.schema, model)
+        relations = {
+            row[0]
+            for row in con.execute(
+                "select table_name from information_schema.tables where table_schema = ?", [settings.schema]
+            ).fetchall()
+        }
+    destination = open_account(kind, account)
+    try:
+        made = draft(name, kind, model, destination, columns, relations, account=account)
+    finally:
+        destination.close()
+    return made, None if dry_run else write(made, own_folder(settings))
+
+
 def plan_sync(
     settings: Settings,
-    name: str = DEFAULT_SYNC,
+    name: str,
     *,
     allow_schema: str | None = None,
     overrides: Collection[str] = (),
@@ -172,7 +204,7 @@ def plan_sync(
 
 def apply_sync(
     settings: Settings,
-    name: str = DEFAULT_SYNC,
+    name: str,
     *,
     plan: Plan | None = None,
     dry_run: bool = False,
@@ -204,7 +236,7 @@ def sample_plan(settings: Settings, plan: Plan, n: int) -> list[dict[str, Any]]:
 
 
 def audit_sync(
-    settings: Settings, name: str = DEFAULT_SYNC, *, sample: int | None, repair: bool, on_line: OnLine = None
+    settings: Settings, name: str, *, sample: int | None, repair: bool, on_line: OnLine = None
 ) -> dict[str, Any]:
     """What was read back and how much of it is not as confirmed."""
     from reverse_etl.audit import audit
@@ -214,7 +246,7 @@ def audit_sync(
 
 def rebaseline_sync(
     settings: Settings,
-    name: str = DEFAULT_SYNC,
+    name: str,
     *,
     objects: Collection[str],
     allow_schema: str | None = None,

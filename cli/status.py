@@ -102,6 +102,10 @@ QUERIES: dict[str, str] = {
         from ledger.sync_state
         group by sync_name, object, state, rejected_class
         order by sync_name, object, state, rejected_class""",
+    "rejected": """
+        select sync_name, object, rejected_class, message, count(*) as records
+        from ledger.sync_state where state = 'rejected'
+        group by all order by records desc, sync_name, object, rejected_class, message limit 20""",
     "in_doubt": """
         select sync_name, object, count(*) as records
         from ledger.sync_state where is_doubtful

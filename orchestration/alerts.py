@@ -30,11 +30,12 @@ class Alert:
     run_id: str
     steps: tuple[tuple[str, str], ...]
     """(step, what went wrong)."""
+    verb: str = "failed"
 
     @property
     def text(self) -> str:
         """One message for a chat."""
-        lines = [f"Mailwright: the job {self.job} failed (run {self.run_id})."]
+        lines = [f"Mailwright: the job {self.job} {self.verb} (run {self.run_id})."]
         lines += [f"{step}: {message}" for step, message in self.steps]
         return "\n".join(lines)
 

@@ -13,11 +13,12 @@ from orchestration.assets.ml import ml_definitions
 from orchestration.assets.raw import raw_definitions
 from orchestration.assets.sync import activation_models, sync_definitions
 from orchestration.checks import check_definitions, shifts_check
-from orchestration.jobs import JOBS, SCHEDULES
+from orchestration.jobs import jobs_of, own_schedules, schedules_of
 from orchestration.manifest import load_manifest
 from orchestration.names import SIZES_KEY, raw_key
 from orchestration.resources import resources
 from orchestration.sensors import failure_sensor, landing_sensor
+from orchestration.sync_checks import sync_checks
 from warehouse.settings import Settings
 
 
@@ -48,12 +49,15 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     )
     if SIZES_KEY in made:  # a project of one's own may have no lifecycle
         checks.append(shifts_check(settings))
+    checks += sync_checks(settings)
+    schedules = own_schedules(settings)
+    jobs = jobs_of(schedules)
     return dg.Definitions(
         assets=[*own, *external_specs(manifest, made, tables)],
         asset_checks=checks,
-        jobs=JOBS,
-        schedules=SCHEDULES,
-        sensors=[landing_sensor(settings), failure_sensor()],
+        jobs=jobs,
+        schedules=schedules_of(schedules),
+        sensors=[landing_sensor(settings), failure_sensor(jobs)],
         resources=resources(settings),
         executor=dg.in_process_executor,
     )

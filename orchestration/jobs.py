@@ -6,9 +6,15 @@ Schedules start stopped: an installation on a laptop must not begin to send by i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
-from orchestration.names import ML_GROUP
+from orchestration.names import ML_GROUP, sync_job, sync_key
+from reverse_etl.declaration import list_syncs, read_sync
+from warehouse.errors import ConfigError
+from warehouse.settings import Settings
 
 MAX_RUNTIME_SECONDS = 4 * 3600
 TAGS = {"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)}
@@ -19,35 +25,71 @@ FULL_REFRESH = dg.define_asset_job(
     description="Everything: load, build, train, score, check, sync.",
     tags=TAGS,
 )
-SEGMENTS_REFRESH = dg.define_asset_job(
-    "segments_refresh",
-    selection=dg.AssetSelection.all() - dg.AssetSelection.groups(ML_GROUP),
-    description="Hourly: new raw files, every model, the checks, the syncs; on the predictions that are there.",
-    tags=TAGS,
-)
 TRAIN = dg.define_asset_job(
     "train",
     selection=dg.AssetSelection.groups(ML_GROUP),
     description="Daily: train, evaluate and score each model on the newest build.",
     tags=TAGS,
 )
-JOBS = [FULL_REFRESH, SEGMENTS_REFRESH, TRAIN]
+SEGMENTS_REFRESH = "segments_refresh"
 
-SCHEDULES = [
-    dg.ScheduleDefinition(
-        name="segments_hourly",
-        job=SEGMENTS_REFRESH,
-        cron_schedule="5 * * * *",
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Five past each hour.",
-    ),
-    dg.ScheduleDefinition(
-        name="train_daily",
-        job=TRAIN,
-        cron_schedule="35 3 * * *",
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Each night, between two hourly runs.",
-    ),
-]
+
+def jobs_of(own_schedules: Mapping[str, str]) -> list[Any]:
+    """All jobs; `own_schedules` are the syncs that do not run with each refresh, with their cron expressions."""
+    syncs = [dg.AssetKey(sync_key(name)) for name in own_schedules]
+    refresh = dg.define_asset_job(
+        SEGMENTS_REFRESH,
+        selection=dg.AssetSelection.all() - dg.AssetSelection.groups(ML_GROUP) - dg.AssetSelection.assets(*syncs),
+        description="Hourly: new raw files, every model, the checks, the syncs; on the predictions that are there.",
+        tags=TAGS,
+    )
+    own = [
+        dg.define_asset_job(
+            sync_job(name),
+            selection=dg.AssetSelection.assets(sync_key(name)),
+            description=f"The sync {name} alone, on what was built last.",
+            tags=TAGS,
+        )
+        for name in own_schedules
+    ]
+    return [FULL_REFRESH, refresh, TRAIN, *own]
+
+
+def schedules_of(own_schedules: Mapping[str, str]) -> list[dg.ScheduleDefinition]:
+    """When the jobs run.
+
+    Raises:
+        ConfigError: a sync's cron expression is none.
+    """
+    return [
+        _schedule("segments_hourly", SEGMENTS_REFRESH, "5 * * * *", "Five past each hour."),
+        _schedule("train_daily", "train", "35 3 * * *", "Each night, between two hourly runs."),
+        *(
+            _schedule(sync_job(name), sync_job(name), cron, f"When the sync {name} says so.")
+            for name, cron in own_schedules.items()
+        ),
+    ]
+
+
+def _schedule(name: str, job: str, cron: str, description: str) -> dg.ScheduleDefinition:
+    try:
+        return dg.ScheduleDefinition(
+            name=f"{name}_schedule" if name == job else name,
+            job_name=job,
+            cron_schedule=cron,
+            execution_timezone="UTC",
+            default_status=dg.DefaultScheduleStatus.STOPPED,
+            description=description,
+        )
+    except dg.DagsterInvalidDefinitionError:
+        raise ConfigError(
+            f"`schedule: {cron}` is no cron expression.",
+            where=job.removeprefix("sync_") + ".yml",
+            todo='write five fields, such as "30 5 * * *"',
+        ) from None
+
+
+def own_schedules(settings: Settings) -> dict[str, str]:
+    """Syncs with a schedule of their own → its cron expression."""
+    declarations = [read_sync(settings, name) for name in list_syncs(settings)]
+    return {one.name: one.schedule for one in declarations if one.schedule is not None}

@@ -46,9 +46,20 @@ def raw_key(table: str) -> tuple[str, ...]:
     return ("raw", table)
 
 
+CONFIRMED_CHECK = "all_confirmed"
+REJECTED_CHECK = "rejected_share"
+SUPPRESSION_CHECK = "suppression_lag"
+AUDIT_CHECK = "audit_drift"
+
+
 def sync_key(sync_name: str) -> tuple[str, ...]:
     """Asset key of a sync."""
     return ("sync", sync_name)
+
+
+def sync_job(sync_name: str) -> str:
+    """Name of the job of a sync that has a schedule of its own."""
+    return f"sync_{sync_name}"
 
 
 def dbt_key(props: Mapping[str, Any]) -> tuple[str, ...]:
@@ -105,9 +116,9 @@ MODELS_OF_JOB: dict[str, tuple[str, ...]] = {
 """dbt models that each job reads."""
 
 
-def api_pool(destination: str) -> str:
-    """Pool of the ops that call a vendor: one sync at a time for each of them."""
-    return f"{destination}_api"
+def api_pool(destination: str, account: str = "") -> str:
+    """Pool of the ops that call an account at a vendor: one sync at a time for each of them."""
+    return f"{(account or destination).lower()}_api"
 
 
 def numbers_of(report: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

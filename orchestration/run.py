@@ -55,9 +55,9 @@ def run_job(settings: Settings, job_name: str, on_event: OnEvent | None = None) 
     """
     from orchestration.build import build_definitions
     from orchestration.home import open_instance
-    from orchestration.jobs import JOBS
+    from orchestration.jobs import jobs_of, own_schedules
 
-    names = [job.name for job in JOBS]
+    names = [job.name for job in jobs_of(own_schedules(settings))]
     if job_name not in names:
         raise ConfigError(f"There is no job '{job_name}'.", todo=f"choose one of: {', '.join(names)}")
     job = build_definitions(settings).resolve_job_def(job_name)

@@ -1,11 +1,13 @@
 """Sensors: new raw files, and runs that failed."""
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
 from orchestration.alerts import Alert, alert_of, send_alert
-from orchestration.jobs import JOBS, SEGMENTS_REFRESH
+from orchestration.jobs import SEGMENTS_REFRESH
 from orchestration.landing import compare, file_sha256, from_cursor, landed_files, run_key, settled, to_cursor
 from warehouse.settings import Settings
 
@@ -15,7 +17,7 @@ def landing_sensor(settings: Settings) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="new_raw_files",
-        job=SEGMENTS_REFRESH,
+        job_name=SEGMENTS_REFRESH,
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description="Asks for a refresh when a file with new content lies in the landing folder.",
@@ -32,12 +34,12 @@ def landing_sensor(settings: Settings) -> dg.SensorDefinition:
     return new_raw_files
 
 
-def failure_sensor() -> dg.SensorDefinition:
-    """Tells people about a failed run."""
+def failure_sensor(jobs: Sequence[Any]) -> dg.SensorDefinition:
+    """Tells people about a failed run of one of these jobs."""
 
     @dg.run_failure_sensor(
         name="failure_alert",
-        monitored_jobs=list(JOBS),
+        monitored_jobs=list(jobs),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Posts a failed run to MAILWRIGHT_ALERT_WEBHOOK, or writes it to the log.",
     )

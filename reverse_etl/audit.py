@@ -19,7 +19,7 @@ import duckdb
 
 from reverse_etl import lease as leases
 from reverse_etl import ledger
-from reverse_etl.connect import make_destination
+from reverse_etl.connect import open_destination
 from reverse_etl.declaration import FieldMapping, SyncDeclaration, read_sync
 from reverse_etl.destination import Destination, Record, RemoteMember
 from reverse_etl.diff import GONE, MAILABLE, Scope, check_model, payload_hash
@@ -89,7 +89,7 @@ def audit(
         RetriableError: the destination is down; nothing was noted.
     """
     declaration = read_sync(settings, sync_name)
-    target = destination or make_destination(declaration.destination)
+    target = destination or open_destination(declaration)
     audit_id = new_id("audit")
     scope = Scope(audit_id, settings.schema, declaration, target.key)
     with connect(settings, purpose=f"audit {sync_name}") as con:

@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from reverse_etl.destination import FieldSpec
+from reverse_etl.limits import lowerable
 from warehouse.errors import ConfigError
 from warehouse.settings import Settings
 
@@ -25,6 +27,7 @@ BUILT_IN = Path(__file__).with_name("syncs")
 EMPTYING = ("overwrite", "clear")
 """Policies under which a field is emptied: without a value (and a fallback), or when its person's row is gone."""
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*[A-Z0-9]")
 
 
 class _Strict(BaseModel):
@@ -111,6 +114,19 @@ class Guards(_Strict):
     """The most people a first run may create."""
 
 
+class Checks(_Strict):
+    """When Dagster's checks of a sync warn."""
+
+    max_share_rejected: float = Field(default=0.01, ge=0, le=1)
+    """Of the records that were sent, the share that the destination may have turned away."""
+    max_suppression_lag_hours: float = Field(default=24, gt=0)
+    """How old what the destination says of ended subscriptions may be before a build has weighed it."""
+    audit_sample: int = Field(default=50, ge=0)
+    """People who are read back after each run; 0: none."""
+    max_share_drifted: float = Field(default=0.05, ge=0, le=1)
+    """Of those, the share that may not be as confirmed."""
+
+
 class SyncDeclaration(_Strict):
     """The whole file."""
 
@@ -125,6 +141,14 @@ class SyncDeclaration(_Strict):
     addresses: str | None = None
     """Activation model with every address of each person: her word at one of them holds for all."""
     guards: Guards = Guards()
+    checks: Checks = Checks()
+    account: str = ""
+    """Where there are several accounts of one kind: what the environment variables with this one's credentials start
+    with in place of the vendor's name (`MAILCHIMP_UK`: MAILCHIMP_UK_API_KEY, MAILCHIMP_UK_LIST_ID)."""
+    schedule: str | None = None
+    """Cron expression in UTC (`"30 5 * * *"`): when Dagster runs this sync. Without one it runs with each refresh."""
+    limits: Mapping[str, int] = {}
+    """Limits of `reverse_etl/limits.yml` to keep lower than there, for an account that others use too."""
     description: str = ""
 
     @field_validator("model", "addresses")
@@ -133,6 +157,30 @@ class SyncDeclaration(_Strict):
         if value is not None and not _IDENTIFIER.fullmatch(value):
             raise ValueError("must be the name of a model")
         return value
+
+    @field_validator("account")
+    @classmethod
+    def _variable(cls, value: str) -> str:
+        if value and not _VARIABLE.fullmatch(value):
+            raise ValueError("must be the start of a name of a variable: A-Z, digits, _")
+        return value
+
+    @field_validator("schedule")
+    @classmethod
+    def _cron(cls, value: str | None) -> str | None:
+        if value is not None and len(value.split()) != 5:
+            raise ValueError('must be a cron expression of five fields, such as "30 5 * * *"')
+        return value
+
+    @model_validator(mode="after")
+    def _lower_alone(self) -> SyncDeclaration:
+        known = lowerable(self.destination)
+        for name, value in self.limits.items():
+            if name not in known:
+                raise ValueError(f"limits.{name} is none that a sync may lower; those are: {', '.join(sorted(known))}")
+            if not 1 <= value <= known[name]:
+                raise ValueError(f"limits.{name} must be from 1 to {known[name]}, and is {value}")
+        return self
 
     @model_validator(mode="after")
     def _once_each(self) -> SyncDeclaration:
@@ -180,16 +228,50 @@ def json_schema() -> str:
 
 
 def _files(settings: Settings) -> dict[str, Path]:
+    """Every declaration by name: the company's own, and built-in ones."""
     found: dict[str, Path] = {}
-    for folder in (BUILT_IN, settings.home / "syncs"):
+    for folder in (BUILT_IN, own_folder(settings)):
         for path in sorted([*folder.glob("*.yml"), *folder.glob("*.yaml")]):
             found[path.stem] = path
     return found
 
 
+def own_folder(settings: Settings) -> Path:
+    """Where a company's own syncs lie."""
+    return settings.home / "syncs"
+
+
 def list_syncs(settings: Settings) -> list[str]:
-    """Names of all declared syncs."""
-    return sorted(_files(settings))
+    """Names of the syncs that this installation runs: its own ones, and the built-in ones that the settings name.
+
+    Raises:
+        ConfigError: the settings name one that there is not.
+    """
+    files = _files(settings)
+    for name in settings.sync_names:
+        if name not in files:
+            raise ConfigError(
+                f"There is no sync '{name}'.",
+                where="MAILWRIGHT_SYNCS",
+                todo=f"name some of: {', '.join(sorted(files))}",
+            )
+    return sorted({*settings.sync_names, *(name for name, path in files.items() if path.parent != BUILT_IN)})
+
+
+def only_sync(settings: Settings) -> str:
+    """The sync that is meant where none is named.
+
+    Raises:
+        ConfigError: there are several, or none.
+    """
+    names = list_syncs(settings)
+    if len(names) == 1:
+        return names[0]
+    raise ConfigError(
+        "Which sync?" if names else "No sync is declared.",
+        where="MAILWRIGHT_SYNCS, and " + str(own_folder(settings)),
+        todo=f"name one of: {', '.join(names)}" if names else "make one with `mailwright sync new`",
+    )
 
 
 def _explain(error: ValidationError, raw: dict[str, Any]) -> str:
@@ -200,7 +282,7 @@ def _explain(error: ValidationError, raw: dict[str, Any]) -> str:
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             known = list(SyncDeclaration.model_fields)
-            known += [n for model in (FieldMapping, SegmentMirror, Guards) for n in model.model_fields]
+            known += [n for model in (FieldMapping, SegmentMirror, Guards, Checks) for n in model.model_fields]
             near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
             message = "is not known here" + (f"; did you mean '{near[0]}'?" if near else "")
         lines.append(f"{where}: {message}")
@@ -242,7 +324,7 @@ def read_sync(settings: Settings, name: str) -> SyncDeclaration:
         near = difflib.get_close_matches(name, files, n=1)
         raise ConfigError(
             f"There is no sync '{name}'." + (f" Did you mean '{near[0]}'?" if near else ""),
-            where=str(settings.home / "syncs"),
+            where=str(own_folder(settings)),
             todo=f"choose one of: {', '.join(sorted(files))}; or put {name}.yml there",
         )
     return parse_declaration(files[name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -87,6 +87,21 @@ class FieldSpec:
     type: str
     is_emptied: bool = False
     """Whether the sync may empty it: not every vendor can."""
+    max_length: int | None = None
+    """The most that the vendor takes, in bytes of UTF-8, if that is known; only of `new_field`."""
+
+
+def free_name(column: str, taken: Collection[str], prefix: str = "mw_") -> str:
+    """A name of ours for a column's field, where names may be long; not one of those that are taken."""
+    name, number = prefix + column, 2
+    while name in taken:
+        name, number = f"{prefix}{column}_{number}", number + 1
+    return name
+
+
+def label_of(column: str) -> str:
+    """What marketers read of a column: `last_purchase_on` → Last purchase on."""
+    return column.replace("_", " ").strip().capitalize()
 
 
 @dataclass(frozen=True)
@@ -159,6 +174,17 @@ class Destination(Protocol):
 
     def check(self) -> None:
         """Is the key right, does the list exist?"""
+        ...
+
+    def list_fields(self) -> list[FieldSpec]:
+        """Fields that are there now and that a sync may write, with the types that a declaration gives them."""
+        ...
+
+    def new_field(self, column: str, kind: str, taken: Collection[str]) -> FieldSpec:
+        """What a field for this column would be, by the vendor's rules for names; not one of those that are taken.
+
+        `is_emptied` is False where the vendor could not empty a field of that type.
+        """
         ...
 
     def missing_fields(self, fields: Sequence[FieldSpec]) -> tuple[FieldSpec, ...]:

@@ -22,7 +22,7 @@ import duckdb
 
 from reverse_etl import lease as leases
 from reverse_etl import ledger
-from reverse_etl.connect import make_destination
+from reverse_etl.connect import open_destination
 from reverse_etl.declaration import SyncDeclaration, read_sync
 from reverse_etl.destination import BatchOutcome, Destination, Jobs, Operation, Traffic
 from reverse_etl.diff import HASH_VERSION, Scope, check_model, write_items
@@ -154,7 +154,7 @@ def _job(
     return _Job(
         settings,
         declaration,
-        destination or make_destination(declaration.destination),
+        destination or open_destination(declaration),
         frozenset(overrides),
         progress or _silent,
     )

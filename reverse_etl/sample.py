@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from reverse_etl.connect import make_destination
+from reverse_etl.connect import open_destination
 from reverse_etl.declaration import SyncDeclaration, read_sync
 from reverse_etl.destination import Destination, Record, RemoteMember
 from reverse_etl.diff import Scope
@@ -43,7 +43,7 @@ def sample(settings: Settings, made: Plan, n: int, *, destination: Destination |
     Reads the destination; values are personal data: for a screen, not for a log.
     """
     declaration = read_sync(settings, made.sync_name)
-    target = destination or make_destination(declaration.destination)
+    target = destination or open_destination(declaration)
     try:
         with connect(settings, purpose=f"sample of a plan: {made.sync_name}") as con:
             rows = _rows(con, Scope(made.plan_id, made.schema, declaration, made.destination), n)

@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     """DuckDB's memory limit; beyond it, it spills to disk beside the warehouse file."""
     lock_timeout_seconds: float = 900.0
     """How long a writer waits for another one before it gives up with a message."""
+    syncs: str = "mailchimp"
+    """Built-in syncs that this installation runs, with commas between; those of `home/syncs` run anyway."""
 
     @field_validator("home", "warehouse", "landing", "dbt_project")
     @classmethod
@@ -75,6 +77,12 @@ class Settings(BaseSettings):
         if self.schema_override:
             return self.schema_override
         return PRODUCTION_SCHEMA if self.target == "prod" else _user_schema()
+
+    @property
+    def sync_names(self) -> tuple[str, ...]:
+        """`syncs` as names; `none` for none."""
+        names = [name for part in self.syncs.split(",") if (name := part.strip())]
+        return () if names == ["none"] else tuple(names)
 
     @property
     def ml_schema(self) -> str:

@@ -90,6 +90,13 @@ def render(console: Console, status: Status) -> None:
         "state": lambda row: row["state"] + (f" ({row['rejected_class']})" if row["rejected_class"] else ""),
         "records": lambda row: count(row["records"]),
     })  # fmt: skip
+    _table(console, "Rejected", tables["rejected"], {
+        "sync": lambda row: row["sync_name"],
+        "object": lambda row: row["object"],
+        "records": lambda row: count(row["records"]),
+        "the ESP says": lambda row: redact(row["message"] or ""),
+        "class": lambda row: row["rejected_class"] or "",
+    })  # fmt: skip
     doubtful = sum(row["records"] for row in tables["in_doubt"])
     if doubtful:
         console.print(f"[yellow]{count(doubtful)} records in doubt[/yellow]: the next sync settles them.")

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
+from cli.commands.sync_new import new_command
 from cli.output import count
 from cli.redact import redact
 from cli.report.sync_view import latency_text
@@ -21,7 +22,10 @@ from cli.teach import add_command
 from reverse_etl.errors import RejectedClass
 from warehouse.errors import RefusedError, RetriableError
 
-SyncArgument = Annotated[str, typer.Argument(metavar="[SYNC]", help="Name of a declared sync.")]
+SyncArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[SYNC]", help="Name of a declared sync; may be left out where there is one alone."),
+]
 PastOption = Annotated[str | None, typer.Option("--as-of", hidden=True)]
 """Not offered, but understood: whoever tries it is told why not."""
 AllowSchemaOption = Annotated[
@@ -46,7 +50,7 @@ PersonOption = Annotated[
 
 def plan_command(
     ctx: typer.Context,
-    sync: SyncArgument = "mailchimp",
+    sync: SyncArgument = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Save it, for `mailwright sync --plan FILE`.")
     ] = None,
@@ -76,6 +80,7 @@ def plan_command(
     from cli import pipeline
 
     _refuse_the_past(session.settings.schema, allow_schema)
+    sync = pipeline.sync_named(session.settings, sync)
     with session.out.step("Plan") as step:
         plan = pipeline.plan_sync(session.settings, sync, **_options(allow_schema, override), on_line=step.detail)
     if out is not None:
@@ -107,7 +112,7 @@ def _render_sample(console: Console, people: list[dict[str, Any]]) -> None:
 
 def sync_command(
     ctx: typer.Context,
-    sync: SyncArgument = "mailchimp",
+    sync: SyncArgument = None,
     plan_file: Annotated[
         Path | None,
         typer.Option(
@@ -125,11 +130,11 @@ def sync_command(
     """Send the difference to the ESP and confirm it.
 
     Refuses unless every check of what it reads has passed, and unless the schema is production. A sync that was killed
-    is simply run again: nothing that was confirmed is sent twice. Credentials come from the environment
-    (MAILCHIMP_API_KEY, MAILCHIMP_LIST_ID).
+    is simply run again: nothing that was confirmed is sent twice. Credentials come from the environment:
+    `mailwright doctor` names the variables.
 
-    What was turned away: `mailwright sync rejected`, `retry`, `skip`; what changed there since: `audit`; a lost ledger:
-    `rebaseline`. Each has a --help.
+    A new sync: `mailwright sync new`. What was turned away: `rejected`, `retry`, `skip`; what changed there since:
+    `audit`; a lost ledger: `rebaseline`. Each has a --help.
 
     [bold]Examples[/bold]
 
@@ -144,6 +149,7 @@ def sync_command(
     from reverse_etl.plan import Plan
 
     plan = None if plan_file is None else Plan.load(plan_file)
+    sync = pipeline.sync_named(session.settings, sync or (plan.sync_name if plan else None))
     with session.out.step("Plan" if dry_run else "Sync") as step:
         report = pipeline.apply_sync(
             session.settings, sync, plan=plan, dry_run=dry_run, **_options(allow_schema, override), on_line=step.detail
@@ -262,7 +268,7 @@ def _render_rejected(console: Console, rows: list[dict[str, Any]]) -> None:
 
 def retry_command(
     ctx: typer.Context,
-    sync: SyncArgument = "mailchimp",
+    sync: SyncArgument = None,
     classes: ClassOption = None,
     people: PersonOption = None,
     home: HomeOption = None,
@@ -279,9 +285,12 @@ def retry_command(
     [bold]Exit codes[/bold]: 0 recorded (or nothing to do) · 2 unknown sync · 4 a run of this sync is under way
     """
     session = open_session(ctx, home, target, as_json)
+    from cli import pipeline
     from reverse_etl.repair import retry
 
-    n = retry(session.settings, sync, classes=classes or (), people=_people(people))
+    n = retry(
+        session.settings, pipeline.sync_named(session.settings, sync), classes=classes or (), people=_people(people)
+    )
     session.out.result(
         {"records": n}, lambda console: console.print(f"{count(n)} records are sent again by the next sync.")
     )
@@ -290,7 +299,7 @@ def retry_command(
 def skip_command(
     ctx: typer.Context,
     reason: Annotated[str, typer.Option("--reason", help="Why, for those who come later.", show_default=False)],
-    sync: SyncArgument = "mailchimp",
+    sync: SyncArgument = None,
     classes: ClassOption = None,
     people: PersonOption = None,
     home: HomeOption = None,
@@ -309,15 +318,17 @@ def skip_command(
     [bold]Exit codes[/bold]: 0 recorded (or nothing to do) · 2 unknown sync, no reason · 4 a run is under way
     """
     session = open_session(ctx, home, target, as_json)
+    from cli import pipeline
     from reverse_etl.repair import skip
 
+    sync = pipeline.sync_named(session.settings, sync)
     n = skip(session.settings, sync, reason, classes=classes or (), people=_people(people))
     session.out.result({"records": n}, lambda console: console.print(f"{count(n)} records are left as they are."))
 
 
 def rebaseline_command(
     ctx: typer.Context,
-    sync: SyncArgument = "mailchimp",
+    sync: SyncArgument = None,
     only: Annotated[
         Literal["member", "membership"] | None, typer.Option("--only", help="Fields alone, or segments alone.")
     ] = None,
@@ -345,7 +356,7 @@ def rebaseline_command(
     with session.out.step("Rebaseline") as step:
         n = pipeline.rebaseline_sync(
             session.settings,
-            sync,
+            pipeline.sync_named(session.settings, sync),
             objects=("member", "membership") if only is None else (only,),
             allow_schema=allow_schema,
             on_line=step.detail,
@@ -357,7 +368,7 @@ def rebaseline_command(
 
 def audit_command(
     ctx: typer.Context,
-    sync: SyncArgument = "mailchimp",
+    sync: SyncArgument = None,
     sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, help="People to read back.")] = 500,
     everybody: Annotated[bool, typer.Option("--all", help="Read back everybody, however long it takes.")] = False,
     repair: Annotated[
@@ -382,6 +393,7 @@ def audit_command(
     session = open_session(ctx, home, target, as_json)
     from cli import pipeline
 
+    sync = pipeline.sync_named(session.settings, sync)
     with session.out.step("Audit") as step:
         report = pipeline.audit_sync(
             session.settings, sync, sample=None if everybody else sample, repair=repair, on_line=step.detail
@@ -417,6 +429,7 @@ def register(app: typer.Typer) -> None:
         help="Send the difference to the ESP, and deal with what it turned away.",
     )
     add_command(family, "run", sync_command)
+    add_command(family, "new", new_command)
     add_command(family, "rejected", rejected_command)
     add_command(family, "retry", retry_command)
     add_command(family, "skip", skip_command)

@@ -60,7 +60,7 @@ def _sync_asset(settings: Settings, declaration: "SyncDeclaration") -> dg.Assets
         kinds={"python", declaration.destination},
         description=one_line(declaration.description, f"What {declaration.destination} is known to hold."),
         freshness_policy=freshness_of(SYNC_GROUP),
-        pool=api_pool(declaration.destination),
+        pool=api_pool(declaration.destination, declaration.account),
         required_resource_keys={"lease", "turn"},
     )
     def sync_asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:

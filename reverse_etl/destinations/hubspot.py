@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -32,6 +32,8 @@ from reverse_etl.destination import (
     Record,
     RemoteMember,
     Traffic,
+    free_name,
+    label_of,
 )
 from reverse_etl.destinations import hubspot_fields as properties
 from reverse_etl.destinations.hubspot_answers import (
@@ -148,6 +150,12 @@ class HubSpot:
 
     def check(self) -> None:
         self._consent.check()
+
+    def list_fields(self) -> list[FieldSpec]:
+        return properties.writable(self._api)
+
+    def new_field(self, column: str, kind: str, taken: Collection[str]) -> FieldSpec:
+        return FieldSpec(free_name(column, taken), label_of(column), kind, is_emptied=True)
 
     def missing_fields(self, fields: Sequence[FieldSpec]) -> tuple[FieldSpec, ...]:
         return properties.missing(self._api, fields)

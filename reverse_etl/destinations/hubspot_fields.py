@@ -32,6 +32,20 @@ def _type(spec: FieldSpec) -> tuple[str, str]:
     return _TYPES.get(spec.type, _TEXT)
 
 
+def writable(api: Api) -> list[FieldSpec]:
+    """Properties that a sync may write, with the types that a declaration gives them."""
+    kinds = {there: kind for kind, (there, _) in _TYPES.items()} | {_TEXT[0]: "text"}
+    return [
+        FieldSpec(row["name"], row.get("label") or row["name"], kinds[row["type"]])
+        for row in api.ask("GET", PATH).get("results") or []
+        if row["type"] in kinds and not _is_theirs(row["name"]) and not (row.get("calculated") or _is_read_only(row))
+    ]
+
+
+def _is_theirs(name: str) -> bool:
+    return name in NOT_OURS or name.startswith("hs_")
+
+
 def missing(api: Api, fields: Sequence[FieldSpec]) -> tuple[FieldSpec, ...]:
     """Fields that have to be created.
 
@@ -43,7 +57,7 @@ def missing(api: Api, fields: Sequence[FieldSpec]) -> tuple[FieldSpec, ...]:
     wrong: list[str] = []
     for spec in fields:
         row = existing.get(spec.key)
-        if spec.key in NOT_OURS or spec.key.startswith("hs_"):
+        if _is_theirs(spec.key):
             wrong.append(f"{spec.key} is HubSpot's own")
         elif row is None and (not _OURS.fullmatch(spec.key) or len(spec.key) > limit(KIND, "property_name_length")):
             wrong.append(

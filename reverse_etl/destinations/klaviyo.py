@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -36,12 +36,15 @@ from reverse_etl.destination import (
     Record,
     RemoteMember,
     Traffic,
+    free_name,
+    label_of,
 )
 from reverse_etl.destinations.klaviyo_answers import Action, action_of, body_of, detail_of, instant, standing_of
 from reverse_etl.destinations.klaviyo_client import KIND, Client, Delivery, filters
 from reverse_etl.destinations.klaviyo_jobs import ACCEPTED, JobFollower, Token, hash_of
 from reverse_etl.destinations.klaviyo_payload import (
     IMPORT_ENVELOPE,
+    TEXT_ATTRIBUTES,
     empties,
     field_of,
     global_unsubscription_job,
@@ -174,6 +177,21 @@ class Klaviyo:
         if self._opt_in is None:
             self.check()
         return self._opt_in == "double_opt_in"
+
+    def list_fields(self) -> list[FieldSpec]:
+        """Own attributes. Custom properties are listed nowhere: those that the first page of profiles has are shown."""
+        found = dict.fromkeys(TEXT_ATTRIBUTES, "text")
+        for page in self._client.pages("/profiles", {"fields[profile]": "properties"}):
+            for row in page:
+                for name, value in (row["attributes"].get("properties") or {}).items():
+                    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+                    found.setdefault(name, "number" if is_number else "text")
+            break
+        specs = [FieldSpec(key, label_of(key.removeprefix("location.")), kind) for key, kind in found.items()]
+        return [spec for spec in specs if name_problem(spec) is None]
+
+    def new_field(self, column: str, kind: str, taken: Collection[str]) -> FieldSpec:
+        return FieldSpec(free_name(column, taken), label_of(column), kind, is_emptied=True)
 
     def missing_fields(self, fields: Sequence[FieldSpec]) -> tuple[FieldSpec, ...]:
         """None ever: own attributes are there, and custom properties come into being when they are written."""

@@ -15,6 +15,8 @@ LOCATION = frozenset(
     {"address1", "address2", "city", "country", "region", "zip", "timezone", "ip", "latitude", "longitude"}
 )
 _COORDINATES = {"location.latitude", "location.longitude"}
+TEXT_ATTRIBUTES = sorted((OWN | {f"location.{part}" for part in LOCATION}) - _COORDINATES)
+"""Klaviyo's own attributes that take text."""
 _NOT_OURS = frozenset(
     {"id", "email", "phone_number", "external_id", "anonymous_id", "_kx", "properties", "subscriptions", "location"}
 )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ from reverse_etl.destination import (
     Record,
     RemoteMember,
     Traffic,
+    label_of,
 )
 from reverse_etl.destinations.mailchimp_answers import (
     Action,
@@ -41,6 +42,8 @@ from reverse_etl.limits import limit, limits_of
 
 KIND = "mailchimp"
 NEEDS = ("MAILCHIMP_API_KEY", "MAILCHIMP_LIST_ID")
+_OURS = "MW_"
+_WRITTEN_TYPES = ("text", "number", "date", "url", "imageurl", "phone", "zip")
 _LIST_ID = re.compile(r"[A-Za-z0-9]{1,40}")
 _DATA_CENTRE = re.compile(r".+-([a-z]{2}\d{1,3})")
 _MOST_SPLITS = 40
@@ -195,6 +198,22 @@ class Mailchimp:
             offset += size
             if not rows or offset >= int(body.get("total_items", 0)):
                 return
+
+    def list_fields(self) -> list[FieldSpec]:
+        shown = "merge_fields.tag,merge_fields.name,merge_fields.type"
+        pages = self._all(f"{self._list}/merge-fields", "merge_fields", shown)
+        rows = (row for page in pages for row in page)
+        return [FieldSpec(row["tag"], row["name"], row["type"]) for row in rows if row["type"] in _WRITTEN_TYPES]
+
+    def new_field(self, column: str, kind: str, taken: Collection[str]) -> FieldSpec:
+        most = limit(KIND, "merge_tag_length") - len(_OURS)
+        short = "".join(part[: most if at else most - 3] for at, part in enumerate(column.upper().split("_")))
+        tag = _OURS + short[:most]
+        number = 2
+        while tag in taken:
+            tag = _OURS + short[: most - len(str(number))] + str(number)
+            number += 1
+        return FieldSpec(tag, label_of(column), kind, is_emptied=True, max_length=limit(KIND, "text_bytes"))
 
     def missing_fields(self, fields: Sequence[FieldSpec]) -> tuple[FieldSpec, ...]:
         pages = self._all(f"{self._list}/merge-fields", "merge_fields", "merge_fields.tag,merge_fields.type")

@@ -14,7 +14,7 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -32,6 +32,8 @@ from reverse_etl.destination import (
     Record,
     RemoteMember,
     Traffic,
+    free_name,
+    label_of,
 )
 from reverse_etl.destinations.sendgrid_answers import (
     ENDED,
@@ -43,13 +45,14 @@ from reverse_etl.destinations.sendgrid_answers import (
     read_errors,
 )
 from reverse_etl.destinations.sendgrid_api import BASE_URL, KIND, Api
-from reverse_etl.destinations.sendgrid_fields import Fields
+from reverse_etl.destinations.sendgrid_fields import Fields, can_be_emptied
 from reverse_etl.destinations.sendgrid_pull import pull_everything, pull_suppressed, shown_contacts
 from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer, RejectedClass
 from reverse_etl.files import UnreadableFile, rows
 from reverse_etl.http import RetryPolicy, transport_outcome
 from reverse_etl.limits import limit
 
+NEEDS = ("SENDGRID_API_KEY",)
 _ACCOUNT = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _MOST_SPLITS = 40
 _Sent = tuple[Record, dict[str, Any]]
@@ -85,9 +88,9 @@ class SendGrid:
     def from_environment(cls, environment: Mapping[str, str]) -> SendGrid:
         """The key from SENDGRID_API_KEY; SENDGRID_ACCOUNT, a name of one's choice, tells accounts apart in the ledger;
         SENDGRID_BASE_URL points at the EU's API, or at a twin."""
-        if not environment.get("SENDGRID_API_KEY"):
+        if not environment.get(NEEDS[0]):
             raise DestinationConfigError(
-                "No credentials for SendGrid: SENDGRID_API_KEY not set.",
+                f"No credentials for SendGrid: {NEEDS[0]} not set.",
                 where="the environment",
                 todo="set it to a key with full access to Marketing and to Suppressions",
             )
@@ -136,6 +139,12 @@ class SendGrid:
 
     def check(self) -> None:
         self.count_members()
+
+    def list_fields(self) -> list[FieldSpec]:
+        return self._fields.all()
+
+    def new_field(self, column: str, kind: str, taken: Collection[str]) -> FieldSpec:
+        return FieldSpec(free_name(column, taken), label_of(column), kind, is_emptied=can_be_emptied(kind))
 
     def missing_fields(self, fields: Sequence[FieldSpec]) -> tuple[FieldSpec, ...]:
         return self._fields.missing(fields)

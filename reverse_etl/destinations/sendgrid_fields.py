@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from reverse_etl.destination import FieldSpec, Record
+from reverse_etl.destination import FieldSpec, Record, label_of
 from reverse_etl.destinations.sendgrid_api import KIND, Api
 from reverse_etl.errors import DestinationConfigError
 from reverse_etl.limits import limit, limits_of
@@ -26,6 +26,11 @@ def _type(spec: FieldSpec) -> str:
     return _TYPES.get(spec.type, "Text")
 
 
+def can_be_emptied(kind: str) -> bool:
+    """How to empty a number or a date is documented nowhere."""
+    return kind not in _TYPES
+
+
 class Fields:
     """The account's fields, as last read."""
 
@@ -33,6 +38,14 @@ class Fields:
         self._api = api
         self._custom: dict[str, str] = {}
         """Name → id."""
+
+    def all(self) -> list[FieldSpec]:
+        """What is there and may be written; custom fields with their types."""
+        body = self._api.ask("GET", PATH)
+        kinds = {there: kind for kind, there in _TYPES.items()}
+        own = [FieldSpec(name, label_of(name), "text") for name in RESERVED]
+        custom = body.get("custom_fields") or []
+        return own + [FieldSpec(r["name"], r["name"], kinds.get(r["field_type"], "text")) for r in custom]
 
     def missing(self, specs: Sequence[FieldSpec]) -> tuple[FieldSpec, ...]:
         """Fields that have to be created; refuses what does not fit, or could not be created or emptied."""
@@ -45,7 +58,7 @@ class Fields:
         missing: list[FieldSpec] = []
         for spec in specs:
             name, there = spec.key, spelt.get(spec.key.lower())
-            if spec.type in _TYPES and spec.is_emptied:
+            if spec.is_emptied and not can_be_emptied(spec.type):
                 wrong.append(
                     f"{name} is of type {spec.type}, and SendGrid documents no way to empty such a field "
                     "(use `on_null: keep`, or type text)"

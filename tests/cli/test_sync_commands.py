@@ -95,3 +95,50 @@ def test_audit_and_rebaseline(mailwright: Call, shop: World) -> None:
     assert mailwright("--target", "prod", "sync", "rebaseline", "small", "--json").document == {"records": 1}
     assert shop.twin.writes == writes
     assert shop.plan().is_empty
+
+
+def test_a_new_sync_is_declared_from_model_and_esp(mailwright: Call, shop: World) -> None:
+    shown = mailwright("--target", "prod", "sync", "new", "mine", "--destination", "mailchimp", "--dry-run")
+    path = shop.settings.home / "syncs" / "mine.yml"
+    assert (shown.code, path.exists()) == (0, False)
+    assert '  - {column: first_name, field: "FNAME"' in shown.stdout
+    made = mailwright("--target", "prod", "sync", "new", "mine", "--destination", "mailchimp", "--json").document
+    assert (made["sync"], made["path"]) == ("mine", str(path))
+    assert path.read_text() == made["text"] == shown.stdout
+    assert {"column": "first_name", "field": "FNAME", "is_there": True} in made["fields"]
+    planned = mailwright("--target", "prod", "plan", "mine", "--json").document
+    assert planned["n_source"] == 2
+    again = mailwright("--target", "prod", "sync", "new", "mine", "--destination", "mailchimp")
+    assert (again.code, "such a sync already" in again.stderr) == (4, True)
+
+
+def test_a_new_sync_without_credentials_or_kind(mailwright: Call, shop: World) -> None:
+    nobody = mailwright("--target", "prod", "sync", "new", "klaviyo")
+    assert (nobody.code, "KLAVIYO_API_KEY and KLAVIYO_LIST_ID" in nobody.stderr) == (2, True)
+    unknown = mailwright("--target", "prod", "sync", "new", "braze")
+    assert (unknown.code, "Unknown destination 'braze'" in unknown.stderr) == (2, True)
+    assert [path.name for path in (shop.settings.home / "syncs").iterdir()] == ["small.yml"]
+
+
+def test_one_sync_needs_no_name_and_several_do(
+    mailwright: Call, shop: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    which = mailwright("--target", "prod", "plan")
+    assert (which.code, "name one of: mailchimp, small" in which.stderr) == (2, True)
+    saved = tmp_path / "plan.json"
+    assert mailwright("--target", "prod", "plan", "small", "--out", str(saved)).code == 0
+    monkeypatch.setenv("MAILWRIGHT_SYNCS", "none")
+    assert mailwright("--target", "prod", "plan", "--json").document["sync_name"] == "small"
+    monkeypatch.setenv("MAILWRIGHT_SYNCS", "mailchimp")
+    applied = mailwright("--target", "prod", "sync", "--plan", str(saved), "--dry-run")
+    assert applied.code == 4, "the plan names its sync, which no check has passed"
+    assert "name one of" not in applied.stderr
+
+
+def test_status_tells_what_the_esp_turned_away(mailwright: Call, shop: World) -> None:
+    told = mailwright("--target", "prod", "status", "--json").document["tables"]["rejected"]
+    assert [(row["sync_name"], row["rejected_class"], row["records"]) for row in told] == [("small", "data", 1)]
+    assert "looks fake" in told[0]["message"]
+    shown = mailwright("--target", "prod", "status").stdout
+    assert "looks fake" in shown.replace("\n", " ")
+    assert "shop.invalid" not in shown

@@ -186,8 +186,8 @@ def sent(shared_dir: Callable[[str], Path], one_place: Callable[[], Path]) -> It
         patch.setenv("MAILCHIMP_API_KEY", API_KEY)
         patch.setenv("MAILCHIMP_LIST_ID", DEFAULT_LIST)
         patch.setenv("MAILCHIMP_BASE_URL", twin.url)
-        first = pipeline.apply_sync(settings, plan=pipeline.plan_sync(settings))
-        second = pipeline.apply_sync(settings)
+        first = pipeline.apply_sync(settings, "mailchimp", plan=pipeline.plan_sync(settings, "mailchimp"))
+        second = pipeline.apply_sync(settings, "mailchimp")
         members, total = twin.store.members(DEFAULT_LIST)
         assert len(members) == total
         page = render_html(read_report_data(settings), second.to_dict(), {})

@@ -64,7 +64,7 @@ def test_a_file_in_the_making_waits(settings: Settings, instance: dg.DagsterInst
 
 
 def test_it_asks_for_the_hourly_job(settings: Settings) -> None:
-    assert landing_sensor(settings).job_name == SEGMENTS_REFRESH.name
+    assert landing_sensor(settings).job_name == SEGMENTS_REFRESH
 
 
 def test_a_failed_run_is_told_without_personal_data(instance: dg.DagsterInstance, monkeypatch: Any) -> None:
@@ -91,7 +91,7 @@ def test_a_failed_run_is_told_without_personal_data(instance: dg.DagsterInstance
         dagster_run=result.dagster_run,
         dagster_event=result.get_run_failure_event(),
     ).for_run_failure()
-    failure_sensor()(context)
+    failure_sensor([failing])(context)
     (text,) = told
     assert "segments_refresh" in text
     assert "ours: The key is wrong for [address]." in text

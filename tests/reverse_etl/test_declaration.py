@@ -12,7 +12,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from reverse_etl.declaration import BUILT_IN, json_schema, list_syncs, parse_declaration, read_sync
+from reverse_etl.declaration import BUILT_IN, json_schema, list_syncs, only_sync, parse_declaration, read_sync
 from reverse_etl.limits import LIMITS_FILE, limit, limits_of
 from tests.reverse_etl.world import COLUMNS, small_declaration
 from warehouse.errors import ConfigError
@@ -49,6 +49,15 @@ def _parse(tmp_path: Path, body: object) -> str:
         ({"segments": {"model": "s", "prefix": " "}}, "segments.prefix: must not be empty"),
         ({"model": "Robert'); drop"}, "must be the name of a model"),
         ({"name": "other"}, "calls itself 'other'"),
+        ({"account": "mailchimp-uk"}, "account: must be the start of a name of a variable"),
+        ({"schedule": "daily"}, "schedule: must be a cron expression of five fields"),
+        (
+            {"limits": {"connections": 3}},
+            "limits.connections is none that a sync may lower; those are: connections_used",
+        ),
+        ({"limits": {"connections_used": 11}}, "limits.connections_used must be from 1 to"),
+        ({"limits": {"merge_tag_length": 5}}, "limits.merge_tag_length is none that a sync may lower"),
+        ({"checks": {"audit_samples": 3}}, "did you mean 'audit_sample'?"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -70,6 +79,34 @@ def test_own_syncs_take_the_place_of_built_in_ones(settings: Settings) -> None:
     assert len(read_sync(settings, "mailchimp").fields) == 1
     with pytest.raises(ConfigError, match="Did you mean 'small'"):
         read_sync(settings, "smal")
+
+
+def test_the_settings_say_which_built_in_syncs_run(settings: Settings) -> None:
+    assert list_syncs(settings.model_copy(update={"syncs": "klaviyo, sendgrid"})) == ["klaviyo", "sendgrid"]
+    none = settings.model_copy(update={"syncs": "none"})
+    assert list_syncs(none) == []
+    with pytest.raises(ConfigError, match="There is no sync 'mailchimb'"):
+        list_syncs(settings.model_copy(update={"syncs": "mailchimb"}))
+    with pytest.raises(ConfigError, match="No sync is declared"):
+        only_sync(none)
+    assert only_sync(settings) == "mailchimp"
+    small_declaration(settings)
+    assert only_sync(none) == "small"
+    with pytest.raises(ConfigError, match="name one of: mailchimp, small"):
+        only_sync(settings)
+
+
+@pytest.mark.parametrize("name", ["hubspot", "klaviyo", "mailchimp", "sendgrid"])
+def test_a_built_in_sync_sends_what_the_models_have(settings: Settings, name: str) -> None:
+    declaration = read_sync(settings, name)
+    assert declaration.destination == name
+    assert set(declaration.columns) <= set(COLUMNS)
+    assert set(declaration.columns) == set(read_sync(settings, "mailchimp").columns)
+    assert (declaration.model, declaration.addresses) == ("sync_esp__members", "sync_esp__addresses")
+    assert declaration.segments is not None
+    assert declaration.segments.model == "sync_esp__segment_members"
+    offers = {mapping.on_null for mapping in declaration.fields if mapping.column.startswith("rec")}
+    assert offers == {"clear"}, "an offer that has expired must not stay in anybody's mail"
 
 
 def test_the_built_in_sync_fits_vendor_and_model(settings: Settings) -> None:
