@@ -9,18 +9,19 @@ prints one JSON line with its URL. It is not HubSpot, sends no mail and answers 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.twins import hubspot_rules as rules
-from sandbox.twins.faults import App, Faults, Receive, Scope, Send, inject
+from sandbox.twins.door import Door, bearer_is, carries
+from sandbox.twins.faults import App, Faults
 from sandbox.twins.hubspot_contacts import ContactEndpoints
+from sandbox.twins.hubspot_holdings import HubSpotHoldings
 from sandbox.twins.hubspot_store import DEFAULT_SUBSCRIPTION, Store
 from sandbox.twins.serve import make_parser, serve
 
@@ -100,6 +101,7 @@ class Endpoints(ContactEndpoints):
         if not any(row["id"] == list_id for row in self.store.lists()):
             return rules.not_found()
         to_add, to_remove = body["recordIdsToAdd"], body["recordIdsToRemove"]
+        carries(request, len(to_add) + len(to_remove))
         with self.store:
             known = self.store.known_ids([*to_add, *to_remove])
             inside = {str(one) for one in self.store.in_list(list_id)}
@@ -182,93 +184,47 @@ class Rates:
         return policy, headers
 
 
-class Door:
-    """Authorization, rates, counters and faults, before the vendor's endpoints."""
-
-    def __init__(self, app: App, ends: Endpoints, faults: Faults, token: str) -> None:
-        self.app, self.ends, self.store, self.faults, self.token = app, ends, ends.store, faults, token
+class HubSpotDoor(Door):
+    def __init__(self, ends: Endpoints, faults: Faults, token: str) -> None:
+        super().__init__(_routes(ends), ends.store, faults, token, HubSpotHoldings(ends.store))
+        self.ends = ends
         self.rates: Rates | None = None
         """Off by default: no test waits."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = str(scope.get("path", ""))
-        if scope["type"] != "http" or path.startswith("/__twin__/"):
-            await self.app(scope, receive, send)
-            return
-        method = scope["method"]
-        self.store.count("requests")
-        given = {value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"authorization"}
-        if given != {f"Bearer {self.token}"}:
-            message = "Authentication credentials not found."  # [unv] wording
-            await rules.error(401, "INVALID_AUTHENTICATION", message)(scope, receive, send)
-            return
-        fault = self.faults.next(method, path)
+    def refusal(self, headers: Mapping[str, str]) -> Response | None:
+        if bearer_is(headers, self.api_key):
+            return None
+        message = "Authentication credentials not found."  # [unv] wording
+        return rules.error(401, "INVALID_AUTHENTICATION", message)
+
+    def admit(self, method: str, path: str, *, is_busy: bool) -> tuple[Response | None, Mapping[str, str]]:
         policy, headers = None, {}
         if self.rates:
             policy, headers = self.rates.take(path.endswith("/contacts/search"), self.store.clock())
-        if policy or (fault and fault.kind in {"429", "403"}):
-            policy = policy or "SECONDLY"
-            self.store.count("throttled")
-            message = f"You have reached your {policy.lower()} limit."  # [rec]
-            if policy == "SECONDLY":
-                busy = rules.error(429, "RATE_LIMITS", message)
-            else:
-                busy = rules.error(429, "RATE_LIMITS", message, policyName=policy)  # [vdoc]
-            busy.headers.update(headers)
-            await busy(scope, receive, send)
-            return
-        if fault and fault.kind == "500":
-            await rules.error(500, "INTERNAL_ERROR", "internal error")(scope, receive, send)
-            return
-        is_read = method == "GET" or path.endswith(("/search", "/read"))
-        if not is_read and not (fault and fault.kind == "close_before"):
-            self.store.count("writes")
-        if fault:
-            await inject(fault, self.app, scope, receive, send)
+        if not policy and not is_busy:
+            return None, headers
+        policy = policy or "SECONDLY"
+        message = f"You have reached your {policy.lower()} limit."  # [rec]
+        if policy == "SECONDLY":
+            busy = rules.error(429, "RATE_LIMITS", message)
         else:
-            await self.app(scope, receive, _with_headers(send, headers))
+            busy = rules.error(429, "RATE_LIMITS", message, policyName=policy)  # [vdoc]
+        busy.headers.update(headers)
+        return busy, headers
 
+    def failed(self) -> Response:
+        return rules.error(500, "INTERNAL_ERROR", "internal error")
 
-def _with_headers(send: Send, headers: dict[str, str]) -> Send:
-    async def sending(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            extra = [(name.encode(), value.encode()) for name, value in headers.items()]
-            message = {**message, "headers": [*message.get("headers", []), *extra]}
-        await send(message)
-
-    return sending
-
-
-def create_app(state: Store, faults: Faults | None = None, api_key: str = "pat-twin") -> Door:
-    """The twin as an ASGI application over `state`; `faults` may be shared with a test."""
-    faults = faults or Faults()
-    ends = Endpoints(state)
-
-    async def stats(_: Request) -> Response:
-        return JSONResponse({"simulated": True, "requests": 0, "writes": 0, "throttled": 0, **state.counters()})
-
-    async def set_faults(request: Request) -> Response:
-        for fault in await request.json():
-            faults.add(**fault)
-        return JSONResponse({"simulated": True, "waiting": len(faults.waiting)})
-
-    async def clear_faults(_: Request) -> Response:
-        faults.clear()
-        return JSONResponse({"simulated": True, "waiting": 0})
-
-    async def unknown(_: Request, __: Exception) -> Response:
+    def not_found(self) -> Response:
         return rules.not_found()
 
-    app = Starlette(
-        routes=[
-            *_routes(ends),
-            Route("/__twin__/stats", stats),
-            Route("/__twin__/faults", set_faults, methods=["POST"]),
-            Route("/__twin__/faults", clear_faults, methods=["DELETE"]),
-        ],
-        exception_handlers={404: unknown},
-    )
-    return Door(app, ends, faults, api_key)
+    def is_read(self, method: str, path: str) -> bool:
+        return method == "GET" or path.endswith(("/search", "/read"))
+
+
+def create_app(state: Store, faults: Faults | None = None, api_key: str = "pat-twin") -> HubSpotDoor:
+    """The twin as an ASGI application over `state`; `faults` may be shared with a test."""
+    return HubSpotDoor(Endpoints(state), faults or Faults(), api_key)
 
 
 def main(arguments: list[str] | None = None) -> None:

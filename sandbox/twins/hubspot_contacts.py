@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sandbox.twins import hubspot_rules as rules
+from sandbox.twins.door import carries
 from sandbox.twins.hubspot_store import DEFAULT_SUBSCRIPTION, OTHER_SUBSCRIPTION, Contact, Store
 
 SUBSCRIPTIONS = {DEFAULT_SUBSCRIPTION: "Marketing information", OTHER_SUBSCRIPTION: "Customer service"}
@@ -36,6 +37,7 @@ class ContactEndpoints:
             return rules.error(400, "VALIDATION_ERROR", f"limit is at most {rules.MAX_PAGE}")  # [unv] wording
         wanted = request.query_params.get("properties", "email,firstname,lastname").split(",")
         rows = self.store.contacts(after, limit + 1)
+        carries(request, len(rows[:limit]))
         body: dict[str, Any] = {"results": [rules.document(self.store.shown(c), wanted) for c in rows[:limit]]}
         if len(rows) > limit:
             last = str(rows[limit - 1].id)
@@ -59,6 +61,7 @@ class ContactEndpoints:
                 reverse=sort.get("direction") == "DESCENDING",
             )
         page = found[after : after + limit]
+        carries(request, len(page))
         wanted = body.get("properties") or ["email", "firstname", "lastname"]
         answer: dict[str, Any] = {"total": len(found), "results": [rules.document(s, wanted) for s in page]}
         if after + limit < len(found):
@@ -71,6 +74,7 @@ class ContactEndpoints:
         if not isinstance(inputs, list) or not 1 <= len(inputs) <= rules.MAX_BATCH or body.get("idProperty") != "email":
             return rules.error(400, "VALIDATION_ERROR", f"1 to {rules.MAX_BATCH} addresses are needed")  # [unv]
         emails = [str(one["id"]) for one in inputs]
+        carries(request, len(emails))
         found = [c for email in emails if (c := self.store.contact(email)) is not None]
         absent = [email for email in emails if self.store.contact(email) is None]
         results = [rules.document(self.store.shown(c), body.get("properties") or []) for c in found]
@@ -82,6 +86,7 @@ class ContactEndpoints:
         inputs = (await request.json()).get("inputs")
         if not isinstance(inputs, list) or not 1 <= len(inputs) <= rules.MAX_BATCH:
             return rules.error(400, "VALIDATION_ERROR", f"1 to {rules.MAX_BATCH} inputs are needed")  # [vdoc]
+        carries(request, len(inputs))
         for record in inputs:
             values = record.get("properties")
             is_shaped = isinstance(values, dict) and all(isinstance(v, str) for v in values.values())
@@ -143,6 +148,7 @@ class ContactEndpoints:
             return None
         if not isinstance(inputs, list) or not 1 <= len(inputs) <= rules.MAX_BATCH:  # [unv] how many
             return None
+        carries(request, len(inputs))
         good = [email for email in inputs if rules.is_email(email)]
         return good, [_bad_address(email) for email in inputs if not rules.is_email(email)]
 
@@ -172,6 +178,7 @@ class ContactEndpoints:
         inputs = (await request.json()).get("inputs")
         if not isinstance(inputs, list) or not 1 <= len(inputs) <= rules.MAX_BATCH:
             return rules.error(400, "VALIDATION_ERROR", f"1 to {rules.MAX_BATCH} inputs are needed")  # [unv]
+        carries(request, len(inputs))
         results: list[Any] = []
         errors: list[Any] = []
         with self.store:

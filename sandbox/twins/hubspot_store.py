@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from sandbox.twins.store import FileStore
 
 DEFAULT_SUBSCRIPTION = 4711
 OTHER_SUBSCRIPTION = 4712
@@ -33,7 +34,11 @@ create table if not exists statuses (
     email text, subscription_id integer, status text not null, at text not null, source text not null,
     primary key (email, subscription_id));
 create table if not exists opted_out (email text primary key, at text not null);
-create table if not exists counters (name text primary key, value integer not null);
+create trigger if not exists statuses_set after insert on statuses
+begin insert into status_history (person, at, status, detail)
+    values (new.email, new.at, new.status, new.subscription_id || ' ' || new.source); end;
+create trigger if not exists opted_out_of_all after insert on opted_out
+begin insert into status_history (person, at, status) values (new.email, new.at, 'OPTED_OUT_OF_ALL'); end;
 """
 _STANDARD = {
     "email": ("string", "text"),
@@ -63,8 +68,8 @@ class Contact:
     updated_at: str = ""
 
 
-class Store:
-    """The SQLite file; every method is one short transaction, so that a killed twin comes back as it was."""
+class Store(FileStore):
+    """Every method is one short transaction, so that a killed twin comes back as it was."""
 
     def __init__(
         self,
@@ -76,58 +81,27 @@ class Store:
     ) -> None:
         """`search_lag`: after how many further requests a search shows a change; `consent_touches`: whether a change of
         a subscription changes `lastmodifieddate` ([unv] at the vendor)."""
-        self.search_lag, self.consent_touches, self.clock = search_lag, consent_touches, clock
+        self.search_lag, self.consent_touches = search_lag, consent_touches
         self.shows_wide_opt_out = True
         """Whether who opted out of everything is shown as unsubscribed from each type, and refused when somebody
         subscribes her ([unv] at the vendor: False is the worst reading)."""
-        self._lock = threading.RLock()
-        self._con = sqlite3.connect(str(path), check_same_thread=False, isolation_level=None)
-        self._con.row_factory = sqlite3.Row
-        self._con.execute("pragma journal_mode = wal")
-        self._con.execute("pragma synchronous = off")
-        self._con.executescript(_TABLES)
+        super().__init__(path, _TABLES, clock=clock)
         for name, (kind, shown_as) in (_STANDARD | _VENDORS_OWN).items():
             self.add_property(
                 {"name": name, "label": name, "type": kind, "fieldType": shown_as, "groupName": "contactinformation"},
                 is_vendors=name in _VENDORS_OWN,
             )
 
-    def close(self) -> None:
-        with self._lock:
-            self._con.close()
-
-    def __enter__(self) -> Store:
-        """One transaction over several calls."""
-        self._lock.acquire()
-        self._con.execute("begin immediate")
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._con.execute("commit" if kind is None else "rollback")
-        self._lock.release()
-
-    def _rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        with self._lock:
-            return self._con.execute(sql, values).fetchall()
-
     def now(self) -> str:
         """Milliseconds and a Z [rec]."""
         stamp = datetime.fromtimestamp(self.clock(), UTC)
         return stamp.strftime("%Y-%m-%dT%H:%M:%S.") + f"{stamp.microsecond // 1000:03d}Z"
 
-    def count(self, name: str, by: int = 1) -> None:
-        self._rows(
-            "insert into counters values (?, ?) on conflict (name) do update set value = value + excluded.value",
-            name, by,
-        )  # fmt: skip
-
-    def counters(self) -> dict[str, int]:
-        return {row["name"]: row["value"] for row in self._rows("select * from counters order by name")}
-
     def reset(self) -> None:
         """Nobody, no list and no word of anybody; properties stay."""
         with self._lock:
-            for table in ("contacts", "searchable", "unindexed", "lists", "list_members", "statuses", "opted_out"):
+            people = ("contacts", "searchable", "unindexed", "lists", "list_members")
+            for table in (*people, "statuses", "opted_out", "status_history"):
                 self._con.execute(f"delete from {table}")
 
     # contacts

@@ -8,26 +8,19 @@ prints one JSON line with its URL. It is not Klaviyo, sends no mail and answers 
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import signal
-import socket
-import sys
-import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.twins import klaviyo_jobs as rules
-from sandbox.twins.faults import App, Faults, Message, Receive, Scope, Send, inject
+from sandbox.twins.door import Door, carries
+from sandbox.twins.faults import App, Faults
+from sandbox.twins.klaviyo_holdings import KlaviyoHoldings
 from sandbox.twins.klaviyo_jobs import Refused, Worker, check_email
 from sandbox.twins.klaviyo_rates import MAX_LISTS_A_DAY, VENDOR_RATES, Rates
 from sandbox.twins.klaviyo_store import DEFAULT_LIST, Store
@@ -45,6 +38,7 @@ from sandbox.twins.klaviyo_view import (
     profile_sort_key,
     refused,
 )
+from sandbox.twins.serve import make_parser, serve
 
 PROFILES = "/data/attributes/profiles/data"
 
@@ -89,6 +83,7 @@ class Endpoints:
         if len(body) > rules.MAX_PROFILE:
             raise Refused("The payload is too large.", "/data", 413)  # [unv] status
         data = _data(json.loads(body), "profile")
+        carries(request, 1)
         data["attributes"]["email"] = check_email(data["attributes"].get("email"), "/data")
         if data["attributes"]["email"].endswith(".invalid"):
             raise Refused("An invalid email address was given.", "/data/attributes/email")  # [unv]
@@ -102,6 +97,7 @@ class Endpoints:
             raise Refused("The payload is too large.", "/data", 413)  # [unv] status
         data = _data(json.loads(body), "profile-bulk-import-job")
         rows = _profiles(data, rules.MAX_IMPORT)
+        carries(request, len(rows))
         for at, row in enumerate(rows):
             pointer = f"{PROFILES}/{at}"
             if len(json.dumps(row, ensure_ascii=False).encode()) > rules.MAX_PROFILE * 1.1:  # its spaces apart
@@ -144,6 +140,7 @@ class Endpoints:
     async def subscribe(self, request: Request) -> Response:
         data = _data(await request.json(), "profile-subscription-bulk-create-job")
         emails = self._consents(data, "SUBSCRIBED", rules.MAX_SUBSCRIBE)
+        carries(request, len(emails))
         is_historical = bool(data["attributes"].get("historical_import"))
         for at, row in enumerate(data["attributes"]["profiles"]["data"]):
             marketing = row["attributes"]["subscriptions"]["email"]["marketing"]
@@ -156,6 +153,7 @@ class Endpoints:
     async def unsubscribe(self, request: Request) -> Response:
         data = _data(await request.json(), "profile-subscription-bulk-delete-job")
         emails = self._consents(data, "UNSUBSCRIBED", rules.MAX_UNSUBSCRIBE)
+        carries(request, len(emails))
         self.worker.accept("unsubscribe", {"emails": emails, "list": self._list_of(data)}, len(emails))
         return Response(status_code=202)
 
@@ -207,6 +205,7 @@ class Endpoints:
         if self.store.list_row(list_id) is None:
             return not_found("list")
         ids = [row["id"] for row in (await request.json())["data"]]
+        carries(request, len(ids))
         if len(ids) > rules.MAX_LIST_CHANGE:
             raise Refused(f"At most {rules.MAX_LIST_CHANGE} profiles are taken.")
         with self.store:
@@ -260,59 +259,35 @@ def _routes(ends: Endpoints) -> list[Route]:
     ]
 
 
-class Door:
-    """Authorization, rate limits, counters and faults, before the vendor's endpoints."""
+class KlaviyoDoor(Door):
+    has_empty_403 = True
 
-    def __init__(self, app: App, store: Store, worker: Worker, faults: Faults, api_key: str, rates: Rates) -> None:
-        self.app, self.store, self.worker, self.faults = app, store, worker, faults
-        self.api_key, self.rates = api_key, rates
+    def __init__(self, store: Store, worker: Worker, faults: Faults, api_key: str, rates: Rates) -> None:
+        super().__init__(_routes(Endpoints(store, worker)), store, faults, api_key, KlaviyoHoldings(store))
+        self.worker, self.rates = worker, rates
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = str(scope.get("path", ""))
-        if scope["type"] != "http" or path.startswith("/__twin__/"):
-            await self.app(scope, receive, send)
-            return
-        await self._vendor(scope, receive, send, scope["method"], path)
-
-    async def _vendor(self, scope: Scope, receive: Receive, send: Send, method: str, path: str) -> None:
-        self.store.count("requests")
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    def refusal(self, headers: Mapping[str, str]) -> Response | None:
         if headers.get("authorization") != f"Klaviyo-API-Key {self.api_key}":
-            wrong = Refused(
-                "Incorrect authentication credentials.",  # [unv] wording
-                "/data/", 401, "authentication_failed", "Incorrect authentication credentials.",
-            )  # fmt: skip
-            await refused(wrong)(scope, receive, send)
-            return
+            wrong = "Incorrect authentication credentials."  # [unv] wording
+            return refused(Refused(wrong, "/data/", 401, "authentication_failed", wrong))
         if not headers.get("revision"):  # [spec] the header is required
-            await refused(Refused("The revision header is needed.", "/data/", 400))(scope, receive, send)
-            return
-        fault = self.faults.next(method, path)
+            return refused(Refused("The revision header is needed.", "/data/", 400))
+        return None
+
+    def admit(self, method: str, path: str, *, is_busy: bool) -> tuple[Response | None, Mapping[str, str]]:
         shown, wait = self.rates.take(method, path)
-        if fault and fault.kind == "429":
-            wait = 1
-        if wait is not None:
-            self.store.count("throttled")
-            await throttled(wait)(scope, receive, send)
-            return
-        if fault and fault.kind == "500":
-            await failed()(scope, receive, send)
-            return
+        wait = 1 if is_busy else wait
+        return (None if wait is None else throttled(wait)), shown
+
+    def failed(self) -> Response:
+        return failed()
+
+    def not_found(self) -> Response:
+        return not_found("resource")
+
+    def begin(self, method: str) -> None:
         if method == "GET":
             self.worker.tick()
-        elif not (fault and fault.kind in {"403", "close_before"}):
-            self.store.count("writes")
-
-        async def answered(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                more = [(name.lower().encode(), value.encode()) for name, value in shown.items()]
-                message = {**message, "headers": [*message.get("headers", []), *more]}
-            await send(message)
-
-        if fault:
-            await inject(fault, self.app, scope, receive, answered)
-        else:
-            await self.app(scope, receive, answered)
 
 
 def create_app(
@@ -323,70 +298,26 @@ def create_app(
     polls: int = 1,
     rates: Mapping[str, tuple[int, int]] = VENDOR_RATES,
     clock: Callable[[], float] = time.time,
-) -> Door:
+) -> KlaviyoDoor:
     """The twin as an ASGI application over `state`; `faults` may be shared with a test.
 
     `polls`: readings that a job takes; `rates`: operation → requests a second and a minute, by `clock`.
     """
-    faults = faults or Faults()
-    worker = Worker(state, polls)
-
-    async def stats(_: Request) -> Response:
-        counted = {"requests": 0, "writes": 0, "throttled": 0, **state.counters()}
-        return JSONResponse({"simulated": True, **counted})
-
-    async def set_faults(request: Request) -> Response:
-        for fault in await request.json():
-            faults.add(**fault)
-        return JSONResponse({"simulated": True, "waiting": len(faults.waiting)})
-
-    async def clear_faults(_: Request) -> Response:
-        faults.clear()
-        return JSONResponse({"simulated": True, "waiting": 0})
-
-    async def unknown(_: Request, __: Exception) -> Response:
-        return not_found("resource")
-
-    app = Starlette(
-        routes=[
-            *_routes(Endpoints(state, worker)),
-            Route("/__twin__/stats", stats),
-            Route("/__twin__/faults", set_faults, methods=["POST"]),
-            Route("/__twin__/faults", clear_faults, methods=["DELETE"]),
-        ],
-        exception_handlers={404: unknown},
-    )
-    return Door(app, state, worker, faults, api_key, Rates(rates, clock))
-
-
-def _end_with_stdin() -> None:
-    """A killed parent cannot end its children, but the system closes its pipes."""
-    sys.stdin.read()
-    os.kill(os.getpid(), signal.SIGTERM)
+    return KlaviyoDoor(state, Worker(state, polls), faults or Faults(), api_key, Rates(rates, clock))
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="A local, simulated Klaviyo for trials and tests.")
-    parser.add_argument("--port", type=int, default=0, help="0: any free port")
-    parser.add_argument("--state", type=Path, required=True, help="SQLite file that it keeps its profiles in")
-    parser.add_argument("--api-key", default="pk_twin")
+    parser = make_parser("Klaviyo", "pk_twin")
     parser.add_argument("--list-id", default=DEFAULT_LIST)
     parser.add_argument("--double-opt-in", action="store_true", help="the list asks everybody to confirm")
     parser.add_argument("--polls", type=int, default=1, help="how many reading requests a job takes")
-    parser.add_argument("--until-stdin-closes", action="store_true", help="end with whoever started it, even if killed")
     options = parser.parse_args(arguments)
-    if options.until_stdin_closes:
-        threading.Thread(target=_end_with_stdin, daemon=True).start()
-    options.state.parent.mkdir(parents=True, exist_ok=True)
-    server = socket.create_server(("127.0.0.1", options.port))
-    port = server.getsockname()[1]
-    store = Store(options.state, options.list_id, double_opt_in=options.double_opt_in)
-    app = create_app(store, api_key=options.api_key, polls=options.polls)
-    ready = {"url": f"http://127.0.0.1:{port}/api", "list_id": options.list_id, "simulated": True}
-    sys.stdout.write(json.dumps(ready) + "\n")
-    sys.stdout.flush()
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")  # pyright: ignore[reportArgumentType]
-    uvicorn.Server(config).run(sockets=[server])
+
+    def make_app() -> App:
+        store = Store(options.state, options.list_id, double_opt_in=options.double_opt_in)
+        return create_app(store, api_key=options.api_key, polls=options.polls)
+
+    serve(options, make_app, "api", list_id=options.list_id)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from sandbox.twins.store import FileStore
 
 DEFAULT_LIST = "KlDemo"
 
@@ -32,7 +33,14 @@ create table if not exists jobs (
     seq integer primary key autoincrement, id text not null unique, kind text not null, status text not null,
     polls_left integer not null, body text not null, total integer not null, errors text not null,
     done text not null, created text not null, completed text);
-create table if not exists counters (name text primary key, value integer not null);
+create trigger if not exists profiles_changed after update of consent, suppressions on profiles
+    when new.consent <> old.consent or new.suppressions <> old.suppressions
+begin insert into status_history (person, at, status, detail)
+    values (new.id, new.updated, new.consent,
+        (select coalesce(group_concat(json_extract(value, '$.reason'), ', '), '')
+         from json_each(new.suppressions))); end;
+create trigger if not exists profiles_dropped after delete on profiles
+begin delete from status_history where person = old.id; end;
 """
 
 
@@ -98,51 +106,13 @@ def _job(row: sqlite3.Row) -> Job:
     )  # fmt: skip
 
 
-class Store:
-    """The SQLite file; every method is one short transaction, so that a killed twin comes back as it was."""
+class Store(FileStore):
+    """Every method is one short transaction, so that a killed twin comes back as it was."""
 
     def __init__(self, path: Path | str, list_id: str = DEFAULT_LIST, *, double_opt_in: bool = False) -> None:
-        self._lock = threading.RLock()
-        self._con = sqlite3.connect(str(path), check_same_thread=False, isolation_level=None)
-        self._con.row_factory = sqlite3.Row
-        self._con.execute("pragma journal_mode = wal")
-        self._con.execute("pragma synchronous = off")
-        self._con.executescript(_TABLES)
+        super().__init__(path, _TABLES)
         if self.list_row(list_id) is None:
             self.add_list("Simulated newsletter", "double_opt_in" if double_opt_in else "single_opt_in", list_id)
-
-    def close(self) -> None:
-        with self._lock:
-            self._con.close()
-
-    def __enter__(self) -> Store:
-        """One transaction over several calls."""
-        self._lock.acquire()
-        self._con.execute("begin immediate")
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._con.execute("commit" if kind is None else "rollback")
-        self._lock.release()
-
-    def _rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        with self._lock:
-            return self._con.execute(sql, values).fetchall()
-
-    def _run(self, sql: str, *values: object) -> int:
-        with self._lock:
-            return self._con.execute(sql, values).rowcount
-
-    # counters
-
-    def count(self, name: str, by: int = 1) -> None:
-        self._run(
-            "insert into counters values (?, ?) on conflict (name) do update set value = value + excluded.value",
-            name, by,
-        )  # fmt: skip
-
-    def counters(self) -> dict[str, int]:
-        return {row["name"]: row["value"] for row in self._rows("select * from counters order by name")}
 
     def empty(self) -> None:
         """As it was when it was new, but for the list that people subscribe to."""

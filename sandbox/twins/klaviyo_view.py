@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from sandbox.twins.door import carries
 from sandbox.twins.klaviyo_jobs import OWN, Refused
 from sandbox.twins.klaviyo_store import Job, Profile, Store
 
@@ -201,6 +202,7 @@ def page(request: Request, rows: list[tuple[tuple[str, str], dict[str, Any]]], *
         start = tuple(json.loads(base64.urlsafe_b64decode(after)))
         rows = [row for row in rows if row[0] > start]
     shown = rows[:size]
+    carries(request, len(shown))
     base = str(request.base_url).rstrip("/")
     here = f"{base}{request.url.path}"
     links: dict[str, Any] = {"self": here}

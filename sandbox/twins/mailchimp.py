@@ -9,16 +9,17 @@ prints one JSON line with its URL. It is not Mailchimp, sends no mail and answer
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.twins import mailchimp_rules as rules
-from sandbox.twins.faults import App, Faults, Receive, Scope, Send, inject, is_authorized
+from sandbox.twins.door import Door, carries
+from sandbox.twins.faults import App, Faults, is_authorized
+from sandbox.twins.mailchimp_holdings import MailchimpHoldings
 from sandbox.twins.mailchimp_members import MemberEndpoints, flag, page
 from sandbox.twins.mailchimp_store import DEFAULT_LIST, Store
 from sandbox.twins.mailchimp_view import answer, member_document, not_found, problem
@@ -86,6 +87,7 @@ class Endpoints(MemberEndpoints):
         with self.store:
             segment_id = self.store.add_segment(list_id, name)
             self._add(list_id, segment_id, body["static_segment"])
+        carries(request, len(body["static_segment"]))
         return JSONResponse(self.store.segment(list_id, segment_id))
 
     async def segment(self, request: Request, list_id: str) -> Response:
@@ -116,6 +118,7 @@ class Endpoints(MemberEndpoints):
             return not_found()
         body = await request.json()
         to_add, to_remove = body.get("members_to_add") or [], body.get("members_to_remove") or []
+        carries(request, len(to_add) + len(to_remove))
         if max(len(to_add), len(to_remove)) > rules.MAX_SEGMENT_CHANGE:
             return problem(400, "Bad Request", f"At most {rules.MAX_SEGMENT_CHANGE} members can be sent.")
         removed, gone = [], []
@@ -176,88 +179,31 @@ def _routes(ends: Endpoints) -> list[Route]:
     ]
 
 
-class Door:
-    """Authorization, connection limit, counters and faults, before the vendor's endpoints."""
+class MailchimpDoor(Door):
+    has_empty_403 = True  # the vendor's other way to throttle (vendor's run-bulk-jobs guide)
 
-    def __init__(self, app: App, store: Store, faults: Faults, api_key: str) -> None:
-        self.app, self.store, self.faults, self.api_key = app, store, faults, api_key
-        self.open = self.most_open = 0
+    def refusal(self, headers: Mapping[str, str]) -> Response | None:
+        if is_authorized(headers.get("authorization", ""), self.api_key):
+            return None
+        detail = "Your API key may be invalid, or you've attempted to access the wrong datacenter."
+        return problem(401, "API Key Invalid", detail)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = str(scope.get("path", ""))
-        if scope["type"] != "http" or path.startswith("/__twin__/"):
-            await self.app(scope, receive, send)
-            return
-        self.open += 1
-        self.most_open = max(self.most_open, self.open)
-        try:
-            await self._vendor(scope, receive, send, scope["method"], path)
-        finally:
-            self.open -= 1
+    def admit(self, method: str, path: str, *, is_busy: bool) -> tuple[Response | None, Mapping[str, str]]:
+        if self.open <= MAX_CONNECTIONS and not is_busy:
+            return None, {}
+        detail = f"You have exceeded the limit of {MAX_CONNECTIONS} simultaneous connections."
+        return problem(429, "Too Many Requests", detail), {}
 
-    async def _vendor(self, scope: Scope, receive: Receive, send: Send, method: str, path: str) -> None:
-        self.store.count("requests")
-        if not is_authorized(scope["headers"], self.api_key):
-            refusal = problem(
-                401,
-                "API Key Invalid",
-                "Your API key may be invalid, or you've attempted to access the wrong datacenter.",
-            )
-            await refusal(scope, receive, send)
-            return
-        fault = self.faults.next(method, path)
-        if self.open > MAX_CONNECTIONS or (fault and fault.kind == "429"):
-            self.store.count("throttled")
-            busy = problem(
-                429, "Too Many Requests", f"You have exceeded the limit of {MAX_CONNECTIONS} simultaneous connections."
-            )
-            await busy(scope, receive, send)
-            return
-        if fault and fault.kind == "500":
-            wrong = problem(500, "Internal Server Error", "An unexpected internal error has occurred.")
-            await wrong(scope, receive, send)
-            return
-        if fault and fault.kind == "403":
-            self.store.count("throttled")
-        elif method != "GET" and not (fault and fault.kind == "close_before"):
-            self.store.count("writes")
-        if fault:
-            await inject(fault, self.app, scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+    def failed(self) -> Response:
+        return problem(500, "Internal Server Error", "An unexpected internal error has occurred.")
 
-
-def create_app(state: Store, faults: Faults | None = None, api_key: str = "twin-us0") -> App:
-    """The twin as an ASGI application over `state`; `faults` may be shared with a test."""
-    faults = faults or Faults()
-
-    async def stats(_: Request) -> Response:
-        counted = {"requests": 0, "writes": 0, "throttled": 0, **state.counters()}
-        return JSONResponse({"simulated": True, **counted, "most_connections": door.most_open})
-
-    async def set_faults(request: Request) -> Response:
-        for fault in await request.json():
-            faults.add(**fault)
-        return JSONResponse({"simulated": True, "waiting": len(faults.waiting)})
-
-    async def clear_faults(_: Request) -> Response:
-        faults.clear()
-        return JSONResponse({"simulated": True, "waiting": 0})
-
-    async def unknown(_: Request, __: Exception) -> Response:
+    def not_found(self) -> Response:
         return not_found()
 
-    app = Starlette(
-        routes=[
-            *_routes(Endpoints(state)),
-            Route("/__twin__/stats", stats),
-            Route("/__twin__/faults", set_faults, methods=["POST"]),
-            Route("/__twin__/faults", clear_faults, methods=["DELETE"]),
-        ],
-        exception_handlers={404: unknown},
-    )
-    door = Door(app, state, faults, api_key)
-    return door
+
+def create_app(state: Store, faults: Faults | None = None, api_key: str = "twin-us0") -> MailchimpDoor:
+    """The twin as an ASGI application over `state`; `faults` may be shared with a test."""
+    return MailchimpDoor(_routes(Endpoints(state)), state, faults or Faults(), api_key, MailchimpHoldings(state))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from sandbox.twins.door import carries
 from sandbox.twins.mailchimp_rules import MAX_BATCH, STATUSES, Refused, Rules, check_email
 from sandbox.twins.mailchimp_store import Member, Store, subscriber_hash
 from sandbox.twins.mailchimp_view import (
@@ -48,6 +49,7 @@ class MemberEndpoints:
 
     def _find(self, request: Request, list_id: str) -> Member | None:
         """By hash or by address [spec]."""
+        carries(request, 1)
         key = request.path_params["subscriber_hash"]
         return self.store.member(list_id, subscriber_hash(key) if "@" in key else key.lower())
 
@@ -56,6 +58,7 @@ class MemberEndpoints:
         records = body.get("members")
         if not isinstance(records, list):
             return problem(400, "Invalid Resource", "The resource submitted could not be validated.")
+        carries(request, len(records))
         if len(records) > MAX_BATCH:
             return problem(400, "Bad Request", f"Up to {MAX_BATCH} members may be added or updated.")
         emails = [str(r.get("email_address", "")).lower() for r in records]
@@ -113,6 +116,7 @@ class MemberEndpoints:
             offset=offset,
             count=count,
         )
+        carries(request, len(rows))
         tags = [row["tag"] for row in self.store.merge_fields(list_id)]
         shown = [member_document(m, list_id, tags) for m in rows]
         return answer({"members": shown, "list_id": list_id, "total_items": total}, query.get("fields"))
@@ -212,6 +216,7 @@ class MemberEndpoints:
         offset, count = page(request)
         extra = [s for s in ("cleaned", "transactional", "unsubscribed") if flag(request, f"include_{s}")]
         rows, total = self.store.members(list_id, segment_id=segment_id, include=extra, offset=offset, count=count)
+        carries(request, len(rows))
         tags = [row["tag"] for row in self.store.merge_fields(list_id)]
         shown = [member_document(m, list_id, tags) for m in rows]
         return answer({"members": shown, "total_items": total}, request.query_params.get("fields"))

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from sandbox.twins.store import FileStore
 
 DEFAULT_LIST = "mwdemolist"
 
@@ -36,7 +37,12 @@ create table if not exists segments (
 create table if not exists segment_members (
     segment_id integer not null, id text not null, created_at text not null, primary key (segment_id, id));
 create index if not exists segment_members_by_id on segment_members (id);
-create table if not exists counters (name text primary key, value integer not null);
+create index if not exists members_by_status on members (status, seq);
+create trigger if not exists members_changed after update of status on members when new.status <> old.status
+begin insert into status_history (person, at, status, detail)
+    values (new.list_id || '-' || new.id, new.last_changed, new.status, coalesce(new.unsubscribed_by, '')); end;
+create trigger if not exists members_forgotten after delete on members
+begin delete from status_history where person = old.list_id || '-' || old.id; end;
 """
 
 
@@ -83,37 +89,14 @@ def _member(row: sqlite3.Row) -> Member:
     )
 
 
-class Store:
-    """The SQLite file; every method is one short transaction, so that a killed twin comes back as it was."""
+class Store(FileStore):
+    """Every method is one short transaction, so that a killed twin comes back as it was."""
 
     def __init__(self, path: Path | str, list_id: str = DEFAULT_LIST) -> None:
-        self._lock = threading.RLock()
-        self._con = sqlite3.connect(str(path), check_same_thread=False, isolation_level=None)
-        self._con.row_factory = sqlite3.Row
-        self._con.execute("pragma journal_mode = wal")
-        self._con.execute("pragma synchronous = off")
-        self._con.executescript(_TABLES)
+        super().__init__(path, _TABLES)
         self.add_list(list_id)
 
-    def close(self) -> None:
-        with self._lock:
-            self._con.close()
-
-    def __enter__(self) -> Store:
-        """One transaction over several calls."""
-        self._lock.acquire()
-        self._con.execute("begin immediate")
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._con.execute("commit" if kind is None else "rollback")
-        self._lock.release()
-
-    def _rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        with self._lock:
-            return self._con.execute(sql, values).fetchall()
-
-    # lists and counters
+    # lists
 
     def add_list(self, list_id: str) -> None:
         """A new audience has the four default fields (vendor's page "Merge Fields")."""
@@ -131,16 +114,6 @@ class Store:
 
     def has_list(self, list_id: str) -> bool:
         return bool(self._rows("select 1 from lists where list_id = ?", list_id))
-
-    def count(self, name: str, by: int = 1) -> None:
-        with self._lock:
-            self._con.execute(
-                "insert into counters values (?, ?) on conflict (name) do update set value = value + excluded.value",
-                (name, by),
-            )
-
-    def counters(self) -> dict[str, int]:
-        return {row["name"]: row["value"] for row in self._rows("select * from counters order by name")}
 
     def reset_counters(self) -> None:
         with self._lock:

@@ -12,18 +12,19 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any, Literal
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.twins import sendgrid_rules as rules
-from sandbox.twins.faults import App, Faults, Receive, Scope, Send, inject
+from sandbox.twins.door import Door, bearer_is, carries
+from sandbox.twins.faults import App, Faults
+from sandbox.twins.sendgrid_holdings import SendGridHoldings
 from sandbox.twins.sendgrid_store import Store
 from sandbox.twins.serve import make_parser, serve
 
@@ -61,6 +62,8 @@ class Endpoints:
             return refused(413, {"message": "at most 6 MB"})  # [spec] the limit; status and wording [unv]
         body = json.loads(raw)
         flaws = rules.flaws_of_upsert(self.store, body)
+        if not flaws:
+            carries(request, len(body["contacts"]))
         return refused(400, *flaws) if flaws else self._add_job("upsert", body)
 
     async def count(self, _: Request) -> Response:
@@ -69,6 +72,7 @@ class Endpoints:
 
     async def look_up(self, request: Request) -> Response:
         wanted = (await request.json()).get("identifiers") or []
+        carries(request, len(wanted))
         if request.path_params["kind"] != "email" or not 1 <= len(wanted) <= rules.MAX_LOOKUP:
             return refused(400, {"message": f"1 to {rules.MAX_LOOKUP} addresses are needed"})
         if not all(rules.is_email(email) for email in wanted):  # [spec] "if any searched addresses are invalid"
@@ -170,6 +174,7 @@ class Endpoints:
         if not ids:
             return JSONResponse({"message": "contact_ids is needed"}, 400)
         contact_ids = ids.split(",")
+        carries(request, len(contact_ids))
         # [spec] "The specified list ID does not exist or one or more contact IDs do not exist."
         if not self.store.has_list(list_id) or not self.store.has_contacts(contact_ids):
             return not_found()
@@ -194,6 +199,7 @@ class Endpoints:
         emails = (await request.json()).get("recipient_emails")
         if not isinstance(emails, list) or not emails or not all(rules.is_email(email) for email in emails):
             return refused(400, {"field": "recipient_emails", "message": "an address is invalid"})  # [unv]
+        carries(request, len(emails))
         with self.store:
             for email in emails:
                 self.store.suppress("unsubscribes", email)
@@ -206,6 +212,7 @@ class Endpoints:
         limit, offset = int(query.get("limit", 500)), int(query.get("offset", 0))  # [spec] at most 500 a page
         times = [int(query[name]) if name in query else None for name in ("start_time", "end_time")]  # [spec] inclusive
         rows = self.store.suppressions(kind, *times, offset=offset, limit=min(limit, 500))
+        carries(request, len(rows))
         extra: dict[str, tuple[str, ...]] = {"bounces": ("reason", "status"), "invalid_emails": ("reason",)}
         known = {"reason": lambda row: row["reason"], "status": lambda _: "5.1.1", "ip": lambda _: "10.63.202.100"}
         more = ("ip",) if kind == "spam_reports" else extra.get(kind, ())  # [spec]
@@ -266,95 +273,51 @@ class Rate:
         return may_go, {f"x-ratelimit-{name}": str(value) for name, value in values.items()}  # [rec]
 
 
-class Door:
-    """Authorization, rates, counters and faults, before the vendor's endpoints."""
-
-    def __init__(self, app: App, ends: Endpoints, faults: Faults, api_key: str) -> None:
-        self.app, self.store, self.faults, self.api_key = app, ends.store, faults, api_key
+class SendGridDoor(Door):
+    def __init__(self, ends: Endpoints, faults: Faults, api_key: str) -> None:
+        own = [Route("/__twin__/troubles", self._set_troubles, methods=["POST"])]
+        super().__init__(_routes(ends), ends.store, faults, api_key, SendGridHoldings(ends.store), own)
         self.troubles = ends.troubles
         self.rate: Rate | None = None
         """Off by default: no test waits."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = str(scope.get("path", ""))
-        if scope["type"] != "http" or not path.startswith("/v3/"):
-            await self.app(scope, receive, send)
-            return
-        send = _with_headers(send, {"date": formatdate(self.store.clock(), usegmt=True)})
-        method = scope["method"]
-        self.store.count("requests")
-        given = {value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"authorization"}
-        if given != {f"Bearer {self.api_key}"}:
-            refusal = refused(401, {"message": "authorization required"})  # [spec] shape; wording [unv]
-            await refusal(scope, receive, send)
-            return
-        fault = self.faults.next(method, path)
+    def is_vendors(self, path: str) -> bool:
+        return path.startswith("/v3/")
+
+    def every_answer(self) -> Mapping[str, str]:
+        return {"date": formatdate(self.store.clock(), usegmt=True)}
+
+    def refusal(self, headers: Mapping[str, str]) -> Response | None:
+        # [spec] shape; wording [unv]
+        return None if bearer_is(headers, self.api_key) else refused(401, {"message": "authorization required"})
+
+    def admit(self, method: str, path: str, *, is_busy: bool) -> tuple[Response | None, Mapping[str, str]]:
         may_go, headers = True, {}
         if self.rate:
             may_go, headers = self.rate.take(f"{method} {re.sub('[0-9a-f-]{36}', '{id}', path)}", self.store.clock())
-        if not may_go or (fault and fault.kind in {"429", "403"}):
-            self.store.count("throttled")
-            busy = refused(429, {"message": "too many requests"})  # [unv] wording
-            busy.headers.update(headers or {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "21"})  # [rec]
-            await busy(scope, receive, send)
-            return
-        if fault and fault.kind == "500":
-            await refused(500, {"message": "internal error"})(scope, receive, send)
-            return
-        is_read = method == "GET" or "/search/" in path or path.endswith("/exports")
-        if not is_read and not (fault and fault.kind == "close_before"):
-            self.store.count("writes")
-        if fault:
-            await inject(fault, self.app, scope, receive, send)
-        else:
-            await self.app(scope, receive, _with_headers(send, headers))
+        if may_go and not is_busy:
+            return None, headers
+        busy = refused(429, {"message": "too many requests"})  # [unv] wording
+        busy.headers.update(headers or {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "21"})  # [rec]
+        return busy, headers
 
+    def failed(self) -> Response:
+        return refused(500, {"message": "internal error"})
 
-def _with_headers(send: Send, headers: dict[str, str]) -> Send:
-    async def sending(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            extra = [(name.encode(), value.encode()) for name, value in headers.items()]
-            message = {**message, "headers": [*message.get("headers", []), *extra]}
-        await send(message)
-
-    return sending
-
-
-def create_app(state: Store, faults: Faults | None = None, api_key: str = "SG.twin") -> Door:
-    """The twin as an ASGI application over `state`; `faults` may be shared with a test."""
-    faults = faults or Faults()
-    ends = Endpoints(state)
-
-    async def stats(_: Request) -> Response:
-        return JSONResponse({"simulated": True, "requests": 0, "writes": 0, "throttled": 0, **state.counters()})
-
-    async def set_faults(request: Request) -> Response:
-        for fault in await request.json():
-            faults.add(**fault)
-        return JSONResponse({"simulated": True, "waiting": len(faults.waiting)})
-
-    async def clear_faults(_: Request) -> Response:
-        faults.clear()
-        return JSONResponse({"simulated": True, "waiting": 0})
-
-    async def set_troubles(request: Request) -> Response:
-        ends.troubles.extend(await request.json())
-        return JSONResponse({"simulated": True, "waiting": len(ends.troubles)})
-
-    async def unknown(_: Request, __: Exception) -> Response:
+    def not_found(self) -> Response:
         return not_found()
 
-    app = Starlette(
-        routes=[
-            *_routes(ends),
-            Route("/__twin__/stats", stats),
-            Route("/__twin__/faults", set_faults, methods=["POST"]),
-            Route("/__twin__/faults", clear_faults, methods=["DELETE"]),
-            Route("/__twin__/troubles", set_troubles, methods=["POST"]),
-        ],
-        exception_handlers={404: unknown},
-    )
-    return Door(app, ends, faults, api_key)
+    def is_read(self, method: str, path: str) -> bool:
+        return method == "GET" or "/search/" in path or path.endswith("/exports")
+
+    async def _set_troubles(self, request: Request) -> Response:
+        self.troubles.extend(await request.json())
+        return JSONResponse({"simulated": True, "waiting": len(self.troubles)})
+
+
+def create_app(state: Store, faults: Faults | None = None, api_key: str = "SG.twin") -> SendGridDoor:
+    """The twin as an ASGI application over `state`; `faults` may be shared with a test."""
+    return SendGridDoor(Endpoints(state), faults or Faults(), api_key)
 
 
 def main(arguments: list[str] | None = None) -> None:

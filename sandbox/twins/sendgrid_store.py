@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -15,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from sandbox.twins.store import FileStore
 
 _TABLES = """
 create table if not exists contacts (
@@ -35,7 +36,12 @@ create table if not exists files (token text primary key, content blob not null)
 create table if not exists suppressions (
     kind text not null, email text not null, created integer not null, reason text not null,
     primary key (kind, email));
-create table if not exists counters (name text primary key, value integer not null);
+create trigger if not exists suppressions_added after insert on suppressions
+begin insert into status_history (person, at, status, detail)
+    values (new.email, strftime('%Y-%m-%dT%H:%M:%SZ', new.created, 'unixepoch'), new.kind, new.reason); end;
+create trigger if not exists suppressions_lifted after delete on suppressions
+begin insert into status_history (person, at, status)
+    values (old.email, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), old.kind || ' lifted'); end;
 """
 
 
@@ -75,8 +81,8 @@ def _contact(row: sqlite3.Row) -> Contact:
     return Contact(**plain, **loaded)
 
 
-class Store:
-    """The SQLite file; every method is one short transaction, so that a killed twin comes back as it was."""
+class Store(FileStore):
+    """Every method is one short transaction, so that a killed twin comes back as it was."""
 
     def __init__(
         self, path: Path | str, *, job_looks: int = 1, export_looks: int = 1, clock: Callable[[], float] = time.time
@@ -84,49 +90,20 @@ class Store:
         self.job_looks, self.export_looks = job_looks, export_looks
         """How often a job, an export, is looked at before it has ended."""
         self.contacts_per_file = 10_000
-        self.clock = clock
-        self._lock = threading.RLock()
-        self._con = sqlite3.connect(str(path), check_same_thread=False, isolation_level=None)
-        self._con.row_factory = sqlite3.Row
-        self._con.execute("pragma journal_mode = wal")
-        self._con.execute("pragma synchronous = off")
-        self._con.executescript(_TABLES)
-
-    def close(self) -> None:
-        with self._lock:
-            self._con.close()
-
-    def __enter__(self) -> Store:
-        """One transaction over several calls."""
-        self._lock.acquire()
-        self._con.execute("begin immediate")
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._con.execute("commit" if kind is None else "rollback")
-        self._lock.release()
-
-    def _rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        with self._lock:
-            return self._con.execute(sql, values).fetchall()
+        super().__init__(path, _TABLES, clock=clock)
 
     def now(self) -> str:
         """The vendor's clock has whole seconds [rec]."""
         return datetime.fromtimestamp(self.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
-    def count(self, name: str, by: int = 1) -> None:
-        self._rows(
-            "insert into counters values (?, ?) on conflict (name) do update set value = value + excluded.value",
-            name, by,
-        )  # fmt: skip
-
-    def counters(self) -> dict[str, int]:
-        return {row["name"]: row["value"] for row in self._rows("select * from counters order by name")}
-
     # contacts
 
     def contact(self, email: str) -> Contact | None:
         rows = self._rows("select * from contacts where email = ?", email.lower())
+        return _contact(rows[0]) if rows else None
+
+    def contact_by_id(self, contact_id: str) -> Contact | None:
+        rows = self._rows("select * from contacts where id = ?", contact_id)
         return _contact(rows[0]) if rows else None
 
     def contacts(self) -> list[Contact]:
