@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from cli import pipeline
 from cli.output import Output, count, plural
 from cli.report.data import ReportData, read_report_data
-from cli.twin import mailchimp_twin
+from cli.twin import start_twin, state_path
 from warehouse.errors import DataError, RefusedError
 from warehouse.settings import Settings, load_settings
 
@@ -215,24 +215,24 @@ def _send(settings: Settings, out: Output) -> tuple[dict[str, Any], dict[str, in
     """Plan and sync against the twin; its counters before and after give this run's own."""
     with ExitStack() as stack:
         with out.step("Start the simulated ESP") as step:
-            twin = mailchimp_twin(settings.home / "esp" / "mailchimp.sqlite", settings.home / "logs" / "esp.log")
-            url = stack.enter_context(twin)
-            step.note(url)
-        before = _esp_counters(url)
+            state, log = state_path(settings.home, "mailchimp"), settings.home / "logs" / "esp.log"
+            twin = stack.enter_context(start_twin("mailchimp", state, log))
+            step.note(twin.page)
+        before = _esp_counters(twin.stats)
         with out.step("Plan the sync") as step:
             plan = pipeline.plan_sync(settings, "mailchimp", on_line=step.detail)
             step.note(plan_note(plan.to_dict()))
         with out.step("Sync") as step:
             report = pipeline.apply_sync(settings, "mailchimp", plan=plan, on_line=step.detail)
             step.note(f"{count(report.writes)} writes, {count(report.requests)} requests")
-        after = _esp_counters(url)
+        after = _esp_counters(twin.stats)
     return report.to_dict(), {name: after[name] - before.get(name, 0) for name in after}
 
 
 def _esp_counters(url: str) -> dict[str, int]:
     import httpx
 
-    answer = httpx.get(url.removesuffix("/3.0") + "/__twin__/stats", timeout=10).json()
+    answer = httpx.get(url, timeout=10).json()
     return {name: int(answer[name]) for name in ("requests", "writes", "throttled")}
 
 

@@ -6,13 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 
 from cli.demo import DemoConfig, claim_home, demo_settings, make_store
-from cli.twin import mailchimp_twin
+from cli.twin import VENDORS, start_twin
+from reverse_etl.connect import make_destination
 from tests.cli.conftest import Outcome
 from warehouse.errors import DataError, RefusedError, RetriableError
 from warehouse.settings import PROJECT_DIR, Settings
@@ -74,32 +76,38 @@ def test_a_store_is_made_once(settings: Settings) -> None:
     assert manifest.stat().st_mtime_ns == before
 
 
-def test_the_twin_ends_with_its_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MAILCHIMP_API_KEY", "the user's own")
-    monkeypatch.delenv("MAILCHIMP_BASE_URL", raising=False)
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_a_twin_ends_with_its_block(vendor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meanwhile a sync reaches it with nothing but the environment; then the user's own credentials are back."""
+    known = VENDORS[vendor]
+    monkeypatch.setenv(known.key_name, "the user's own")
+    monkeypatch.delenv(known.url_name, raising=False)
     seen: list[str] = []
 
     def use() -> None:
-        with mailchimp_twin(tmp_path / "state", tmp_path / "log") as url:
-            seen.append(url)
-            assert os.environ["MAILCHIMP_BASE_URL"] == url
-            assert os.environ["MAILCHIMP_API_KEY"] != "the user's own"
-            assert httpx.get(url.removesuffix("/3.0") + "/__twin__/stats").json()["simulated"] is True
+        with start_twin(vendor, tmp_path / "state", tmp_path / "log") as twin:
+            seen.append(twin.page)
+            assert os.environ[known.url_name] == twin.url
+            with closing(make_destination(vendor)) as destination:
+                destination.check()
+            counted = httpx.get(twin.stats).json()
+            assert (counted["simulated"], counted["requests"] > 0) == (True, True)
+            assert f"Simulated {known.label}" in httpx.get(twin.page).text
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         use()
     with pytest.raises(httpx.ConnectError):
         httpx.get(seen[0])
-    assert os.environ["MAILCHIMP_API_KEY"] == "the user's own"
-    assert "MAILCHIMP_BASE_URL" not in os.environ
+    assert os.environ[known.key_name] == "the user's own"
+    assert known.url_name not in os.environ
 
 
 def test_a_twin_that_cannot_start_is_a_message(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("this is no SQLite file, whatever its name says" * 50, encoding="utf-8")
     with (
         pytest.raises(RetriableError, match="did not start"),
-        mailchimp_twin(tmp_path / "state", tmp_path / "log"),
+        start_twin("mailchimp", tmp_path / "state", tmp_path / "log"),
     ):
         pass
     assert (tmp_path / "log").read_text(encoding="utf-8")
@@ -107,7 +115,7 @@ def test_a_twin_that_cannot_start_is_a_message(tmp_path: Path) -> None:
 
 def test_plan_then_sync_then_nothing(mailwright: Call, own_copy: Settings) -> None:
     """The commands themselves, against the twin: what was planned is done, and the second time nothing is."""
-    with mailchimp_twin(own_copy.home / "esp.sqlite", own_copy.home / "esp.log"):
+    with start_twin("mailchimp", own_copy.home / "esp.sqlite", own_copy.home / "esp.log"):
         plan = mailwright("--target", "prod", "plan", "--json", home=own_copy.home)
         dry = mailwright("--target", "prod", "sync", "--dry-run", "--json", home=own_copy.home)
         first = mailwright("--target", "prod", "sync", "--json", home=own_copy.home)
@@ -127,7 +135,7 @@ def test_keys_that_do_not_fit(mailwright: Call, own_copy: Settings, monkeypatch:
     without = mailwright("--target", "prod", "sync", home=own_copy.home)
     assert without.code == 2
     assert "MAILCHIMP_API_KEY" in without.stderr
-    with mailchimp_twin(own_copy.home / "esp.sqlite", own_copy.home / "esp.log"):
+    with start_twin("mailchimp", own_copy.home / "esp.sqlite", own_copy.home / "esp.log"):
         monkeypatch.setenv("MAILCHIMP_API_KEY", "0badc0de0badc0de0badc0de-us1")
         wrong = mailwright("--target", "prod", "sync", home=own_copy.home)
         unknown = mailwright("--target", "prod", "sync", "mailchump", home=own_copy.home)
@@ -139,7 +147,7 @@ def test_keys_that_do_not_fit(mailwright: Call, own_copy: Settings, monkeypatch:
 
 
 def test_status_of_a_store_that_was_synced(mailwright: Call, own_copy: Settings) -> None:
-    with mailchimp_twin(own_copy.home / "esp.sqlite", own_copy.home / "esp.log"):
+    with start_twin("mailchimp", own_copy.home / "esp.sqlite", own_copy.home / "esp.log"):
         mailwright("--target", "prod", "sync", home=own_copy.home)
     before = own_copy.warehouse_path.read_bytes()
     outcome = mailwright("--target", "prod", "status", "--json", home=own_copy.home)
@@ -181,9 +189,9 @@ def test_the_twin_ends_with_a_killed_parent(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from cli.twin import mailchimp_twin\n"
-        "with mailchimp_twin(Path(sys.argv[1]) / 'state', Path(sys.argv[1]) / 'log') as url:\n"
-        "    print(url, flush=True)\n"
+        "from cli.twin import start_twin\n"
+        "with start_twin('klaviyo', Path(sys.argv[1]) / 'state', Path(sys.argv[1]) / 'log') as twin:\n"
+        "    print(twin.page, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run(
