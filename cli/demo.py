@@ -1,7 +1,7 @@
-"""The demo: the whole main job on a simulated store (or on real orders), against a simulated ESP on this machine.
+"""The demo: the whole main job on a simulated store (or on real orders), against two simulated ESPs on this machine.
 
 The one module of the product that knows the sandbox. Run twice, the second run meets the same files, the same
-warehouse and the same audience, and has nothing left to write.
+warehouse and the same people there, and has nothing left to write.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from cli import pipeline
 from cli.output import Output, count, plural
 from cli.report.data import ReportData, read_report_data
 from cli.twin import start_twin, state_path
+from reverse_etl.connect import VENDORS
 from warehouse.errors import DataError, RefusedError
 from warehouse.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from expectations.report import CheckReport
 
+ESPS = ("mailchimp", "klaviyo")
+"""One that answers each write at once, and one that has a job for it."""
 MARKER = "demo.json"
 """Marks a home as a demo's, with the configuration that it was made for."""
 
@@ -64,9 +67,18 @@ class DemoReport:
     snapshot_path: Path
     seconds: dict[str, float]
     data: ReportData
-    sync: dict[str, Any]
-    esp: dict[str, int]
-    """The twin's own counters, this run alone: requests, writes, throttled."""
+    syncs: dict[str, dict[str, Any]]
+    """What each sync did."""
+    esps: dict[str, dict[str, int]]
+    """The twins' own counters, this run alone: requests, writes, throttled."""
+
+    @property
+    def writes(self) -> int:
+        return sum(counters["writes"] for counters in self.esps.values())
+
+    @property
+    def requests(self) -> int:
+        return sum(counters["requests"] for counters in self.esps.values())
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -75,9 +87,9 @@ class DemoReport:
             "report_path": self.report_path,
             "snapshot_path": self.snapshot_path,
             "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
-            "writes_to_esp": self.esp.get("writes", 0),
-            "esp": self.esp,
-            "sync": self.sync,
+            "writes_to_esp": self.writes,
+            "esps": self.esps,
+            "syncs": self.syncs,
             "data": asdict(self.data),
         }
 
@@ -156,16 +168,16 @@ def run_demo(settings: Settings, config: DemoConfig, out: Output) -> DemoReport:
     """All steps, each with its seconds on stderr."""
     as_of = _fill(settings, config, out)
     _model(settings, out)
-    sync, esp = _send(settings, out)
+    syncs, esps = _send(settings, out)
     with out.step("Publish the snapshot"):
         snapshot = pipeline.publish(settings)
     with out.step("Write the report") as step:
         from cli.report.render import write_report
 
         data = read_report_data(settings)
-        path = write_report(settings, data, sync, dict(out.seconds))
+        path = write_report(settings, data, syncs, dict(out.seconds))
         step.note(path.name)
-    return DemoReport(settings.home, as_of, path, snapshot, dict(out.seconds), data, sync, esp)
+    return DemoReport(settings.home, as_of, path, snapshot, dict(out.seconds), data, syncs, esps)
 
 
 def _fill(settings: Settings, config: DemoConfig, out: Output) -> datetime:
@@ -211,22 +223,27 @@ def _model(settings: Settings, out: Output) -> None:
         step.note(_check_note(checked))
 
 
-def _send(settings: Settings, out: Output) -> tuple[dict[str, Any], dict[str, int]]:
-    """Plan and sync against the twin; its counters before and after give this run's own."""
-    with ExitStack() as stack:
-        with out.step("Start the simulated ESP") as step:
-            state, log = state_path(settings.home, "mailchimp"), settings.home / "logs" / "esp.log"
-            twin = stack.enter_context(start_twin("mailchimp", state, log))
-            step.note(twin.page)
-        before = _esp_counters(twin.stats)
-        with out.step("Plan the sync") as step:
-            plan = pipeline.plan_sync(settings, "mailchimp", on_line=step.detail)
-            step.note(plan_note(plan.to_dict()))
-        with out.step("Sync") as step:
-            report = pipeline.apply_sync(settings, "mailchimp", plan=plan, on_line=step.detail)
-            step.note(f"{count(report.writes)} writes, {count(report.requests)} requests")
-        after = _esp_counters(twin.stats)
-    return report.to_dict(), {name: after[name] - before.get(name, 0) for name in after}
+def _send(settings: Settings, out: Output) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, int]]]:
+    """Plan and sync against each twin; its counters before and after give this run's own."""
+    syncs: dict[str, dict[str, Any]] = {}
+    traffic: dict[str, dict[str, int]] = {}
+    for name in ESPS:
+        with ExitStack() as stack:
+            with out.step(f"Start the simulated {VENDORS[name]}") as step:
+                state, log = state_path(settings.home, name), settings.home / "logs" / f"{name}.log"
+                twin = stack.enter_context(start_twin(name, state, log))
+                step.note(twin.page)
+            before = _esp_counters(twin.stats)
+            with out.step(f"Plan the sync to {VENDORS[name]}") as step:
+                plan = pipeline.plan_sync(settings, name, on_line=step.detail)
+                step.note(plan_note(plan.to_dict()))
+            with out.step(f"Sync to {VENDORS[name]}") as step:
+                report = pipeline.apply_sync(settings, name, plan=plan, on_line=step.detail)
+                step.note(f"{count(report.writes)} writes, {count(report.requests)} requests")
+            after = _esp_counters(twin.stats)
+        syncs[name] = report.to_dict()
+        traffic[name] = {counter: after[counter] - before.get(counter, 0) for counter in after}
+    return syncs, traffic
 
 
 def _esp_counters(url: str) -> dict[str, int]:

@@ -17,6 +17,7 @@ from cli.report.data import ReportData, Row
 from cli.report.metrics import ModelCard, model_cards
 from cli.report.render import BEHIND, money, words
 from cli.report.sync_view import SyncView
+from reverse_etl.connect import VENDORS
 
 WIDTH = 100
 BAR = 12
@@ -44,7 +45,7 @@ def render_demo(console: Console, report: DemoReport) -> None:
     if data.provenance(BEHIND["orders"]) == "real":
         console.print(_panel("From raw order lines to net revenue", _reconciliation(data), WIDTH, "real"))
         console.print(_panel("Top products", _top_products(data), WIDTH, "real"))
-    console.print(_panel("At the ESP (simulated, on this machine)", _esp(data, report), WIDTH))
+    console.print(_panel("At the ESPs (simulated, on this machine)", _esp(data, report), WIDTH))
     _ending(console, report)
 
 
@@ -158,38 +159,43 @@ def _top_products(data: ReportData) -> RenderableType:
 
 
 def _esp(data: ReportData, report: DemoReport) -> RenderableType:
-    view = SyncView.of(report.sync)
-    facts = Text()
-    for name in ("created", "updated", "lowered", "entering", "leaving", "rejected"):
-        if getattr(view, name) or name != "lowered":
-            facts.append(count(getattr(view, name)), style="bold").append(f" {name}   ", style="dim")
-    facts.append(count(view.n_blocked), style="bold").append(" blocked", style="dim")
-    lines: list[RenderableType] = [facts]
-    for row in view.blocked[:5]:
-        lines.append(Text(f"  blocked {count(row['profiles'])}: {words(row['name'])}", style="dim"))
+    lines: list[RenderableType] = []
+    views = {VENDORS.get(name, name): SyncView.of(sync) for name, sync in report.syncs.items()}
+    width = max(len(name) for name in views) + 2
+    for title, view in views.items():
+        facts = Text(title.ljust(width))
+        for name in ("created", "updated", "lowered", "entering", "leaving", "rejected"):
+            if getattr(view, name) or name != "lowered":
+                facts.append(count(getattr(view, name)), style="bold").append(f" {name}   ", style="dim")
+        facts.append(count(view.n_blocked), style="bold").append(" blocked", style="dim")
+        lines.append(facts)
+        reasons = [f"{count(row['profiles'])} {words(row['name'])}" for row in view.blocked[:3]]
+        if reasons:
+            lines.append(Text(f"{'':{width}}blocked: {', '.join(reasons)}", style="dim"))
     passed = sum(row["expectations"] - row["failed"] for row in data.rows("checks"))
     failed = sum(row["failed"] for row in data.rows("checks"))
     build = data.one("build")
     lines.append(
         Text(
             f"{count(passed)} expectations passed, {count(failed)} failed · "
-            f"{count(build['n_tests'])} model tests passed · event to ESP: {view.latency_text}"
+            f"{count(build['n_tests'])} model tests passed · event to ESP: "
+            + ", ".join(view.latency_text for view in views.values())
         )
     )
     return Group(*lines)
 
 
 def _ending(console: Console, report: DemoReport) -> None:
-    writes, requests = report.esp["writes"], report.esp["requests"]
+    writes, requests = report.writes, report.requests
     if writes == 0:
-        console.print("[bold green]0 writes to the ESP[/bold green]: nothing had changed.")
+        console.print("[bold green]0 writes to the ESPs[/bold green]: nothing had changed.")
     else:
-        console.print(f"[bold green]{count(writes)} writes to the ESP[/bold green], {count(requests)} requests in all.")
+        console.print(
+            f"[bold green]{count(writes)} writes to the ESPs[/bold green], {count(requests)} requests in all."
+        )
     total = sum(report.seconds.values())
     console.print(f"{total:.0f} seconds. Report: [bold]{report.report_path}[/bold]", soft_wrap=True)
     where = f"--home {shlex.quote(str(report.home))} --target prod"  # to be pasted into a shell
-    console.print(
-        f"Next: the same command again (nothing to write)   mailwright {where} ui   mailwright {where} status",
-        soft_wrap=True,
-        style="dim",
-    )
+    console.print("Next: the same command again (nothing to write); or", style="dim")
+    for command, what in (("twin", "what the ESPs hold"), ("ui", "lineage, runs, checks"), ("status", "what was done")):
+        console.print(f"  mailwright {where} {command}   ({what})", soft_wrap=True, style="dim")

@@ -12,6 +12,7 @@ from cli.report import plots
 from cli.report.data import ReportData, Row
 from cli.report.metrics import model_cards
 from cli.report.sync_view import SyncView
+from reverse_etl.connect import VENDORS
 from warehouse.settings import Settings
 
 FOLDER = Path(__file__).parent
@@ -52,7 +53,9 @@ def money(value: Any, currency: str | None, decimals: int = 2) -> str:
     return f"−{text}" if value < 0 else text
 
 
-def build_context(data: ReportData, sync: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str, Any]:
+def build_context(
+    data: ReportData, syncs: Mapping[str, Mapping[str, Any]], seconds: Mapping[str, float]
+) -> dict[str, Any]:
     """All that the template shows."""
     provenance = {part: data.provenance(tables) for part, tables in BEHIND.items()}
     weekly = data.rows("weekly")
@@ -60,7 +63,7 @@ def build_context(data: ReportData, sync: Mapping[str, Any], seconds: Mapping[st
         "data": data,
         "provenance": provenance,
         "totals": {**data.one("totals"), **data.one("order_totals")},
-        "sync": SyncView.of(sync),
+        "syncs": {VENDORS.get(name, name): SyncView.of(sync) for name, sync in syncs.items()},
         "models": model_cards(data.rows("models")),
         "seconds": seconds,
         "recommended_share": _share(data.one("recommended").get("profiles"), data.one("totals").get("with_email")),
@@ -97,7 +100,7 @@ def _share(part: int | None, whole: int | None) -> float | None:
     return part / whole if part is not None and whole else None
 
 
-def render_html(data: ReportData, sync: Mapping[str, Any], seconds: Mapping[str, float]) -> str:
+def render_html(data: ReportData, syncs: Mapping[str, Mapping[str, Any]], seconds: Mapping[str, float]) -> str:
     """The page as text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -117,14 +120,16 @@ def render_html(data: ReportData, sync: Mapping[str, Any], seconds: Mapping[str,
         money=lambda value: "–" if value is None else money(value, currency),
         whole_money=lambda value: money(value, currency, 0),
     )
-    return environment.get_template(TEMPLATE).render(**build_context(data, sync, seconds))
+    return environment.get_template(TEMPLATE).render(**build_context(data, syncs, seconds))
 
 
-def write_report(settings: Settings, data: ReportData, sync: Mapping[str, Any], seconds: Mapping[str, float]) -> Path:
+def write_report(
+    settings: Settings, data: ReportData, syncs: Mapping[str, Mapping[str, Any]], seconds: Mapping[str, float]
+) -> Path:
     """Write the page to `settings.report_path`, by rename. Returns its path."""
     path = settings.report_path
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(f".{os.getpid()}.tmp")
-    scratch.write_text(render_html(data, sync, seconds), encoding="utf-8")
+    scratch.write_text(render_html(data, syncs, seconds), encoding="utf-8")
     scratch.replace(path)
     return path

@@ -15,7 +15,7 @@ from tests.cli.conftest import command_line
 from warehouse.settings import PROJECT_DIR
 
 SMALL = ("--contacts", "300", "--events", "6000", "--months", "4")
-STEPS = 15
+STEPS = 18
 
 
 def run_demo(home: Path, *more: str) -> tuple[str, str]:
@@ -40,7 +40,9 @@ def test_the_demo_and_the_demo_again(tmp_path: Path) -> None:
     assert first["as_of"] == "2026-07-01T00:00:00Z"
     assert "The clock stands at 2026-07-01 00:00:00Z" in progress
     assert len(first["seconds"]) == STEPS
-    assert first["sync"]["created"] > 0
+    created = {name: sync["created"] for name, sync in first["syncs"].items()}
+    assert set(created) == {"mailchimp", "klaviyo"}
+    assert created["mailchimp"] == created["klaviyo"] > 0
     assert first["writes_to_esp"] > 0
     report = Path(first["report_path"])
     assert report.read_text(encoding="utf-8").startswith("<!doctype html>")
@@ -48,7 +50,7 @@ def test_the_demo_and_the_demo_again(tmp_path: Path) -> None:
 
     screen, progress = run_demo(home)
     assert f"mailwright --home {shlex.quote(str(home))} --target prod status" in screen
-    assert "0 writes to the ESP: nothing had changed." in screen
+    assert "0 writes to the ESPs: nothing had changed." in screen
     assert "9 unchanged files skipped" in progress
     assert str(report) in screen
     assert max(len(line) for line in screen.splitlines() if line.startswith(("│", "╭", "╰"))) <= 100

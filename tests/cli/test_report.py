@@ -49,7 +49,7 @@ def data(built_settings: Settings) -> ReportData:
 
 @pytest.fixture(scope="module")
 def page(data: ReportData) -> str:
-    return render_html(data, SYNC, {"Load into raw": 1.5})
+    return render_html(data, {"mailchimp": SYNC}, {"Load into raw": 1.5})
 
 
 def test_it_loads_nothing(page: str) -> None:
@@ -89,7 +89,7 @@ def test_real_orders_are_marked_as_such(data: ReportData) -> None:
     real = ReportData({**data.tables, "sources": sources})
     assert real.provenance(("shop_orders", "shop_order_lines")) == "real"
     assert real.provenance(("shop_orders", "web_events")) == "mixed"
-    assert 'class="badge mixed"' in render_html(real, SYNC, {})
+    assert 'class="badge mixed"' in render_html(real, {"mailchimp": SYNC}, {})
 
 
 def test_stages_over_days_and_from_stage_to_stage_once_there_is_a_history(page: str, data: ReportData) -> None:
@@ -105,7 +105,7 @@ def test_stages_over_days_and_from_stage_to_stage_once_there_is_a_history(page: 
             dict(zip(("from_stage", "to_stage", "n_transitions", "n_from"), row, strict=True)) for row in moves
         ],
     }
-    later = render_html(ReportData(tables), SYNC, {})
+    later = render_html(ReportData(tables), {"mailchimp": SYNC}, {})
     assert all(later.count(title) == 1 for title in titles)
     assert later.count("<svg") == page.count("<svg") + 2
     assert later.count("1,234") == page.count("1,234") + 2
