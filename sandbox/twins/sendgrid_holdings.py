@@ -74,12 +74,15 @@ class SendGridHoldings(Holdings):
 
     def words_about(self, address: str) -> list[Fact]:
         rows = self.store.read("select * from suppressions where email = ? order by created", address.lower())
-        return [Fact(_KINDS[row["kind"]], _instant(row["created"]), row["reason"]) for row in rows]
+        return [Fact(_label(row["kind"]), _instant(row["created"]), row["reason"]) for row in rows]
 
     def beside_people(self) -> list[Count]:
-        rows = self.store.read("select kind, count(*) as n from suppressions group by kind")
-        found = {row["kind"]: row["n"] for row in rows}
-        return [Count(label, found.get(kind, 0), "addresses, contacts or not") for kind, label in _KINDS.items()]
+        rows = self.store.read("select kind, count(*) as n from suppressions group by kind order by kind")
+        return [Count(_label(row["kind"]), row["n"], "addresses, contacts or not") for row in rows]
+
+
+def _label(kind: str) -> str:
+    return _KINDS.get(kind, kind.replace("_", " "))
 
 
 def _instant(seconds: int) -> str:
