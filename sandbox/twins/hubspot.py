@@ -21,6 +21,7 @@ from starlette.routing import Route
 from sandbox.twins import hubspot_rules as rules
 from sandbox.twins.faults import App, Faults, Receive, Scope, Send, inject
 from sandbox.twins.hubspot_contacts import ContactEndpoints
+from sandbox.twins.hubspot_events import event_routes
 from sandbox.twins.hubspot_store import DEFAULT_SUBSCRIPTION, Store
 from sandbox.twins.serve import make_parser, serve
 
@@ -262,6 +263,7 @@ def create_app(state: Store, faults: Faults | None = None, api_key: str = "pat-t
     app = Starlette(
         routes=[
             *_routes(ends),
+            *event_routes(state),
             Route("/__twin__/stats", stats),
             Route("/__twin__/faults", set_faults, methods=["POST"]),
             Route("/__twin__/faults", clear_faults, methods=["DELETE"]),

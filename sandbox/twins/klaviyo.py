@@ -28,6 +28,7 @@ from starlette.routing import Route
 
 from sandbox.twins import klaviyo_jobs as rules
 from sandbox.twins.faults import App, Faults, Message, Receive, Scope, Send, inject
+from sandbox.twins.klaviyo_events import event_routes
 from sandbox.twins.klaviyo_jobs import Refused, Worker, check_email
 from sandbox.twins.klaviyo_rates import MAX_LISTS_A_DAY, VENDOR_RATES, Rates
 from sandbox.twins.klaviyo_store import DEFAULT_LIST, Store
@@ -350,6 +351,7 @@ def create_app(
     app = Starlette(
         routes=[
             *_routes(Endpoints(state, worker)),
+            *event_routes(state),
             Route("/__twin__/stats", stats),
             Route("/__twin__/faults", set_faults, methods=["POST"]),
             Route("/__twin__/faults", clear_faults, methods=["DELETE"]),

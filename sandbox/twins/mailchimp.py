@@ -20,6 +20,7 @@ from starlette.routing import Route
 from sandbox.twins import mailchimp_rules as rules
 from sandbox.twins.faults import App, Faults, Receive, Scope, Send, inject, is_authorized
 from sandbox.twins.mailchimp_members import MemberEndpoints, flag, page
+from sandbox.twins.mailchimp_reports import report_routes
 from sandbox.twins.mailchimp_store import DEFAULT_LIST, Store
 from sandbox.twins.mailchimp_view import answer, member_document, not_found, problem
 from sandbox.twins.serve import make_parser, serve
@@ -250,6 +251,7 @@ def create_app(state: Store, faults: Faults | None = None, api_key: str = "twin-
     app = Starlette(
         routes=[
             *_routes(Endpoints(state)),
+            *report_routes(state),
             Route("/__twin__/stats", stats),
             Route("/__twin__/faults", set_faults, methods=["POST"]),
             Route("/__twin__/faults", clear_faults, methods=["DELETE"]),

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.twins.mail import Mail
+
 DEFAULT_LIST = "mwdemolist"
 
 _TABLES = """
@@ -93,6 +95,7 @@ class Store:
         self._con.execute("pragma journal_mode = wal")
         self._con.execute("pragma synchronous = off")
         self._con.executescript(_TABLES)
+        self.mail = Mail(self._con, self._lock)
         self.add_list(list_id)
 
     def close(self) -> None:

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.twins.mail import Mail
+
 _TABLES = """
 create table if not exists contacts (
     id text primary key, email text unique, fields text not null, custom text not null, identifiers text not null,
@@ -91,6 +93,8 @@ class Store:
         self._con.execute("pragma journal_mode = wal")
         self._con.execute("pragma synchronous = off")
         self._con.executescript(_TABLES)
+        self.mail = Mail(self._con, self._lock)
+        self.mail.effect = self._suppress_for
 
     def close(self) -> None:
         with self._lock:
@@ -275,9 +279,24 @@ class Store:
     # suppressions
 
     def suppress(self, kind: str, email: str, reason: str = "", created: int | None = None) -> None:
-        """`kind`: unsubscribes, spam_reports, bounces or invalid_emails. Who is in it already keeps her date [unv]."""
+        """`kind` is the list's name; `groups`: who left a group. Who is in it already keeps her date [unv]."""
         stamp = int(self.clock()) if created is None else created
         self._rows("insert or ignore into suppressions values (?, ?, ?, ?)", kind, email.lower(), stamp, reason)
+
+    def _suppress_for(self, kind: str, email: str, at: datetime, detail: dict[str, Any]) -> None:
+        """What the vendor keeps of an event of its mail: an entry in a list [vdoc]."""
+        lists = {"unsubscribe": "unsubscribes", "complaint": "spam_reports", "bounce": "bounces"}
+        if kind not in lists:
+            return
+        name = "blocks" if detail.get("type") == "soft" else "groups" if "group" in detail else lists[kind]
+        seconds = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+        self.suppress(name, email, "550 simulated", seconds)
+
+    def mailable(self, list_name: str | None) -> list[str]:
+        """Whom it would mail of a list, or of everybody."""
+        inside = None if list_name is None else self.addresses_in(list_name)
+        contacts = [contact.email for contact in self.contacts() if contact.email]
+        return [one for one in contacts if (inside is None or one in inside) and not self.suppressed_as(one)]
 
     def lift(self, email: str) -> None:
         """What a person at the vendor's screens may do, and a sync never does."""
@@ -294,4 +313,6 @@ class Store:
         return [dict(row) for row in rows]
 
     def suppressed_as(self, email: str) -> set[str]:
-        return {row["kind"] for row in self._rows("select kind from suppressions where email = ?", email.lower())}
+        """The lists that keep all mail from her: a block was for once, a group is a part of the mail."""
+        rows = self._rows("select kind from suppressions where email = ?", email.lower())
+        return {row["kind"] for row in rows} - {"blocks", "groups"}
