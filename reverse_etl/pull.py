@@ -28,7 +28,7 @@ from reverse_etl.connect import DESTINATIONS, make_destination
 from reverse_etl.declaration import read_sync
 from reverse_etl.destination import Destination
 from reverse_etl.engagement import EngagementPage, Since
-from reverse_etl.errors import without_secrets
+from reverse_etl.errors import DestinationDown, NoAnswer, without_secrets
 from reverse_etl.limits import limit
 from reverse_etl.webhooks.rows import ConsentEvent, EmailEvent, NoRow, Unaddressed, to_jsonl
 from warehouse.clock import utcnow
@@ -195,8 +195,11 @@ def _pull(
                 spool.flush()
             if on_progress:
                 on_progress(f"{page.stream}: {report.n_new:,} new, {spool.size:,} to load")
-    except MailwrightError:
+    except MailwrightError as error:
         spool.flush()  # what was read is kept; streams that were not read to a known point are read again
+        if isinstance(error, DestinationDown | NoAnswer):
+            todo = "run `mailwright pull` again: what was read is loaded, and it goes on from there"
+            raise DestinationDown(error.what, where=error.where, todo=todo) from None
         raise
     spool.flush()
 
@@ -211,6 +214,10 @@ class _Spool:
         self._rows: dict[str, dict[str, Any]] = {table: {} for table in KEYS}
         self._reached: dict[str, datetime] = {}
         self._n, self._flushed = 0, time.monotonic()
+        self._clear()  # of a pull that was killed: its rows come again
+
+    def _clear(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
     def size(self) -> int:
@@ -248,7 +255,7 @@ class _Spool:
             failpoint("pull.before_load")
             loaded = self._load(self._settings, self._folder)
             failpoint("pull.after_load")
-            shutil.rmtree(self._folder)
+            self._clear()
             self._report.quarantined += loaded.rows_quarantined
             self._report.new.update(row.event for row in fresh["email_events"])
             self._report.new.update({"consent claim": len(fresh["consent_events"])} if fresh["consent_events"] else {})
@@ -275,7 +282,6 @@ class _Spool:
         return [row for key, row in rows.items() if key not in known]
 
     def _write(self, fresh: dict[str, list[Any]]) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)  # of a pull that was killed: its rows come again
         self._n += 1
         for table, rows in fresh.items():
             if rows:

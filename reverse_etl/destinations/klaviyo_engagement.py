@@ -52,4 +52,4 @@ def _of_metric(client: Client, topic: str, metric: str, since: Since, now: datet
             return webhook.read({"topic": webhook.PREFIX + topic, "payload": payload}, now)
 
         page = read_page(topic, body.get("data") or [], read)
-        yield EngagementPage(topic, page.found, page.rejected, newest(page, now))
+        yield EngagementPage(topic, page.found, page.rejected, newest(page, now, after))

@@ -17,7 +17,7 @@ from reverse_etl.webhooks.reading import fields, instant_of_text, key_of, occurr
 from reverse_etl.webhooks.rows import EmailEvent, EventKind, Found, NoRow
 
 KIND = "mailchimp"
-MAILINGS = "mailings"
+MAILINGS, COMPLAINTS = "mailings", "complaints"
 _ACTIONS: dict[str, EventKind] = {"open": "open", "click": "click", "bounce": "bounce"}
 
 
@@ -38,6 +38,10 @@ def pull(pages: Pages, list_id: str, since: Since, now: datetime) -> Iterator[En
         if mailing.get("list_id") == list_id and own is not None and sent_at is not None:
             yield from _of_mailing(pages, own, sent_at, since, now)
     yield EngagementPage(MAILINGS, reached=now)
+    # of all mailings: those of one are told without pages, and so perhaps not all
+    shown = ",".join(f"abuse_reports.{name}" for name in ("campaign_id", "email_id", "email_address", "date"))
+    for page in pages(f"/lists/{list_id}/abuse-reports", "abuse_reports", shown):
+        yield read_page(COMPLAINTS, page, lambda row: _refused("complaint", row, "date", None, now))
 
 
 def _of_mailing(pages: Pages, mailing: str, sent_at: datetime, since: Since, now: datetime) -> Iterator[EngagementPage]:
@@ -47,12 +51,10 @@ def _of_mailing(pages: Pages, mailing: str, sent_at: datetime, since: Since, now
         for page in pages(f"{path}/sent-to", "sent_to", shown):
             yield read_page(sent, page, lambda row: _sent(row, mailing, sent_at, now))
         yield EngagementPage(sent, reached=now)
-    # these two know no `since`
+    # this one knows no `since`
     shown = "unsubscribes.email_id,unsubscribes.email_address,unsubscribes.timestamp"
     for page in pages(f"{path}/unsubscribed", "unsubscribes", shown):
         yield read_page(stream, page, lambda row: _refused("unsubscribe", row, "timestamp", mailing, now))
-    for page in pages(f"{path}/abuse-reports", "abuse_reports", "abuse_reports"):
-        yield read_page(stream, page, lambda row: _refused("complaint", row, "date", mailing, now))
     after = since(stream)
     asked: dict[str, Any] = {} if after is None else {"since": _text(after)}
     reached = after or sent_at
@@ -75,7 +77,7 @@ def _activities(page: list[Any]) -> Iterator[tuple[Any, Any]]:
             yield row, activity
 
 
-def _event(kind: EventKind, row: Any, mailing: str, at: datetime | None, now: datetime, *key: Any) -> EmailEvent:
+def _event(kind: EventKind, row: Any, mailing: str | None, at: datetime | None, now: datetime, *key: Any) -> EmailEvent:
     person = text(row.get("email_id"))
     content = [kind, mailing, row.get("email_address"), *key]
     return EmailEvent(
@@ -85,7 +87,7 @@ def _event(kind: EventKind, row: Any, mailing: str, at: datetime | None, now: da
         occurred_at=occurred(kind, at, now),
         received_at=now,
         # a mailing's message: with the person, the one that she got
-        message_id=f"{mailing}/{person}" if person else None,
+        message_id=f"{mailing}/{person}" if mailing and person else None,
         campaign_id=mailing,
     )
 
@@ -94,8 +96,9 @@ def _sent(row: Any, mailing: str, sent_at: datetime, now: datetime) -> Found:
     return _event("sent", fields(row), mailing, sent_at, now)
 
 
-def _refused(kind: EventKind, row: Any, dated: str, mailing: str, now: datetime) -> Found:
+def _refused(kind: EventKind, row: Any, dated: str, mailing: str | None, now: datetime) -> Found:
     date = fields(row).get(dated)
+    mailing = mailing or text(row.get("campaign_id"))
     return _event(kind, row, mailing, instant_of_text(date), now, text(date) or "")
 
 

@@ -32,6 +32,7 @@ TYPES = {
     "deferred": "DEFERRED",
 }
 MAX_PAGE = 1000
+_BOUNCED = "hs_email_hard_bounce_reason_enum"
 PORTAL = 62515
 
 
@@ -99,12 +100,16 @@ def event_routes(store: Store) -> list[Route]:
             store.opt_out(email)
         elif kind == "bounce" and detail.get("type") == "hard":
             found = store.contact(email) or Contact(email)
-            found.properties["hs_email_hard_bounce_reason_enum"] = "UNKNOWN_USER"
+            found.properties[_BOUNCED] = "UNKNOWN_USER"
             store.put_contact(found)
 
     def audience(segment: str | None) -> list[str]:
         ids = next((store.in_list(row["id"]) for row in store.lists() if row["name"] == segment), set[int]())
-        return [c.email for c in store.contacts() if c.email and (segment is None or c.id in ids) and may_mail(c.email)]
+        return [
+            c.email
+            for c in store.contacts()
+            if c.email and (segment is None or c.id in ids) and _BOUNCED not in c.properties and may_mail(c.email)
+        ]
 
     def may_mail(email: str) -> bool:
         return store.status(email, DEFAULT_SUBSCRIPTION)[0] == "SUBSCRIBED" and not store.opted_out_at(email)

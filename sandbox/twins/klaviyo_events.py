@@ -93,7 +93,9 @@ class Events:
         properties: dict[str, Any] = {"$message": event.mailing, "Campaign Name": event.mailing}
         if "no_address" not in event.detail:
             properties["Recipient Email Address"] = event.email
-        names = {"url": "URL", "type": "Bounce Type", "is_machine": "machine_open"}
+        if "type" in event.detail:
+            properties["Bounce Type"] = event.detail["type"].capitalize()
+        names = {"url": "URL", "is_machine": "machine_open"}
         properties |= {shown: event.detail[name] for name, shown in names.items() if name in event.detail}
         person = profile.id if profile else "01GONE"
         return {
@@ -144,7 +146,7 @@ def event_routes(store: Store) -> list[Route]:
     def effect(kind: str, email: str, at: datetime, detail: dict[str, Any]) -> None:
         """The vendor suppresses who left, complained or bounced hard [vdoc]."""
         del at
-        is_hard = kind == "bounce" and detail.get("type") == "Hard"
+        is_hard = kind == "bounce" and detail.get("type") == "hard"
         profile = store.profile(email)
         if profile is not None and (kind in {"unsubscribe", "complaint"} or is_hard):
             reasons = {"unsubscribe": "UNSUBSCRIBE", "complaint": "SPAM_COMPLAINT", "bounce": "HARD_BOUNCE"}

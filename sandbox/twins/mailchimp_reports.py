@@ -95,10 +95,16 @@ class Reports:
         rows = [{**_person(e.email, mailing), "timestamp": _text(e.at), "reason": "None given"} for e in events]
         return self._page(request, "unsubscribes", rows, campaign_id=mailing.id)
 
-    async def abuse_reports(self, request: Request, mailing: Mailing) -> Response:
-        events = self.mail.events("complaint", mailing=mailing.id)
-        rows = [{"id": e.seq, **_person(e.email, mailing), "date": _text(e.at)} for e in events]
-        return self._page(request, "abuse_reports", rows, campaign_id=mailing.id)
+    async def abuse_reports(self, request: Request) -> Response:
+        """Those of a whole audience: of one mailing they have no pages [spec]."""
+        list_id = request.path_params["list_id"]
+        mailings = {one.id: one for one in self.mail.mailings()}
+        rows = [
+            {"id": event.seq, **_person(event.email, mailings[event.mailing]), "date": _text(event.at)}
+            for event in self.mail.events("complaint")
+        ]
+        rows = [{k: v for k, v in row.items() if k != "list_is_active"} for row in rows if row["list_id"] == list_id]
+        return self._page(request, "abuse_reports", rows, list_id=list_id)
 
 
 def _consequence(store: Store) -> Callable[[str, str, datetime, dict[str, Any]], None]:
@@ -143,6 +149,6 @@ def report_routes(store: Store) -> list[Route]:
         of_mailing("email-activity", ends.email_activity),
         of_mailing("sent-to", ends.sent_to),
         of_mailing("unsubscribed", ends.unsubscribed),
-        of_mailing("abuse-reports", ends.abuse_reports),
+        Route("/3.0/lists/{list_id}/abuse-reports", ends.abuse_reports),
         campaign_route(store.mail, audience, DEFAULT_LIST),
     ]
