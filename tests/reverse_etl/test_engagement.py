@@ -145,7 +145,7 @@ def test_where_it_breaks_off_what_was_read_is_kept(engaged: Engaged) -> None:
     last = {"mailchimp": "email-activity", "klaviyo": "events", "sendgrid": "asm/suppressions", "hubspot": "events"}
     engaged.twin.faults.add("500", path=last[engaged.kind], skip={"klaviyo": 3, "hubspot": 3}.get(engaged.kind, 0),
                             times=-1)  # fmt: skip
-    with pytest.raises(DestinationDown):
+    with pytest.raises(DestinationDown, match="run `mailwright pull` again"):
         engaged.pull()
     kept = engaged.rows()
     assert 0 < kept.total() < expected.total() or engaged.kind == "sendgrid"
