@@ -39,7 +39,8 @@ from warehouse.ids import new_id
 from warehouse.settings import Settings
 from warehouse.state import ensure_state
 
-LEASE = "pull"
+LEASE = "pull of engagement"
+"""Beside those of syncs."""
 ROWS_PER_LOAD = 20_000
 """Held in memory, and read again after a crash."""
 SECONDS_PER_LOAD = 300

@@ -46,7 +46,9 @@ def pull(pages: Pages, list_id: str, since: Since, now: datetime) -> Iterator[En
 
 def _of_mailing(pages: Pages, mailing: str, sent_at: datetime, since: Since, now: datetime) -> Iterator[EngagementPage]:
     path, stream, sent = f"/reports/{mailing}", f"mailing/{mailing}", f"sent/{mailing}"
-    if now - sent_at >= timedelta(hours=limit(KIND, "sent_to_after_hours")) and since(sent) is None:
+    asked_at = since(sent)
+    has_gone_out = now - sent_at >= timedelta(hours=limit(KIND, "sent_to_after_hours"))
+    if has_gone_out and (asked_at is None or asked_at < sent_at):
         shown = "sent_to.email_id,sent_to.email_address,sent_to.status"
         for page in pages(f"{path}/sent-to", "sent_to", shown):
             yield read_page(sent, page, lambda row: _sent(row, mailing, sent_at, now))

@@ -309,3 +309,22 @@ def test_dates_ahead_move_no_cursor(engaged: Engaged) -> None:
     engaged.plant(COMMON, "bob@shop.test", 4)
     assert engaged.pull().n_new == 1
     assert datetime(2027, 7, 6, 12) in {at for *_, at in engaged.rows()}
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_kill_between_two_pages_loses_no_older_one(engaged: Engaged, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the newest come first, the first page says nothing of how far back everything is read."""
+    monkeypatch.setattr(pulling, "ROWS_PER_LOAD", 2)
+    expected = Counter(engaged.plant(COMMON, f"p{n}@shop.test", 45 - 8 * n) for n in range(6))
+    done: list[int] = []
+
+    def second_fails(settings: Settings, folder: Any) -> Any:
+        if done:
+            raise Killed
+        done.append(1)
+        return load_pulled(settings, folder)
+
+    with pytest.raises(Killed):
+        engaged.pull(load=second_fails)
+    engaged.pull()
+    assert engaged.rows() == expected

@@ -122,6 +122,8 @@ def test_who_was_sent_it_is_asked_once_when_all_have_it(vendor: Of) -> None:
         assert world.pull().new == {"sent": 3}
         world.pull()
         assert sum("/sent-to" in path for path in paths(world)) == 1
+        assert world.pull(since=SENT_AT - timedelta(hours=1)).n_new == 0
+        assert sum("/sent-to" in path for path in paths(world)) == 2
         assert {at for *_, at in world.rows()} == {SENT_AT}
 
 
