@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import typer
 
-from cli.commands import backup, build, check, demo, doctor, identity, load, segment, status, sync, twin, ui
+from cli.commands import backup, build, check, demo, doctor, identity, load, pull, segment, status, sync, twin, ui
 from cli.session import GlobalOptions, HomeOption, JsonOption, TargetOption
 
 app = typer.Typer(
@@ -51,5 +51,5 @@ def options(
     ctx.obj = GlobalOptions(home, target, as_json)
 
 
-for family in (demo, load, build, check, sync, status, segment, identity, doctor, backup, ui, twin):
+for family in (demo, load, build, check, sync, pull, status, segment, identity, doctor, backup, ui, twin):
     family.register(app)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ingest.withdraw import WithdrawReport
     from ml_jobs.report import JobReport
     from reverse_etl.plan import Plan, SyncReport
+    from reverse_etl.pull import PullReport
     from reverse_etl.scaffold import Draft
     from warehouse.build import BuildReport, Stage
 
@@ -263,6 +264,16 @@ def _counted(on_line: OnLine) -> Callable[[str, int, int], None] | None:
     if on_line is None:
         return None
     return lambda what, done, of: on_line(f"{what}: {done} of {of}" if of > 1 else what)
+
+
+def pull_engagement(
+    settings: Settings, name: str, *, since: datetime | None = None, on_line: OnLine = None
+) -> PullReport:
+    """What people did with their mail, from the destination of a sync into `raw.*`."""
+    from ingest.load import load_pulled
+    from reverse_etl.pull import pull
+
+    return pull(settings, name, load=load_pulled, since=since, on_progress=on_line)
 
 
 def publish(settings: Settings) -> Path:

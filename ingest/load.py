@@ -18,11 +18,13 @@ import duckdb
 import pyarrow as pa
 
 from ingest.contracts import (
+    OWN_SCHEMA,
     TOLERATED_ROWS,
     TableContract,
     contract_of,
     create_table,
     declared_contracts,
+    raw_schema,
     sources_path,
 )
 from ingest.drift import Fit, fit, retyped_columns
@@ -36,7 +38,7 @@ from ingest.troubles import understood
 from ingest.types import SAID, TextFormat, family, needs_check, present, quoted, text_cast, typed_cast
 from warehouse.clock import utcnow
 from warehouse.connection import connect
-from warehouse.errors import DataError
+from warehouse.errors import ConfigError, DataError
 from warehouse.failpoints import failpoint
 from warehouse.ids import new_id
 from warehouse.settings import Settings
@@ -72,6 +74,22 @@ def load(settings: Settings, path: Path, table: str | None = None, on_progress: 
         if on_progress:
             on_progress(result)
     return LoadReport(tuple(loads), tuple(skipped), as_of=work.as_of)
+
+
+def load_pulled(settings: Settings, folder: Path) -> LoadReport:
+    """Bring in what was pulled from an e-mail service provider.
+
+    Raises:
+        ConfigError: the models read another schema than `raw`, where it would lie unread.
+    """
+    schema = raw_schema(settings)
+    if schema != OWN_SCHEMA:
+        raise ConfigError(
+            f"The models read the raw tables of schema '{schema}', which belongs to a loader of your own.",
+            where="`raw_schema` in dbt_project/dbt_project.yml",
+            todo="let that loader bring in the events of your e-mail service provider",
+        )
+    return load(settings, folder)
 
 
 def ensure_raw_tables(settings: Settings, declared: dict[str, TableContract] | None = None) -> None:

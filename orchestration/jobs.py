@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.names import ML_GROUP, sync_job, sync_key
+from orchestration.names import ML_GROUP, engagement_key, sync_job, sync_key
 from reverse_etl.declaration import list_syncs, read_sync
 from warehouse.errors import ConfigError
 from warehouse.settings import Settings
@@ -36,23 +36,29 @@ SEGMENTS_REFRESH = "segments_refresh"
 
 def jobs_of(own_schedules: Mapping[str, str]) -> list[Any]:
     """All jobs; `own_schedules` are the syncs that do not run with each refresh, with their cron expressions."""
-    syncs = [dg.AssetKey(sync_key(name)) for name in own_schedules]
-    refresh = dg.define_asset_job(
-        SEGMENTS_REFRESH,
-        selection=dg.AssetSelection.all() - dg.AssetSelection.groups(ML_GROUP) - dg.AssetSelection.assets(*syncs),
-        description="Hourly: new raw files, every model, the checks, the syncs; on the predictions that are there.",
-        tags=TAGS,
-    )
-    own = [
-        dg.define_asset_job(
+    refreshed = dg.AssetSelection.all() - dg.AssetSelection.groups(ML_GROUP)
+    own = []
+    for name in own_schedules:
+        refreshed -= _sync_and_back(name)
+        job = dg.define_asset_job(
             sync_job(name),
-            selection=dg.AssetSelection.assets(sync_key(name)),
+            selection=_sync_and_back(name),
             description=f"The sync {name} alone, on what was built last.",
             tags=TAGS,
         )
-        for name in own_schedules
-    ]
+        own.append(job)
+    refresh = dg.define_asset_job(
+        SEGMENTS_REFRESH,
+        selection=refreshed,
+        description="Hourly: new raw files, every model, the checks, the syncs; on the predictions that are there.",
+        tags=TAGS,
+    )
     return [FULL_REFRESH, refresh, TRAIN, *own]
+
+
+def _sync_and_back(name: str) -> dg.AssetSelection:
+    """A sync, and what comes back from its account, where it asks for that."""
+    return dg.AssetSelection.key_prefixes(list(sync_key(name)), list(engagement_key(name)))
 
 
 def schedules_of(own_schedules: Mapping[str, str]) -> list[dg.ScheduleDefinition]:

@@ -57,6 +57,11 @@ def sync_key(sync_name: str) -> tuple[str, ...]:
     return ("sync", sync_name)
 
 
+def engagement_key(sync_name: str) -> tuple[str, ...]:
+    """Asset key of what comes back from a sync's account."""
+    return ("engagement", sync_name)
+
+
 def sync_job(sync_name: str) -> str:
     """Name of the job of a sync that has a schedule of its own."""
     return f"sync_{sync_name}"

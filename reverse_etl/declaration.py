@@ -145,6 +145,8 @@ class SyncDeclaration(_Strict):
     account: str = ""
     """Where there are several accounts of one kind: what the environment variables with this one's credentials start
     with in place of the vendor's name (`MAILCHIMP_UK`: MAILCHIMP_UK_API_KEY, MAILCHIMP_UK_LIST_ID)."""
+    engagement: bool = False
+    """Whether Dagster asks the destination after each run what people did with their mail (`mailwright pull`)."""
     schedule: str | None = None
     """Cron expression in UTC (`"30 5 * * *"`): when Dagster runs this sync. Without one it runs with each refresh."""
     limits: Mapping[str, int] = {}

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from reverse_etl.errors import RejectedClass
+
+if TYPE_CHECKING:
+    from reverse_etl.engagement import EngagementPage, Since
 
 Operation = Literal["create", "update", "lower", "clear", "add", "remove"]
 """create: a person who is not there and may be mailed; update: fields of one who is; lower: end a subscription;
@@ -207,6 +210,11 @@ class Destination(Protocol):
     def read_back(self, records: Sequence[Record], fields: Sequence[str]) -> list[RemoteMember]:
         """These people as they are there now, with these fields and, if it shows them, `segment_ids`;
         who is not there is left out."""
+        ...
+
+    def pull_engagement(self, since: Since, now: datetime) -> Iterator[EngagementPage]:
+        """What people did with its mail, as far as it can be asked for, stream by stream; `now` (naive UTC) is when
+        it is reported."""
         ...
 
     def list_segments(self, prefix: str) -> dict[str, str]:

@@ -7,7 +7,16 @@ import dagster as dg
 
 from orchestration.failures import translated_errors
 from orchestration.freshness import freshness_of
-from orchestration.names import SYNC_GROUP, TEAM_OF_GROUP, WRITER_POOL, api_pool, numbers_of, one_line, sync_key
+from orchestration.names import (
+    SYNC_GROUP,
+    TEAM_OF_GROUP,
+    WRITER_POOL,
+    api_pool,
+    engagement_key,
+    numbers_of,
+    one_line,
+    sync_key,
+)
 from reverse_etl.declaration import list_syncs, read_sync
 from warehouse.settings import Settings
 from warehouse.snapshot import publish_snapshot
@@ -69,6 +78,28 @@ def _sync_asset(settings: Settings, declaration: "SyncDeclaration") -> dg.Assets
     return sync_asset
 
 
+def _engagement_asset(settings: Settings, declaration: "SyncDeclaration") -> dg.AssetsDefinition:
+    @dg.asset(
+        key=engagement_key(declaration.name),
+        deps=[dg.AssetKey(sync_key(declaration.name))],
+        group_name=SYNC_GROUP,
+        owners=[TEAM_OF_GROUP[SYNC_GROUP]],
+        kinds={"python", declaration.destination},
+        description="What people did with their mail, as the ESP tells it when asked; the next refresh builds with it.",
+        pool=api_pool(declaration.destination, declaration.account),
+        required_resource_keys={"lease"},
+    )
+    def engagement(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        from ingest.load import load_pulled
+        from reverse_etl.pull import pull
+
+        with translated_errors(context.retry_number):
+            report = pull(settings, declaration.name, load=load_pulled, on_progress=context.log.info)
+        return dg.MaterializeResult(metadata=numbers_of(report.to_dict()))
+
+    return engagement
+
+
 def snapshot_definition(settings: Settings) -> dg.AssetsDefinition:
     """The copy that dashboards, notebooks and APIs open; published once what it holds has passed its checks."""
 
@@ -95,9 +126,11 @@ def snapshot_definition(settings: Settings) -> dg.AssetsDefinition:
 
 
 def sync_definitions(settings: Settings) -> list[dg.AssetsDefinition]:
-    """All declared syncs (the package's and those of `<home>/syncs`), and the snapshot."""
-    syncs = [_sync_asset(settings, read_sync(settings, name)) for name in list_syncs(settings)]
-    return [*syncs, snapshot_definition(settings)]
+    """All syncs of this installation, what comes back where they ask for it, and the snapshot."""
+    declarations = [read_sync(settings, name) for name in list_syncs(settings)]
+    syncs = [_sync_asset(settings, one) for one in declarations]
+    back = [_engagement_asset(settings, one) for one in declarations if one.engagement]
+    return [*syncs, *back, snapshot_definition(settings)]
 
 
 def activation_models(settings: Settings) -> list[str]:

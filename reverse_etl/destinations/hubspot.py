@@ -35,6 +35,7 @@ from reverse_etl.destination import (
     free_name,
     label_of,
 )
+from reverse_etl.destinations import hubspot_engagement as engagement
 from reverse_etl.destinations import hubspot_fields as properties
 from reverse_etl.destinations.hubspot_answers import (
     already_there,
@@ -47,6 +48,7 @@ from reverse_etl.destinations.hubspot_answers import (
 from reverse_etl.destinations.hubspot_api import BASE_URL, CONTACTS, KIND, Api
 from reverse_etl.destinations.hubspot_consent import Consent
 from reverse_etl.destinations.hubspot_pull import count, pull_changed, pull_everybody, read_back
+from reverse_etl.engagement import EngagementPage, Since
 from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer, RejectedClass
 from reverse_etl.http import RetryPolicy, transport_outcome
 from reverse_etl.limits import limit
@@ -176,6 +178,9 @@ class HubSpot:
     def read_back(self, records: Sequence[Record], fields: Sequence[str]) -> list[RemoteMember]:
         """Without the lists of a contact: they take a request for each."""
         return read_back(self._api, self._consent, [record.email.lower() for record in records], fields)
+
+    def pull_engagement(self, since: Since, now: datetime) -> Iterator[EngagementPage]:
+        return engagement.pull(self._api, since, now)
 
     def list_segments(self, prefix: str) -> dict[str, str]:
         found: dict[str, str] = {}

@@ -39,6 +39,7 @@ from reverse_etl.destination import (
     free_name,
     label_of,
 )
+from reverse_etl.destinations import klaviyo_engagement as engagement
 from reverse_etl.destinations.klaviyo_answers import Action, action_of, body_of, detail_of, instant, standing_of
 from reverse_etl.destinations.klaviyo_client import KIND, Client, Delivery, filters
 from reverse_etl.destinations.klaviyo_jobs import ACCEPTED, JobFollower, Token, hash_of
@@ -55,6 +56,7 @@ from reverse_etl.destinations.klaviyo_payload import (
     size,
     value_problem,
 )
+from reverse_etl.engagement import EngagementPage, Since
 from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer, RejectedClass
 from reverse_etl.http import RetryPolicy
 from reverse_etl.limits import limit, limits_of
@@ -247,6 +249,9 @@ class Klaviyo:
             fields={key: field_of(attributes, key) for key in fields} if fields else None,
             remote_id=row["id"],
         )
+
+    def pull_engagement(self, since: Since, now: datetime) -> Iterator[EngagementPage]:
+        return engagement.pull(self._client, since, now)
 
     def list_segments(self, prefix: str) -> dict[str, str]:
         """The oldest list of each name; never the one that people subscribe to, whatever it is called."""

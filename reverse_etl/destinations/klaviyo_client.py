@@ -47,6 +47,8 @@ _PACES = (
     ("GET", r"/lists", "each"),
     ("GET", r"/lists/[^/]+", "each"),
     ("GET", r"/profiles", "each"),
+    ("GET", r"/metrics", "bulk"),
+    ("GET", r"/events", "events"),
     ("POST", r"/profile-import", "each"),
     ("POST", r"/profile-subscription-bulk-create-jobs", "each"),
     ("POST", r"/profile-subscription-bulk-delete-jobs", "each"),
@@ -171,20 +173,32 @@ class Client:
         return body
 
     def pages(
-        self, path: str, query: Mapping[str, Any] | None = None, *, may_be_gone: bool = False
+        self,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        *,
+        may_be_gone: bool = False,
+        size: int | None = limit(KIND, "page_size"),
     ) -> Iterator[list[dict[str, Any]]]:
-        """The resources of all pages; of the link to the next one nothing but its cursor is followed.
+        """The resources of all pages; see `bodies`."""
+        for body in self.bodies(path, query, may_be_gone=may_be_gone, size=size):
+            if body.get("data"):
+                yield body["data"]
 
-        `may_be_gone`: what the path names may not exist any more, and then has no resources.
+    def bodies(
+        self, path: str, query: Mapping[str, Any] | None = None, *, may_be_gone: bool = False, size: int | None
+    ) -> Iterator[dict[str, Any]]:
+        """All pages; of the link to the next one nothing but its cursor is followed.
+
+        `may_be_gone`: what the path names may not exist any more, and then has no pages. `size`: of a page; None where
+        the operation takes none.
         """
-        params: dict[str, Any] = {"page[size]": limit(KIND, "page_size"), **(query or {})}
+        params: dict[str, Any] = {**({} if size is None else {"page[size]": size}), **(query or {})}
         while True:
             body = self.find(path, **params) if may_be_gone else self.get(path, **params)
             if body is None:
                 return
-            rows = body.get("data") or []
-            if rows:
-                yield rows
+            yield body
             following = (body.get("links") or {}).get("next") or ""
             cursor = parse_qs(urlsplit(following).query).get("page[cursor]")
             if not cursor:

@@ -29,6 +29,7 @@ from reverse_etl.destination import (
     Traffic,
     label_of,
 )
+from reverse_etl.destinations import mailchimp_engagement as engagement
 from reverse_etl.destinations.mailchimp_answers import (
     Action,
     detail_of,
@@ -36,6 +37,7 @@ from reverse_etl.destinations.mailchimp_answers import (
     meaning,
     outcome_of_error,
 )
+from reverse_etl.engagement import EngagementPage, Since
 from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer, RejectedClass
 from reverse_etl.http import HttpClient, RetryPolicy, body_of, transport_outcome
 from reverse_etl.limits import limit, limits_of
@@ -291,6 +293,9 @@ class Mailchimp:
                 )
             )  # fmt: skip
         return found
+
+    def pull_engagement(self, since: Since, now: datetime) -> Iterator[EngagementPage]:
+        return engagement.pull(self._all, self._list_id, since, now)
 
     def list_segments(self, prefix: str) -> dict[str, str]:
         pages = self._all(f"{self._list}/segments", "segments", "segments.id,segments.name", type="static")

@@ -35,6 +35,7 @@ from reverse_etl.destination import (
     free_name,
     label_of,
 )
+from reverse_etl.destinations import sendgrid_engagement as engagement
 from reverse_etl.destinations.sendgrid_answers import (
     ENDED,
     JobEnd,
@@ -47,6 +48,7 @@ from reverse_etl.destinations.sendgrid_answers import (
 from reverse_etl.destinations.sendgrid_api import BASE_URL, KIND, Api
 from reverse_etl.destinations.sendgrid_fields import Fields, can_be_emptied
 from reverse_etl.destinations.sendgrid_pull import pull_everything, pull_suppressed, shown_contacts
+from reverse_etl.engagement import EngagementPage, Since
 from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer, RejectedClass
 from reverse_etl.files import UnreadableFile, rows
 from reverse_etl.http import RetryPolicy, transport_outcome
@@ -169,6 +171,9 @@ class SendGrid:
         """How she may be mailed is not looked up: the pull before each plan sees every suppression."""
         keys = {name: self._fields.keys_of(name) for name in fields}
         return shown_contacts(self._api, [record.email for record in records], keys)
+
+    def pull_engagement(self, since: Since, now: datetime) -> Iterator[EngagementPage]:
+        return engagement.pull(self._api, since, now)
 
     def list_segments(self, prefix: str) -> dict[str, str]:
         found: dict[str, str] = {}

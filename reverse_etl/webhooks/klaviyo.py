@@ -28,7 +28,7 @@ from reverse_etl.webhooks.reading import (
 from reverse_etl.webhooks.rows import ConsentEvent, EmailEvent, EventKind, Found, NoRow
 from reverse_etl.webhooks.signature import Request, as_bytes, check_fresh, check_hmac, wrong
 
-_PREFIX = "event:klaviyo."
+PREFIX = "event:klaviyo."
 _EVENTS: dict[str, EventKind] = {
     "received_email": "delivered",
     "email_delivered": "delivered",
@@ -41,6 +41,8 @@ _EVENTS: dict[str, EventKind] = {
     "manually_suppressed_from_email_marketing": "unsubscribe",
 }
 _SUBSCRIBED = "subscribed_to_email_marketing"
+TOPICS = frozenset({*_EVENTS, _SUBSCRIBED})
+"""What becomes a row."""
 _ADDRESSES = ("email_address", "Recipient Email Address", "$email", "email")  # [unverified] but for the first
 _FLAGS: dict[str, str] = {"open": "machine_open", "click": "Bot Click"}  # [unverified]
 
@@ -69,15 +71,15 @@ def items(request: Request) -> list[Any]:
 def read(item: Any, received_at: datetime) -> Found:
     item = fields(item)
     topic = required(item.get("topic"), "topic")
-    kind = topic.removeprefix(_PREFIX)
+    kind = topic.removeprefix(PREFIX)
     event = _EVENTS.get(kind) if kind != topic else None
-    is_claim = topic == _PREFIX + _SUBSCRIBED
+    is_claim = topic == PREFIX + _SUBSCRIBED
     if event is None and not is_claim:
         return NoRow(topic)
     payload = fields(item.get("payload"), "payload")
     attributes = inner(payload, "data", "attributes")
     properties = inner(attributes, "event_properties")
-    key = key_of("klaviyo", (text(item.get("external_id")) or inner(payload, "data", "id"),), item)
+    key = key_of("klaviyo", (inner(payload, "data", "id") or text(item.get("external_id")),), item)
     email = _address(payload, properties)
     at = instant_of_epoch(inner(attributes, "timestamp")) or instant_of_text(inner(attributes, "datetime"))
     if event is None:

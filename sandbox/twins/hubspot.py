@@ -21,6 +21,7 @@ from sandbox.twins import hubspot_rules as rules
 from sandbox.twins.door import Door, bearer_is, carries
 from sandbox.twins.faults import App, Faults
 from sandbox.twins.hubspot_contacts import ContactEndpoints
+from sandbox.twins.hubspot_events import event_routes
 from sandbox.twins.hubspot_holdings import HubSpotHoldings
 from sandbox.twins.hubspot_store import DEFAULT_SUBSCRIPTION, Store
 from sandbox.twins.serve import make_parser, serve
@@ -186,7 +187,8 @@ class Rates:
 
 class HubSpotDoor(Door):
     def __init__(self, ends: Endpoints, faults: Faults, token: str) -> None:
-        super().__init__(_routes(ends), ends.store, faults, token, HubSpotHoldings(ends.store))
+        routes = [*_routes(ends), *event_routes(ends.store)]
+        super().__init__(routes, ends.store, faults, token, HubSpotHoldings(ends.store))
         self.ends = ends
         self.rates: Rates | None = None
         """Off by default: no test waits."""

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.twins.mail import Mail
 from sandbox.twins.store import FileStore
 
 DEFAULT_SUBSCRIPTION = 4711
@@ -86,6 +87,7 @@ class Store(FileStore):
         """Whether who opted out of everything is shown as unsubscribed from each type, and refused when somebody
         subscribes her ([unv] at the vendor: False is the worst reading)."""
         super().__init__(path, _TABLES, clock=clock)
+        self.mail = Mail(self._con, self._lock)
         for name, (kind, shown_as) in (_STANDARD | _VENDORS_OWN).items():
             self.add_property(
                 {"name": name, "label": name, "type": kind, "fieldType": shown_as, "groupName": "contactinformation"},

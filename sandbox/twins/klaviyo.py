@@ -20,6 +20,7 @@ from starlette.routing import Route
 from sandbox.twins import klaviyo_jobs as rules
 from sandbox.twins.door import Door, carries
 from sandbox.twins.faults import App, Faults
+from sandbox.twins.klaviyo_events import event_routes
 from sandbox.twins.klaviyo_holdings import KlaviyoHoldings
 from sandbox.twins.klaviyo_jobs import Refused, Worker, check_email
 from sandbox.twins.klaviyo_rates import MAX_LISTS_A_DAY, VENDOR_RATES, Rates
@@ -263,7 +264,8 @@ class KlaviyoDoor(Door):
     has_empty_403 = True
 
     def __init__(self, store: Store, worker: Worker, faults: Faults, api_key: str, rates: Rates) -> None:
-        super().__init__(_routes(Endpoints(store, worker)), store, faults, api_key, KlaviyoHoldings(store))
+        routes = [*_routes(Endpoints(store, worker)), *event_routes(store)]
+        super().__init__(routes, store, faults, api_key, KlaviyoHoldings(store))
         self.worker, self.rates = worker, rates
 
     def refusal(self, headers: Mapping[str, str]) -> Response | None:

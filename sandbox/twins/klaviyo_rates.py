@@ -20,6 +20,8 @@ VENDOR_RATES: Mapping[str, tuple[int, int]] = {
     r"GET /api/profile-bulk-import-jobs/[^/]+/import-errors": SMALL,
     r"POST /api/lists": SMALL,
     r"(POST|DELETE) /api/lists/[^/]+/relationships/profiles": SMALL,
+    r"GET /api/metrics": SMALL,
+    r"GET /api/events": (350, 3500),
     r".*": LARGE,
 }
 """Operation (a regular expression) → requests in a second, and in a minute."""

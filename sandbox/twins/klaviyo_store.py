@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.twins.mail import Mail
 from sandbox.twins.store import FileStore
 
 DEFAULT_LIST = "KlDemo"
@@ -111,6 +112,7 @@ class Store(FileStore):
 
     def __init__(self, path: Path | str, list_id: str = DEFAULT_LIST, *, double_opt_in: bool = False) -> None:
         super().__init__(path, _TABLES)
+        self.mail = Mail(self._con, self._lock)
         if self.list_row(list_id) is None:
             self.add_list("Simulated newsletter", "double_opt_in" if double_opt_in else "single_opt_in", list_id)
 

@@ -191,8 +191,18 @@ def profile_sort_key(name: str) -> Callable[[Profile], tuple[str, str]]:
 # pages
 
 
-def page(request: Request, rows: list[tuple[tuple[str, str], dict[str, Any]]], *, most: int, default: int) -> Response:
-    """One page of resources, sorted by their keys; the cursor says after which key it goes on [unv: it is opaque]."""
+def page(
+    request: Request,
+    rows: list[tuple[tuple[str, str], dict[str, Any]]],
+    *,
+    most: int,
+    default: int,
+    included: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None = None,
+) -> Response:
+    """One page of resources, sorted by their keys; the cursor says after which key it goes on [unv: it is opaque].
+
+    `included`: the resources that belong to those of a page.
+    """
     query = request.query_params
     size = int(query.get("page[size]", default))
     if not 1 <= size <= most:
@@ -209,4 +219,5 @@ def page(request: Request, rows: list[tuple[tuple[str, str], dict[str, Any]]], *
     if len(rows) > size:
         cursor = base64.urlsafe_b64encode(json.dumps(shown[-1][0]).encode()).decode()
         links["next"] = f"{here}?{urlencode({**query, 'page[cursor]': cursor})}"
-    return document({"data": [resource for _, resource in shown], "links": links})
+    data = [resource for _, resource in shown]
+    return document({"data": data, "links": links, **({"included": included(data)} if included else {})})

@@ -21,6 +21,7 @@ from sandbox.twins.door import Door, carries
 from sandbox.twins.faults import App, Faults, is_authorized
 from sandbox.twins.mailchimp_holdings import MailchimpHoldings
 from sandbox.twins.mailchimp_members import MemberEndpoints, flag, page
+from sandbox.twins.mailchimp_reports import report_routes
 from sandbox.twins.mailchimp_store import DEFAULT_LIST, Store
 from sandbox.twins.mailchimp_view import answer, member_document, not_found, problem
 from sandbox.twins.serve import make_parser, serve
@@ -203,7 +204,13 @@ class MailchimpDoor(Door):
 
 def create_app(state: Store, faults: Faults | None = None, api_key: str = "twin-us0") -> MailchimpDoor:
     """The twin as an ASGI application over `state`; `faults` may be shared with a test."""
-    return MailchimpDoor(_routes(Endpoints(state)), state, faults or Faults(), api_key, MailchimpHoldings(state))
+    return MailchimpDoor(
+        [*_routes(Endpoints(state)), *report_routes(state)],
+        state,
+        faults or Faults(),
+        api_key,
+        MailchimpHoldings(state),
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.twins.mail import Mail
 from sandbox.twins.store import FileStore
 
 DEFAULT_LIST = "mwdemolist"
@@ -94,6 +95,7 @@ class Store(FileStore):
 
     def __init__(self, path: Path | str, list_id: str = DEFAULT_LIST) -> None:
         super().__init__(path, _TABLES)
+        self.mail = Mail(self._con, self._lock)
         self.add_list(list_id)
 
     # lists

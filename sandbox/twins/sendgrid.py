@@ -24,6 +24,7 @@ from starlette.routing import Route
 from sandbox.twins import sendgrid_rules as rules
 from sandbox.twins.door import Door, bearer_is, carries
 from sandbox.twins.faults import App, Faults
+from sandbox.twins.mail import campaign_route
 from sandbox.twins.sendgrid_holdings import SendGridHoldings
 from sandbox.twins.sendgrid_store import Store
 from sandbox.twins.serve import make_parser, serve
@@ -207,17 +208,32 @@ class Endpoints:
 
     async def suppressions(self, request: Request) -> Response:
         kind, query = request.path_params["kind"], request.query_params
-        if kind not in {"unsubscribes", "spam_reports", "bounces", "invalid_emails"}:
+        if kind not in {"unsubscribes", "spam_reports", "bounces", "blocks", "invalid_emails"}:
             return not_found()
         limit, offset = int(query.get("limit", 500)), int(query.get("offset", 0))  # [spec] at most 500 a page
         times = [int(query[name]) if name in query else None for name in ("start_time", "end_time")]  # [spec] inclusive
         rows = self.store.suppressions(kind, *times, offset=offset, limit=min(limit, 500))
         carries(request, len(rows))
-        extra: dict[str, tuple[str, ...]] = {"bounces": ("reason", "status"), "invalid_emails": ("reason",)}
-        known = {"reason": lambda row: row["reason"], "status": lambda _: "5.1.1", "ip": lambda _: "10.63.202.100"}
+        extra: dict[str, tuple[str, ...]] = {
+            "bounces": ("reason", "status"),
+            "blocks": ("reason", "status"),
+            "invalid_emails": ("reason",),
+        }
+        known = {
+            "reason": lambda row: row["reason"],
+            "status": lambda _: "4.0.0" if kind == "blocks" else "5.1.1",
+            "ip": lambda _: "10.63.202.100",
+        }
         more = ("ip",) if kind == "spam_reports" else extra.get(kind, ())  # [spec]
         return JSONResponse(
             [{"created": r["created"], "email": r["email"], **{name: known[name](r) for name in more}} for r in rows]
+        )
+
+    async def group_suppressions(self, _: Request) -> Response:
+        """All of them, always: the operation has no parameters [spec]."""
+        rows = self.store.suppressions("groups")
+        return JSONResponse(
+            [{"email": r["email"], "group_id": 10, "group_name": "News", "created_at": r["created"]} for r in rows]
         )
 
 
@@ -246,6 +262,7 @@ def _routes(ends: Endpoints) -> list[Route]:
         route("/marketing/field_definitions", GET=ends.fields, POST=ends.add_field),
         route("/asm/suppressions/global", POST=ends.unsubscribe),
         route("/suppression/{kind}", GET=ends.suppressions),
+        route("/asm/suppressions", GET=ends.group_suppressions),
         Route("/__files__/{token}", ends.file),
     ]
 
@@ -276,7 +293,8 @@ class Rate:
 class SendGridDoor(Door):
     def __init__(self, ends: Endpoints, faults: Faults, api_key: str) -> None:
         own = [Route("/__twin__/troubles", self._set_troubles, methods=["POST"])]
-        super().__init__(_routes(ends), ends.store, faults, api_key, SendGridHoldings(ends.store), own)
+        routes = [*_routes(ends), campaign_route(ends.store.mail, ends.store.mailable)]
+        super().__init__(routes, ends.store, faults, api_key, SendGridHoldings(ends.store), own)
         self.troubles = ends.troubles
         self.rate: Rate | None = None
         """Off by default: no test waits."""

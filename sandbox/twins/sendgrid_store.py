@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.twins.mail import Mail
 from sandbox.twins.store import FileStore
 
 _TABLES = """
@@ -91,6 +92,8 @@ class Store(FileStore):
         """How often a job, an export, is looked at before it has ended."""
         self.contacts_per_file = 10_000
         super().__init__(path, _TABLES, clock=clock)
+        self.mail = Mail(self._con, self._lock)
+        self.mail.effect = self._suppress_for
 
     def now(self) -> str:
         """The vendor's clock has whole seconds [rec]."""
@@ -252,9 +255,24 @@ class Store(FileStore):
     # suppressions
 
     def suppress(self, kind: str, email: str, reason: str = "", created: int | None = None) -> None:
-        """`kind`: unsubscribes, spam_reports, bounces or invalid_emails. Who is in it already keeps her date [unv]."""
+        """`kind` is the list's name; `groups`: who left a group. Who is in it already keeps her date [unv]."""
         stamp = int(self.clock()) if created is None else created
         self._rows("insert or ignore into suppressions values (?, ?, ?, ?)", kind, email.lower(), stamp, reason)
+
+    def _suppress_for(self, kind: str, email: str, at: datetime, detail: dict[str, Any]) -> None:
+        """What the vendor keeps of an event of its mail: an entry in a list [vdoc]."""
+        lists = {"unsubscribe": "unsubscribes", "complaint": "spam_reports", "bounce": "bounces"}
+        if kind not in lists:
+            return
+        name = "blocks" if detail.get("type") == "soft" else "groups" if "group" in detail else lists[kind]
+        seconds = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+        self.suppress(name, email, "550 simulated", seconds)
+
+    def mailable(self, list_name: str | None) -> list[str]:
+        """Whom it would mail of a list, or of everybody."""
+        inside = None if list_name is None else self.addresses_in(list_name)
+        contacts = [contact.email for contact in self.contacts() if contact.email]
+        return [one for one in contacts if (inside is None or one in inside) and not self.suppressed_as(one)]
 
     def lift(self, email: str) -> None:
         """What a person at the vendor's screens may do, and a sync never does."""
@@ -271,4 +289,6 @@ class Store(FileStore):
         return [dict(row) for row in rows]
 
     def suppressed_as(self, email: str) -> set[str]:
-        return {row["kind"] for row in self._rows("select kind from suppressions where email = ?", email.lower())}
+        """The lists that keep all mail from her: a block was for once, a group is a part of the mail."""
+        rows = self._rows("select kind from suppressions where email = ?", email.lower())
+        return {row["kind"] for row in rows} - {"blocks", "groups"}

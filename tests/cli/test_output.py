@@ -22,7 +22,7 @@ from warehouse.settings import PROJECT_DIR
 
 Call = Callable[..., Outcome]
 COMMANDS = (
-    "demo", "load", "build", "train", "check", "plan", "sync", "status", "doctor", "backup", "restore", "ui",
+    "demo", "load", "build", "train", "check", "plan", "sync", "pull", "status", "doctor", "backup", "restore", "ui",
     "twin",
 )  # fmt: skip
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import httpx
 import pytest
 
 import expectations.gate
 import orchestration.sync_checks
+from ingest.load import ensure_raw_tables
 from orchestration.alerts import Alert
 from orchestration.assets.sync import sync_definitions
 from orchestration.jobs import SEGMENTS_REFRESH, jobs_of, own_schedules, schedules_of
@@ -130,6 +132,24 @@ def test_a_webhook_that_does_not_answer_fails_no_check(world: World, monkeypatch
     assert not run(world)[1]["rejected_share"].passed
 
 
+def test_what_people_did_comes_back_after_a_sync_that_asks_for_it(world: World) -> None:
+    small_declaration(world.settings, engagement=True)
+    ensure_raw_tables(world.settings)
+    world.desire(*GOOD)
+    world.sync()
+    simulated = {"id": "c1", "segment": None, "seed": 1}
+    httpx.post(world.twin.url.removesuffix("/3.0") + "/__twin__/campaign", json=simulated).raise_for_status()
+    keys = {dg.AssetKey(["sync", "small"]), dg.AssetKey(["engagement", "small"])}
+    assets = [asset for asset in sync_definitions(world.settings) if asset.keys & keys]
+    definitions = dg.Definitions(assets=assets, resources=resources(world.settings), executor=dg.in_process_executor)
+    result = definitions.resolve_implicit_global_asset_job_def().execute_in_process()
+    assert result.success
+    events = result.asset_materializations_for_node("engagement__small")
+    assert events[0].metadata["n_new"].value > 0
+    found = world.rows("select count(*) from raw.email_events")[0][0]
+    assert found == events[0].metadata["n_new"].value
+
+
 def _health(**changes: Any) -> SyncHealth:
     base: dict[str, Any] = {
         "sync_name": "small", "destination": "d", "last_status": "succeeded", "last_finished_at": utcnow(),
@@ -215,10 +235,11 @@ def test_a_sync_with_a_schedule_runs_by_itself_alone(settings: Settings) -> None
     assert all(one.default_status is dg.DefaultScheduleStatus.STOPPED for one in schedules_of(schedules))
     jobs = jobs_of(schedules)
     specs = [dg.AssetSpec(["sync", "small"]), dg.AssetSpec(["sync", "mailchimp"]), dg.AssetSpec("model")]
+    specs.append(dg.AssetSpec(["engagement", "small"], deps=[["sync", "small"]]))
     made = dg.multi_asset(specs=specs, name="everything")(lambda: None)
     graph = dg.Definitions(assets=[made]).resolve_asset_graph()
     selected = {job.name: {key.to_user_string() for key in job.selection.resolve(graph)} for job in jobs}
     assert selected[SEGMENTS_REFRESH] == {"sync/mailchimp", "model"}
-    assert selected["sync_small"] == {"sync/small"}
+    assert selected["sync_small"] == {"sync/small", "engagement/small"}
     with pytest.raises(ConfigError, match="`schedule: 99 99 99 99 99` is no cron expression"):
         schedules_of({"small": "99 99 99 99 99"})

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from reverse_etl.destinations.hubspot import HubSpot
 from sandbox.twins.hubspot_store import DEFAULT_SUBSCRIPTION
 from tests.reverse_etl.contract import Contract, ContractTransport, load_contract
+from tests.reverse_etl.engagement_world import VENDORS, Engaged
+from tests.reverse_etl.engagement_world import engaged as engaged_world
 from tests.reverse_etl.hubspot_world import TOKEN, HubSpotTwin, HubSpotWorld, hubspot_contract
 from tests.reverse_etl.hubspot_world import declare as declare_hubspot
 from tests.reverse_etl.klaviyo_world import KlaviyoServer, KlaviyoWorld, klaviyo_declaration
@@ -20,18 +23,21 @@ from tests.reverse_etl.world import TwinServer, World
 from warehouse.connection import connect
 from warehouse.settings import PROJECT_DIR, Settings
 
+MAILCHIMP_SPECS = ("list-id", "reports")
+KLAVIYO_SPECS = ("profiles", "lists", "events", "metrics")
+
 
 @pytest.fixture(scope="session")
 def contract(shared_dir: Callable[[str], Path]) -> Contract:
     """Mailchimp's specification with our overlay of limits that it states in prose."""
-    return load_contract("mailchimp", shared_dir("specs/mailchimp/list-id.yml"))
+    return load_contract("mailchimp", *(shared_dir(f"specs/mailchimp/{name}.yml") for name in MAILCHIMP_SPECS))
 
 
 @pytest.fixture(scope="session")
 def contract_if_at_hand() -> Contract | None:
     root = Path(os.environ.get("MAILWRIGHT_SHARED", PROJECT_DIR.parent / "shared"))
-    path = root / "specs/mailchimp/list-id.yml"
-    return load_contract("mailchimp", path) if path.exists() else None
+    paths = [root / f"specs/mailchimp/{name}.yml" for name in MAILCHIMP_SPECS]
+    return load_contract("mailchimp", *paths) if all(path.exists() for path in paths) else None
 
 
 @pytest.fixture
@@ -103,14 +109,14 @@ def hubspot_target(hubspot_twin: HubSpotTwin) -> Iterator[HubSpot]:
 @pytest.fixture(scope="session")
 def klaviyo_contract(shared_dir: Callable[[str], Path]) -> Contract:
     """Klaviyo's specifications with our overlay of limits that they state in prose."""
-    paths = [shared_dir(f"specs/klaviyo/{name}.json") for name in ("profiles", "lists")]
+    paths = [shared_dir(f"specs/klaviyo/{name}.json") for name in KLAVIYO_SPECS]
     return load_contract("klaviyo", *paths)
 
 
 @pytest.fixture(scope="session")
 def klaviyo_contract_if_at_hand() -> Contract | None:
     root = Path(os.environ.get("MAILWRIGHT_SHARED", PROJECT_DIR.parent / "shared"))
-    paths = [root / f"specs/klaviyo/{name}.json" for name in ("profiles", "lists")]
+    paths = [root / f"specs/klaviyo/{name}.json" for name in KLAVIYO_SPECS]
     return load_contract("klaviyo", *paths) if all(path.exists() for path in paths) else None
 
 
@@ -129,3 +135,35 @@ def klaviyo_world(
     transport = ContractTransport(klaviyo_contract_if_at_hand) if klaviyo_contract_if_at_hand else None
     with connect(settings, purpose="test"):
         yield KlaviyoWorld(settings, klaviyo, transport)
+
+
+@pytest.fixture
+def engagement_transport(
+    contract_if_at_hand: Contract | None, klaviyo_contract_if_at_hand: Contract | None
+) -> Callable[[str], httpx.BaseTransport]:
+    """The transport of a vendor by its name, held to its specification where that is at hand."""
+
+    def of(kind: str) -> httpx.BaseTransport:
+        if kind == "sendgrid":
+            return sendgrid_transport() or httpx.HTTPTransport()
+        contracts = {"mailchimp": contract_if_at_hand, "klaviyo": klaviyo_contract_if_at_hand}
+        held_to = hubspot_contract() if kind == "hubspot" else contracts[kind]
+        return ContractTransport(held_to) if held_to else httpx.HTTPTransport()
+
+    return of
+
+
+@pytest.fixture(params=VENDORS)
+def engaged(
+    request: pytest.FixtureRequest,
+    settings: Settings,
+    tmp_path: Path,
+    engagement_transport: Callable[[str], httpx.BaseTransport],
+) -> Iterator[Engaged]:
+    """Each vendor's twin in turn, with a mailing that went out two days ago."""
+    kind = request.param
+    with (
+        engaged_world(kind, settings, tmp_path / "twin.sqlite", engagement_transport(kind)) as world,
+        connect(settings, purpose="test"),
+    ):
+        yield world

@@ -159,7 +159,8 @@ def test_a_wrong_answer_is_refused(contract: Contract, name: str) -> None:
 
 
 def test_every_operation_has_its_controls_and_its_source(contract: Contract) -> None:
-    own = {o.name for o in contract.operations if "{change}" not in o.path}
+    # the events of mail have theirs in `test_engagement_contract`
+    own = {o.name for o in contract.operations if "{change}" not in o.path and not o.path.startswith("/email/")}
     assert own == {name for name, *_ in CONTROLS} == set(ANSWERS)
     spec = yaml.safe_load((HERE / "hubspot_contract.yml").read_text(encoding="utf-8"))
     operations = [one for methods in spec["paths"].values() for one in methods.values()]
