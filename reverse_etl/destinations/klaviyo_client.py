@@ -141,7 +141,8 @@ class Client:
             return DestinationConfigError(
                 f"Klaviyo does not accept the API key, or it lacks a right: {self.http.clean(detail_of(body))}",
                 where=self.http.where,
-                todo="set KLAVIYO_API_KEY to a private key that reads and writes profiles, lists and subscriptions",
+                todo="set KLAVIYO_API_KEY to a private key that reads and writes profiles, lists and subscriptions, "
+                "and reads metrics and events",
             )
         if status == 404:
             return DestinationConfigError(

@@ -268,3 +268,17 @@ def test_a_refusal_that_cannot_be_read_blocks(
     path.write_text(head + "".join(good.format(i=i) for i in range(200, 400)) + bad, encoding="utf-8")
     assert load(settings, path).rows_quarantined == 1
     assert [r.expectation for r in check_loads(settings).results if not r.success] == [expectation]
+
+
+def test_what_came_back_is_weighed_against_what_the_load_says_was_sent(settings: Settings, tmp_path: Path) -> None:
+    """A pull may bring nothing but bounces: they are no share of anything."""
+    row = "{i},{kind},p{i}@example.com,m{i},c,,,,,hard,2024-01-01,2024-01-01\n"
+    back = [row.format(i=f"b{i}", kind="bounce") for i in range(20)]
+    sent = [row.format(i=f"s{i}", kind="sent") for i in range(20)]
+    loads = {}
+    for name, rows in (("pulled", back), ("both", [line.replace("b", "c", 1) for line in back] + sent)):
+        path = tmp_path / f"{name}.csv"
+        path.write_text(MAIL + "".join(rows), encoding="utf-8")
+        loads[load(settings, path, "email_events").loads[0].load_id] = name
+    unmet = check_loads(settings).to_dict()["unmet"]
+    assert [loads[one["subject_id"]] for one in unmet if one["expectation"] == "share_bounces"] == ["both"]
