@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.twins.event_log import EventLog
+
 DEFAULT_SUBSCRIPTION = 4711
 OTHER_SUBSCRIPTION = 4712
 FIRST_ID = 290201  # [rec] ids are numbers of some digits
@@ -86,6 +88,7 @@ class Store:
         self._con.execute("pragma journal_mode = wal")
         self._con.execute("pragma synchronous = off")
         self._con.executescript(_TABLES)
+        self.events = EventLog(self._con, self._lock)
         for name, (kind, shown_as) in (_STANDARD | _VENDORS_OWN).items():
             self.add_property(
                 {"name": name, "label": name, "type": kind, "fieldType": shown_as, "groupName": "contactinformation"},
@@ -127,7 +130,8 @@ class Store:
     def reset(self) -> None:
         """Nobody, no list and no word of anybody; properties stay."""
         with self._lock:
-            for table in ("contacts", "searchable", "unindexed", "lists", "list_members", "statuses", "opted_out"):
+            for table in ("contacts", "searchable", "unindexed", "lists", "list_members", "statuses", "opted_out",
+                          "events"):  # fmt: skip
                 self._con.execute(f"delete from {table}")
 
     # contacts

@@ -28,6 +28,7 @@ from starlette.routing import Route
 
 from sandbox.twins import klaviyo_jobs as rules
 from sandbox.twins.faults import App, Faults, Message, Receive, Scope, Send, inject
+from sandbox.twins.klaviyo_events import EventEndpoints
 from sandbox.twins.klaviyo_jobs import Refused, Worker, check_email
 from sandbox.twins.klaviyo_rates import MAX_LISTS_A_DAY, VENDOR_RATES, Rates
 from sandbox.twins.klaviyo_store import DEFAULT_LIST, Store
@@ -66,7 +67,7 @@ def _profiles(data: dict[str, Any], most: int) -> list[dict[str, Any]]:
     return rows
 
 
-class Endpoints:
+class Endpoints(EventEndpoints):
     """Each method answers one operation of the vendor's specification."""
 
     def __init__(self, store: Store, worker: Worker) -> None:
@@ -254,6 +255,8 @@ def _routes(ends: Endpoints) -> list[Route]:
         route(job + "/import-errors", GET=ends.job_errors),
         route("/profile-subscription-bulk-create-jobs", POST=ends.subscribe),
         route("/profile-subscription-bulk-delete-jobs", POST=ends.unsubscribe),
+        route("/events", POST=ends.create_event),
+        route("/event-bulk-create-jobs", POST=ends.create_events),
         route("/lists", GET=ends.lists, POST=ends.add_list),
         route("/lists/{list_id}", GET=ends.one_list),
         route("/lists/{list_id}/relationships/profiles", POST=ends.change_list, DELETE=ends.change_list),

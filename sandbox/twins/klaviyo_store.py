@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.twins.event_log import EventLog
+
 DEFAULT_LIST = "KlDemo"
 
 _TABLES = """
@@ -108,6 +110,7 @@ class Store:
         self._con.execute("pragma journal_mode = wal")
         self._con.execute("pragma synchronous = off")
         self._con.executescript(_TABLES)
+        self.events = EventLog(self._con, self._lock)
         if self.list_row(list_id) is None:
             self.add_list("Simulated newsletter", "double_opt_in" if double_opt_in else "single_opt_in", list_id)
 
@@ -146,7 +149,7 @@ class Store:
 
     def empty(self) -> None:
         """As it was when it was new, but for the list that people subscribe to."""
-        for table in ("profiles", "list_profiles", "jobs", "counters"):
+        for table in ("profiles", "list_profiles", "jobs", "counters", "events"):
             self._run(f"delete from {table}")
         self._run("delete from lists where seq > 1")
 

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.twins.event_log import EventLog
+
 DEFAULT_LIST = "mwdemolist"
 
 _TABLES = """
@@ -93,6 +95,7 @@ class Store:
         self._con.execute("pragma journal_mode = wal")
         self._con.execute("pragma synchronous = off")
         self._con.executescript(_TABLES)
+        self.events = EventLog(self._con, self._lock)
         self.add_list(list_id)
 
     def close(self) -> None:
@@ -228,6 +231,7 @@ class Store:
             self._con.execute("delete from members where list_id = ? and id = ?", (list_id, member_id))
             self._con.execute("delete from segment_members where id = ?", (member_id,))
             self._con.execute("insert or ignore into forgotten values (?, ?)", (list_id, member_id))
+            self.events.forget(member_id)
 
     def is_forgotten(self, list_id: str, member_id: str) -> bool:
         return bool(self._rows("select 1 from forgotten where list_id = ? and id = ?", list_id, member_id))

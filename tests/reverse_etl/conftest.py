@@ -20,18 +20,21 @@ from tests.reverse_etl.world import TwinServer, World
 from warehouse.connection import connect
 from warehouse.settings import PROJECT_DIR, Settings
 
+MAILCHIMP_SPECS = ("list-id.yml", "events.yml")
+KLAVIYO_SPECS = ("profiles.json", "lists.json", "events.json")
+
 
 @pytest.fixture(scope="session")
 def contract(shared_dir: Callable[[str], Path]) -> Contract:
     """Mailchimp's specification with our overlay of limits that it states in prose."""
-    return load_contract("mailchimp", shared_dir("specs/mailchimp/list-id.yml"))
+    return load_contract("mailchimp", *(shared_dir(f"specs/mailchimp/{name}") for name in MAILCHIMP_SPECS))
 
 
 @pytest.fixture(scope="session")
 def contract_if_at_hand() -> Contract | None:
     root = Path(os.environ.get("MAILWRIGHT_SHARED", PROJECT_DIR.parent / "shared"))
-    path = root / "specs/mailchimp/list-id.yml"
-    return load_contract("mailchimp", path) if path.exists() else None
+    paths = [root / f"specs/mailchimp/{name}" for name in MAILCHIMP_SPECS]
+    return load_contract("mailchimp", *paths) if all(path.exists() for path in paths) else None
 
 
 @pytest.fixture
@@ -103,14 +106,14 @@ def hubspot_target(hubspot_twin: HubSpotTwin) -> Iterator[HubSpot]:
 @pytest.fixture(scope="session")
 def klaviyo_contract(shared_dir: Callable[[str], Path]) -> Contract:
     """Klaviyo's specifications with our overlay of limits that they state in prose."""
-    paths = [shared_dir(f"specs/klaviyo/{name}.json") for name in ("profiles", "lists")]
+    paths = [shared_dir(f"specs/klaviyo/{name}") for name in KLAVIYO_SPECS]
     return load_contract("klaviyo", *paths)
 
 
 @pytest.fixture(scope="session")
 def klaviyo_contract_if_at_hand() -> Contract | None:
     root = Path(os.environ.get("MAILWRIGHT_SHARED", PROJECT_DIR.parent / "shared"))
-    paths = [root / f"specs/klaviyo/{name}.json" for name in ("profiles", "lists")]
+    paths = [root / f"specs/klaviyo/{name}" for name in KLAVIYO_SPECS]
     return load_contract("klaviyo", *paths) if all(path.exists() for path in paths) else None
 
 

@@ -6,12 +6,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from reverse_etl.destination import Event
 from reverse_etl.destinations.hubspot_answers import (
     detail_of,
     instant,
@@ -20,6 +22,7 @@ from reverse_etl.destinations.hubspot_answers import (
     named_records,
     quota_used_up,
 )
+from reverse_etl.destinations.hubspot_events import body_of
 from reverse_etl.destinations.hubspot_pull import _changed_at
 from reverse_etl.errors import without_secrets
 from tests.reverse_etl.contract import HERE, Contract, ContractError, ContractTransport
@@ -34,6 +37,9 @@ HAS = {"filters": [{"propertyName": "email", "operator": "HAS_PROPERTY"}]}
 WORD = {"channel": "EMAIL", "statusState": "SUBSCRIBED", "subscriberIdString": "a@shop.test", "subscriptionId": 1}
 BASIS = {"legalBasis": "CONSENT_WITH_NOTICE", "legalBasisExplanation": "x"}
 PROPERTY = {"name": "mw_x", "label": "X", "groupName": "g", "type": "string", "fieldType": "text"}
+HAPPENED = body_of(
+    Event("e1", "a@shop.test", {"segment": "vip"}, name="pe1_entered_segment", occurred_at=datetime(2026, 1, 1)), "7"
+)
 READ: dict[str, Any] = {"properties": [], "propertiesWithHistory": []}
 
 # (operation, path, good query, good body, wrong query (a list) or wrong body)
@@ -67,6 +73,9 @@ CONTROLS: list[tuple[str, str, list[tuple[str, str]], Any, Any]] = [
     (
         "PUT /crm/v3/lists/{listId}/memberships/add-and-remove", f"{L}/7/memberships/add-and-remove", [],
         {"recordIdsToAdd": ["1"], "recordIdsToRemove": []}, {"recordIdsToAdd": ["1"]},
+    ),
+    (
+        "POST /events/v3/send", "/events/v3/send", [], HAPPENED, {**HAPPENED, "properties": {"segment": 7}},
     ),
     ("GET /communication-preferences/v4/definitions", "/communication-preferences/v4/definitions", [], None, ONE),
     ("POST /communication-preferences/v4/statuses/batch/read", f"{S}/read", EMAIL, ONE, [("channel", "SMS")]),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from reverse_etl.destination import Record
+from reverse_etl.destination import Event, Record
+from reverse_etl.destinations.klaviyo_events import bulk, single
 from reverse_etl.destinations.klaviyo_payload import (
     global_unsubscription_job,
     import_job,
@@ -24,6 +26,11 @@ IMPORT = import_job([RECORD])
 ONE = {"data": profile(RECORD, with_nulls=True)}
 SUBSCRIBE = subscription_job(["a@shop.test"], "KlDemo")
 UNSUBSCRIBE = global_unsubscription_job(["a@shop.test"])
+HAPPENED = Event(
+    "e1", "a@shop.test", {"segment": "vip"}, "01A", name="Entered segment", occurred_at=datetime(2026, 1, 1)
+)
+EVENT, EVENTS = single(HAPPENED), bulk([HAPPENED])
+ENTRIES = "data.attributes.events-bulk-create.data"
 IDS = {"data": [{"type": "profile", "id": "01A"}]}
 LIST = {"data": {"type": "list", "attributes": {"name": "mw:vip", "opt_in_process": "double_opt_in"}}}
 A_LIST = {"data": {"type": "list", "id": "KlDemo"}}
@@ -90,6 +97,25 @@ CONTROLS: list[tuple[str, str, list[tuple[str, str]], Any, list[list[tuple[str, 
         [
             _with(UNSUBSCRIBE, f"{PEOPLE}.0.attributes.subscriptions.email.marketing.consent", "SUBSCRIBED"),
             _with(UNSUBSCRIBE, "data.relationships", {"list": A_LIST}),
+        ],
+    ),
+    (
+        "POST /api/events", "/api/events", [], EVENT, [],
+        [
+            _with(EVENT, "data.type", "event-job"),
+            _with(EVENT, "data.attributes.profile.data", {"type": "profile", "attributes": {"email": "a@shop.test"}}),
+            _with(EVENT, "data.attributes.unique_id", 7),
+            _with(EVENT, "data.attributes.metric.data.attributes", {}),
+        ],
+    ),
+    (
+        "POST /api/event-bulk-create-jobs", "/api/event-bulk-create-jobs", [], EVENTS, [],
+        [
+            _with(EVENTS, "data.type", "event-job"),
+            _with(EVENTS, ENTRIES, []),
+            _with(EVENTS, f"{ENTRIES}.0.attributes.profile.data.id", 7),
+            _with(EVENTS, f"{ENTRIES}.0.attributes.events.data.0.attributes.when", "now"),
+            _with(EVENTS, f"{ENTRIES}.0.attributes.events.data.0.attributes", {"properties": {}}),
         ],
     ),
     ("GET /api/lists", "/api/lists", [("page[size]", "10")], None, [[("page[size]", "11")]], []),
