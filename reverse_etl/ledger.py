@@ -563,7 +563,7 @@ def events_in_doubt(con: duckdb.DuckDBPyConnection, sync_name: str, destination:
     """Events that were sent, by whichever run, and may or may not have arrived."""
     return con.execute(
         """select count(*) from ledger.sync_state
-           where sync_name = ? and destination = ? and object = 'event' and state in ('sent', 'in_doubt')""",
+           where sync_name = ? and destination = ? and object = 'event' and is_doubtful and state <> 'skipped'""",
         [sync_name, destination],
     ).fetchall()[0][0]
 

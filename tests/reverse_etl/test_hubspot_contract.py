@@ -26,7 +26,9 @@ from reverse_etl.destinations.hubspot_events import body_of
 from reverse_etl.destinations.hubspot_pull import _changed_at
 from reverse_etl.errors import without_secrets
 from tests.reverse_etl.contract import HERE, Contract, ContractError, ContractTransport
-from tests.reverse_etl.hubspot_world import HubSpotWorld, hubspot_contract
+from tests.reverse_etl.events_world import Happening, write_events
+from tests.reverse_etl.hubspot_world import HubSpotWorld, declare, hubspot_contract
+from tests.reverse_etl.test_hubspot_events import EVENTS
 from tests.reverse_etl.world import Person
 
 C, P, L = "/crm/v3/objects/contacts", "/crm/v3/properties/contacts", "/crm/v3/lists"
@@ -139,6 +141,7 @@ ANSWERS: dict[str, tuple[int, Any, Any]] = {
         200, {"total": 1, "offset": 1, "hasMore": False, "lists": [LIST]}, {"total": 1, "lists": [LIST]},
     ),
     "PUT /crm/v3/lists/{listId}/memberships/add-and-remove": (200, CHANGED, {**CHANGED, "recordIdsMissing": [1]}),
+    "POST /events/v3/send": (204, None, {"results": []}),
     "GET /communication-preferences/v4/definitions": (200, {"results": [DEFINITION]}, {"results": [{"id": "1"}]}),
     "POST /communication-preferences/v4/statuses/batch/read": (
         200, {**TIMES, "results": [{"subscriberIdString": "a", "statuses": [STATUS]}]}, {**TIMES, "results": [STATUS]},
@@ -176,9 +179,12 @@ def test_every_operation_has_its_controls_and_its_source(contract: Contract) -> 
 
 
 def test_a_whole_sync_uses_every_operation_and_keeps_to_it(hubspot: HubSpotWorld) -> None:
+    declare(hubspot.settings, events=EVENTS)
+    write_events(hubspot.settings)
     hubspot.desire(Person("new@shop.test", "subscribe", ("vip",)), Person("gone@shop.test"))
     hubspot.sync()
-    hubspot.desire(Person("new@shop.test", "unsubscribe", ("vip",)))
+    write_events(hubspot.settings, [Happening("gone@shop.test")])
+    hubspot.desire(Person("new@shop.test", "unsubscribe", ("vip",)), Person("gone@shop.test"))
     hubspot.sync()
     assert isinstance(hubspot.transport, ContractTransport)
     assert hubspot.transport.contract.seen == set(ANSWERS)
