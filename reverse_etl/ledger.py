@@ -128,7 +128,8 @@ def _wave_rows(con: duckdb.DuckDBPyConnection, scope: Scope, numbers: Sequence[i
     ).fetchall()[0][0]
     cursor = con.execute(
         _wave_sql(scope, operation),
-        {"plan_id": scope.plan_id, "first": numbers[0], "last": numbers[-1], "destination": scope.destination},
+        {"plan_id": scope.plan_id, "first": numbers[0], "last": numbers[-1], "destination": scope.destination}
+        | ({"sync_name": scope.sync_name} if operation == "event" else {}),
     )
     names = [column[0] for column in cursor.description or []]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -41,6 +41,11 @@ MAY_HAVE_ARRIVED = ("sent", "in_doubt")
 CLOSED = ("confirmed", "skipped")
 """States in which nothing is ever sent again by itself, so that the content is not kept."""
 
+_ELSEWHERE = """select record_key from ledger.sync_state
+    where destination = $destination and sync_name <> $sync_name and object = 'event'
+        and (state <> 'rejected' or is_doubtful)"""
+"""SQL: events that another sync told, or may have told, this destination."""
+
 
 def check_destination(declaration: SyncDeclaration, destination: Destination) -> None:
     """
@@ -127,7 +132,7 @@ def write_items(
         """insert into ledger.sync_plan_items
            with numbered as (
                select *, row_number() over (partition by operation order by occurred_at, event_id) as position
-               from judged_events
+               from judged_events where reason is distinct from 'before_first_run'
            )
            select $plan_id, $sync_name, $destination, 'event', event_id, subscriber_hash, null, operation, reason,
                content_hash,
@@ -154,18 +159,23 @@ def _last_batch(con: duckdb.DuckDBPyConnection, scope: Scope) -> int:
 
 def _judged_sql(scope: Scope, events: Events, is_keyed: bool) -> str:
     """One row per event that may have to be sent, with what is to be done about it."""
-    pairs = ", ".join(f"'{name.replace(chr(39), chr(39) * 2)}', {column}" for column, name in events.named_columns)
+    pairs = ", ".join(f"'{name.replace(chr(39), chr(39) * 2)}', e.{column}" for column, name in events.named_columns)
     doubtful = "false" if is_keyed else f"s.state in ({listed(MAY_HAVE_ARRIVED)})"
     mine = "sync_name = $sync_name and destination = $destination"
     return f"""
     with
     known as (select * from ledger.sync_state where {mine} and object = 'event'),
+    starts as (select event_name, baseline_at from ledger.outbox_baselines where {mine}),
     model as (
         select
-            event_id, subscriber_hash, consent_verdict, event_name, occurred_at,
+            e.event_id, e.subscriber_hash, e.consent_verdict, e.event_name, e.occurred_at,
             cast(json_object({pairs}) as text) as properties
-        from "{scope.schema}"."{events.model}"
-        where event_name in ({listed(tuple(events.names))})
+        from "{scope.schema}"."{events.model}" as e
+        left join starts as b on e.event_name = b.event_name
+        where
+            e.event_name in ({listed(tuple(events.names))})
+            -- history is counted once, by the first run
+            and (b.baseline_at is null or e.occurred_at > b.baseline_at)
     ),
     candidates as (
         -- what was sent once: as it was then, whatever the model says of it by now
@@ -186,7 +196,6 @@ def _judged_sql(scope: Scope, events: Events, is_keyed: bool) -> str:
         select *, md5(event_name || chr(31) || cast(occurred_at as text) || chr(31) || properties) as content_hash
         from candidates
     ),
-    starts as (select event_name, baseline_at from ledger.outbox_baselines where {mine}),
     addresses as ({addresses_sql(scope)}),
     -- a person whose address, or whose profile, became another one has been told already
     told as (
@@ -214,11 +223,11 @@ def _judged_sql(scope: Scope, events: Events, is_keyed: bool) -> str:
                 when h.occurred_at < $oldest then 'too_old'
                 when h.consent_verdict is distinct from 'subscribe' or c.subscriber_hash is null then 'no_consent'
                 when s.record_key is null and t.subscriber_hash is not null then 'told_at_another_address'
+                when s.record_key is null and h.event_id in ({_ELSEWHERE}) then 'told_by_another_sync'
                 when r.status = 'subscribed' or n.subscriber_hash is not null then null
                 when r.subscriber_hash is null then 'not_a_member'
                 else r.status || '_in_destination'
-            end as blocked_reason,
-            b.event_name is not null as has_begun
+            end as blocked_reason
         from hashed as h
         left join known as s on h.event_id = s.record_key
         left join starts as b on h.event_name = b.event_name
@@ -233,8 +242,6 @@ def _judged_sql(scope: Scope, events: Events, is_keyed: bool) -> str:
             as operation,
         coalesce(held_reason, blocked_reason) as reason
     from reasons
-    -- history is counted once, by the first run
-    where not (has_begun and coalesce(held_reason, blocked_reason) is not distinct from 'before_first_run')
     """
 
 
@@ -286,6 +293,7 @@ def wave_sql(scope: Scope, items: str) -> str:
             on i.sync_name = s.sync_name and i.destination = s.destination and s.object = 'event'
             and i.record_key = s.record_key
         where r.status = 'subscribed' and i.subscriber_hash in ({subscribable_sql(scope)})
+            and (s.record_key is not null or i.record_key not in ({_ELSEWHERE}))
         order by i.batch_number, o.occurred_at, i.record_key"""
 
 

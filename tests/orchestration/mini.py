@@ -92,7 +92,7 @@ def _segment_members() -> str:
 def _events() -> str:
     return (
         "select md5(profile_id) as event_id, profile_id, email, subscriber_hash, consent_verdict, "
-        "cast('entered_segment' as text) as event_name, entered_at as occurred_at, segment_name, as_of "
+        "cast('entered_segment' as text) as event_name, entered_at - interval 1 microsecond as occurred_at, segment_name, as_of "
         "from {{ ref('sync_esp__segment_members') }}"
     )
 

@@ -299,6 +299,27 @@ def test_an_address_that_became_another_one_is_not_told_again(begun: World) -> N
     assert told(begun, new.email) == [("entered_segment", "cart")]
 
 
+def test_two_syncs_to_one_destination_tell_an_event_once(begun: World) -> None:
+    """Planned by both before either has sent it, even."""
+    folder = begun.settings.home / "syncs"
+    (folder / "twice.yml").write_text((folder / "small.yml").read_text().replace("name: small", "name: twice"))
+    write_events(begun.settings)
+    begun.sync_name = "twice"
+    begun.sync()
+    write_events(begun.settings, [replace(one, at=LATER + timedelta(minutes=1)) for one in (ANN, BOB)])
+    begun.desire(*PEOPLE, as_of=LATER + timedelta(hours=1))
+    begun.sync_name = "small"
+
+    def other() -> None:
+        begun.sync_name = "twice"
+        assert begun.sync().events == 2
+        begun.sync_name = "small"
+
+    assert begun.sync(on_progress=_before_the_last_wave(begun, other)).events == 0
+    assert (len(told(begun, ANN.email)), len(told(begun, BOB.email))) == (1, 1)
+    assert begun.plan().events_blocked == {"told_by_another_sync": 2}
+
+
 def test_more_events_than_usual_trip_the_guard(begun: World) -> None:
     """A fifth of the members, or as many as are said."""
 

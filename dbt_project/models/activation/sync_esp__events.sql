@@ -61,7 +61,8 @@ final as (
         subscribers.subscriber_hash,
         subscribers.consent_verdict,
         cast('entered_segment' as {{ dbt.type_string() }}) as event_name,
-        entries.entered_at as occurred_at,
+        -- before the build that saw it: what is visible as of an instant happened before that instant
+        {{ add_microseconds('entries.entered_at', -1) }} as occurred_at,
         entries.segment_name,
         memberships.as_of
     from entries
