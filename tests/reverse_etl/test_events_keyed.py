@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,9 +14,11 @@ from reverse_etl.destinations.klaviyo import Klaviyo
 from reverse_etl.destinations.klaviyo_events import ENVELOPE, bulk, size
 from reverse_etl.errors import DestinationConfigError, RejectedClass
 from tests.reverse_etl.events_world import EVENTS, LATER, Happening, states, write_events
-from tests.reverse_etl.klaviyo_world import KlaviyoWorld, klaviyo_declaration
+from tests.reverse_etl.klaviyo_world import KlaviyoServer, KlaviyoWorld, klaviyo_declaration
 from tests.reverse_etl.test_faults import _ledger_folds
 from tests.reverse_etl.world import Person, write_models
+from warehouse.connection import connect
+from warehouse.settings import Settings
 
 ANN, BOB = Happening("ann@shop.test"), Happening("bob@shop.test", "cart")
 PEOPLE = (Person("ann@shop.test"), Person("bob@shop.test"))
@@ -93,6 +96,25 @@ def test_somebody_who_was_just_created_is_told_once_her_id_is_known(begun: Klavi
     # by her id alone: an address would create whoever is not there
     sent = [body for _, _, body, _ in begun.requests("/event")]
     assert "@" not in str(sent)
+
+
+def test_who_has_not_confirmed_her_subscription_yet_waits(settings: Settings, tmp_path: Path) -> None:
+    """Created, with double opt-in: her event would mail somebody who has not said yes."""
+    eve = Happening("eve@shop.test")
+    with KlaviyoServer(tmp_path / "double.sqlite", double_opt_in=True) as twin, connect(settings, purpose="test"):
+        world = KlaviyoWorld(settings, twin)
+        klaviyo_declaration(settings, events=NAMED)
+        write_models(settings, [Person(BOB.email, "update_only")])
+        write_events(settings)
+        world.sync()
+        write_models(settings, [Person(BOB.email, "update_only"), Person(eve.email)], LATER)
+        write_events(settings, [eve])
+        assert world.plan().events == 1
+        assert world.sync().created == 1
+        assert told(world, eve.email) == []
+        twin.put(eve.email)  # she answers the list's mail
+        assert world.sync().events == 1
+        assert told(world, eve.email) == [(eve.key, "vip")]
 
 
 def test_a_deleted_profile_costs_the_others_nothing(begun: KlaviyoWorld) -> None:
