@@ -99,7 +99,7 @@ def test_somebody_who_was_just_created_is_told_once_her_id_is_known(begun: Klavi
 
 
 def test_who_has_not_confirmed_her_subscription_yet_waits(settings: Settings, tmp_path: Path) -> None:
-    """Created, with double opt-in: her event would mail somebody who has not said yes."""
+    """There, and asked by the list's mail to confirm: her event would mail somebody who has not said yes."""
     eve = Happening("eve@shop.test")
     with KlaviyoServer(tmp_path / "double.sqlite", double_opt_in=True) as twin, connect(settings, purpose="test"):
         world = KlaviyoWorld(settings, twin)
@@ -107,6 +107,7 @@ def test_who_has_not_confirmed_her_subscription_yet_waits(settings: Settings, tm
         write_models(settings, [Person(BOB.email, "update_only")])
         write_events(settings)
         world.sync()
+        twin.put(eve.email, "NEVER_SUBSCRIBED")
         write_models(settings, [Person(BOB.email, "update_only"), Person(eve.email)], LATER)
         write_events(settings, [eve])
         assert world.plan().events == 1
