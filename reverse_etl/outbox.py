@@ -298,8 +298,8 @@ def wave_sql(scope: Scope, items: str) -> str:
 
 
 def event_of(events: Events, row: Mapping[str, Any]) -> Event:
-    """The record of a row of `wave_sql`."""
-    told = json.loads(row["properties"])
+    """The record of a row of `wave_sql`; what JSON has no number for is no value."""
+    told = json.loads(row["properties"], parse_constant=lambda _: None)
     return Event(
         key=row["record_key"],
         email=row["email"],

@@ -286,6 +286,15 @@ def test_events_of_a_person_go_out_in_their_order(begun: World) -> None:
     assert [at for (at,) in numbered] == sorted(times)
 
 
+def test_properties_without_a_value_are_left_out(settings: Settings) -> None:
+    events = small_declaration(settings, events=EVENTS).events
+    assert events is not None
+    row = {"record_key": "k", "email": ANN.email, "remote_id": None, "subscriber_hash": "h", "may_be_there": False,
+           "event_name": "entered_segment", "occurred_at": LATER,
+           "properties": '{"a": NaN, "b": -Infinity, "c": null, "d": 0, "e": "", "f": 1.5}'}  # fmt: skip
+    assert outbox.event_of(events, row).fields == {"d": 0, "e": "", "f": 1.5}
+
+
 def test_an_address_that_became_another_one_is_not_told_again(begun: World) -> None:
     """Ann's event went to her old address. Her profile calls itself after the new one now, and so does the event."""
     write_events(begun.settings, [ANN])
