@@ -28,7 +28,7 @@ from starlette.routing import Route
 
 from sandbox.twins import klaviyo_jobs as rules
 from sandbox.twins.faults import App, Faults, Message, Receive, Scope, Send, inject
-from sandbox.twins.klaviyo_events import EventEndpoints
+from sandbox.twins.klaviyo_event_writes import EventEndpoints
 from sandbox.twins.klaviyo_jobs import Refused, Worker, check_email
 from sandbox.twins.klaviyo_rates import MAX_LISTS_A_DAY, VENDOR_RATES, Rates
 from sandbox.twins.klaviyo_store import DEFAULT_LIST, Store
