@@ -14,7 +14,7 @@ from warehouse.errors import ConfigError
 from warehouse.settings import Settings
 
 DECLARATIONS = Path(__file__).parent / "declarations"
-ACTIVATION_TABLES = ("sync_esp__members", "sync_esp__segment_members")
+ACTIVATION_TABLES = ("sync_esp__members", "sync_esp__segment_members", "sync_esp__events")
 _FEW, _MANY = 0.05, 0.5
 
 

@@ -26,7 +26,7 @@ _NEWEST_RUN = """
 
 
 def assert_checked(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Refuse unless the schema's newest build succeeded, and each load that it read and both activation models passed.
+    """Refuse unless the schema's newest build succeeded, and each load that it read and the activation models passed.
 
     Raises:
         RefusedError: names table, column, expectation, count and sample row keys (hashed), and what to do.

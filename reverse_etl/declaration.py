@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,7 @@ EMPTYING = ("overwrite", "clear")
 """Policies under which a field is emptied: without a value (and a fallback), or when its person's row is gone."""
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*[A-Z0-9]")
+_AGE = r"^[1-9]\d{0,4} (minute|hour|day)s?$"
 
 
 class _Strict(BaseModel):
@@ -95,6 +97,79 @@ class SegmentMirror(_Strict):
         return value
 
 
+class EventName(_Strict):
+    """One kind of event that is sent."""
+
+    event: str = Field(min_length=1)
+    """What the model calls it (`event_name`)."""
+    name: str | None = Field(default=None, min_length=1)
+    """What the destination calls it; by default the same. HubSpot: the event's full name, pe123456_entered_segment."""
+
+
+class EventProperty(_Strict):
+    """One column of the model of events becomes one property of an event."""
+
+    column: str
+    name: str | None = Field(default=None, min_length=1)
+    """What the destination calls it; by default the column's name."""
+
+    @field_validator("column")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if not _IDENTIFIER.fullmatch(value):
+            raise ValueError("must be a column name: lower-case letters, digits, _")
+        return value
+
+
+class Events(_Strict):
+    """Which events are sent: what starts flows and automations. What happened before the first run that has them is
+    not sent."""
+
+    model: str
+    """Activation model with one row per event."""
+    include: tuple[EventName, ...] = Field(min_length=1)
+    """The kinds of events, one by one: a kind begins with the first run that has it."""
+    properties: tuple[EventProperty, ...] = ()
+    """What is told with an event; a property without a value is left out."""
+    max_age: str = Field(default="1 day", pattern=_AGE)
+    """Older events are not sent any more: '90 minutes', '12 hours', '2 days'."""
+
+    @field_validator("model")
+    @classmethod
+    def _a_model(cls, value: str) -> str:
+        if not _IDENTIFIER.fullmatch(value):
+            raise ValueError("must be the name of a model")
+        return value
+
+    @model_validator(mode="after")
+    def _once_each(self) -> Events:
+        for what, names in (
+            ("event", [one.event for one in self.include]),
+            ("event", list(self.names.values())),
+            ("property", [name for _, name in self.named_columns]),
+        ):
+            twice = [name for name in names if names.count(name) > 1]
+            if twice:
+                raise ValueError(f"{what} {twice[0]} is named twice")
+        return self
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The model's name of an event → the destination's."""
+        return {one.event: one.name or one.event for one in self.include}
+
+    @property
+    def named_columns(self) -> tuple[tuple[str, str], ...]:
+        """(column, property)."""
+        return tuple((one.column, one.name or one.column) for one in self.properties)
+
+    @property
+    def oldest(self) -> timedelta:
+        """`max_age`."""
+        number, unit = self.max_age.split()
+        return timedelta(**{unit.removesuffix("s") + "s": int(number)})
+
+
 class Guards(_Strict):
     """When a plan is not applied unless the guard is overridden by name."""
 
@@ -112,6 +187,9 @@ class Guards(_Strict):
     """An empty model is a broken build, not a company without people."""
     max_first_run_creates: int | None = Field(default=None, ge=0)
     """The most people a first run may create."""
+    max_events: int | None = Field(default=None, ge=0)
+    """The most events that one plan may send; by default a fifth of the people who are subscribed at the destination,
+    and `min_records` at least."""
 
 
 class Checks(_Strict):
@@ -138,6 +216,7 @@ class SyncDeclaration(_Strict):
     key: Literal["subscriber_hash"] = "subscriber_hash"
     fields: tuple[FieldMapping, ...] = Field(min_length=1)
     segments: SegmentMirror | None = None
+    events: Events | None = None
     addresses: str | None = None
     """Activation model with every address of each person: her word at one of them holds for all."""
     guards: Guards = Guards()
@@ -284,7 +363,8 @@ def _explain(error: ValidationError, raw: dict[str, Any]) -> str:
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             known = list(SyncDeclaration.model_fields)
-            known += [n for model in (FieldMapping, SegmentMirror, Guards, Checks) for n in model.model_fields]
+            parts = (FieldMapping, SegmentMirror, Events, EventName, EventProperty, Guards, Checks)
+            known += [n for model in parts for n in model.model_fields]
             near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
             message = "is not known here" + (f"; did you mean '{near[0]}'?" if near else "")
         lines.append(f"{where}: {message}")

@@ -12,9 +12,9 @@ from reverse_etl.errors import RejectedClass
 if TYPE_CHECKING:
     from reverse_etl.engagement import EngagementPage, Since
 
-Operation = Literal["create", "update", "lower", "clear", "add", "remove"]
+Operation = Literal["create", "update", "lower", "clear", "add", "remove", "event"]
 """create: a person who is not there and may be mailed; update: fields of one who is; lower: end a subscription;
-clear: empty our fields; add, remove: membership in a segment."""
+clear: empty our fields; add, remove: membership in a segment; event: something that happened to a person."""
 
 OutcomeKind = Literal["confirmed", "rejected", "in_doubt", "accepted"]
 
@@ -43,6 +43,17 @@ class Record:
     remote_id: str | None = None
     """The destination's id of her, as last pulled."""
     subscriber_hash: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event(Record):
+    """Something that happened to a person; `key` is the event's own, `fields` are its properties."""
+
+    name: str
+    """As the destination calls it."""
+    occurred_at: datetime
+    may_be_there: bool = False
+    """Whether it was sent before, and may have arrived."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +237,20 @@ class Destination(Protocol):
     def upsert(self, operation: Operation, records: Sequence[Record]) -> BatchOutcome: ...
 
     def set_membership(self, segment_id: str, operation: Operation, records: Sequence[Record]) -> BatchOutcome: ...
+
+    @property
+    def events_are_keyed(self) -> bool | None:
+        """Whether an event that is sent twice with the same key arrives once; None: it takes no events."""
+        ...
+
+    def check_events(self, names: Sequence[str], properties: Sequence[str]) -> None:
+        """Raises DestinationConfigError for names that its events and their properties cannot have."""
+        ...
+
+    def send_events(self, events: Sequence[Event]) -> BatchOutcome:
+        """Where events are not keyed, an event goes out once per call, whatever becomes of it: `in_doubt` unless it
+        certainly did not take effect, in which case it is rejected as retryable."""
+        ...
 
     def poll(self, job: str, operation: Operation, records: Sequence[Record]) -> BatchOutcome | None:
         """How a job ended, or None while it runs. Its records have a subscriber_hash, and perhaps no address.

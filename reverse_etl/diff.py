@@ -86,13 +86,13 @@ def check_model(con: duckdb.DuckDBPyConnection, scope: Scope) -> int:
     """
     declaration = scope.declaration
     needed = {"subscriber_hash", "email", "consent_verdict", *declaration.columns}
-    _check_columns(con, scope.schema, declaration.model, needed, declaration.name)
+    check_columns(con, scope.schema, declaration.model, needed, declaration.name)
     if declaration.addresses:
         needed = {"profile_id", "subscriber_hash", "is_refused", "suppressions_weighed_to"}
-        _check_columns(con, scope.schema, declaration.addresses, needed, declaration.name)
+        check_columns(con, scope.schema, declaration.addresses, needed, declaration.name)
     if declaration.segments:
         needed = {"subscriber_hash", "segment_name", "consent_verdict"}
-        _check_columns(con, scope.schema, declaration.segments.model, needed, declaration.name)
+        check_columns(con, scope.schema, declaration.segments.model, needed, declaration.name)
     rows, keys, null_keys = con.execute(
         f"""select count(*), count(distinct subscriber_hash), count(*) - count(subscriber_hash)
             from {scope.relation}"""
@@ -106,7 +106,7 @@ def check_model(con: duckdb.DuckDBPyConnection, scope: Scope) -> int:
     return int(rows)
 
 
-def _check_columns(con: duckdb.DuckDBPyConnection, schema: str, model: str, needed: set[str], sync: str) -> None:
+def check_columns(con: duckdb.DuckDBPyConnection, schema: str, model: str, needed: set[str], sync: str) -> None:
     found = {
         row[0]
         for row in con.execute(
@@ -147,7 +147,7 @@ def _differs(hash_sql: str) -> str:
     )"""
 
 
-def _addresses_sql(scope: Scope) -> str:
+def addresses_sql(scope: Scope) -> str:
     """One row per person and address, as far as the sync declares a model of them."""
     if scope.declaration.addresses is None:
         return """select cast(null as text) as profile_id, cast(null as text) as subscriber_hash,
@@ -162,7 +162,7 @@ def _unsubscribed_ctes(scope: Scope) -> str:
     People unsubscribed at a destination since consent was folded: until the next build weighs that, it binds here.
     """
     return f"""
-    addresses as ({_addresses_sql(scope)}),
+    addresses as ({addresses_sql(scope)}),
     unweighed as (
         select distinct a.profile_id
         from addresses as a

@@ -16,6 +16,7 @@ from typing import Any
 
 import duckdb
 
+from reverse_etl import outbox
 from reverse_etl.destination import BatchOutcome, Destination, Operation, Outcome, Record
 from reverse_etl.diff import (
     GONE,
@@ -74,6 +75,8 @@ def _wave_sql(scope: Scope, operation: str) -> str:
     items = """from (
             select * from ledger.sync_plan_items where plan_id = $plan_id and batch_number between $first and $last
         ) as i"""
+    if operation == "event":
+        return outbox.wave_sql(scope, items)
     remote = "(select * from ledger.remote_members where destination = $destination)"
     same_member = "r.subscriber_hash = i.subscriber_hash"
     if operation in {"create", "update"}:
@@ -125,7 +128,8 @@ def _wave_rows(con: duckdb.DuckDBPyConnection, scope: Scope, numbers: Sequence[i
     ).fetchall()[0][0]
     cursor = con.execute(
         _wave_sql(scope, operation),
-        {"plan_id": scope.plan_id, "first": numbers[0], "last": numbers[-1], "destination": scope.destination},
+        {"plan_id": scope.plan_id, "first": numbers[0], "last": numbers[-1], "destination": scope.destination}
+        | ({"sync_name": scope.sync_name} if operation == "event" else {}),
     )
     names = [column[0] for column in cursor.description or []]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -183,12 +187,7 @@ def _packed(
     records: list[Record] = []
     weight = 0
     for row in rows:
-        fields = {}
-        if operation in {"create", "update", "clear"}:
-            # who is there already keeps what is hers: only who is not gets the fallbacks of a new person
-            how = "update" if operation == "create" and row["remote_status"] else operation
-            fields = fields_of(scope.declaration, row, how, _remote_fields(row["remote_fields"]))
-        record = Record(row["record_key"], row["email"], fields, row["remote_id"], row["subscriber_hash"])
+        record = _record(scope, operation, row)
         size = 0 if most is None and most_of_one is None else destination.bytes_of(operation, record)
         limit = min(n for n in (most, most_of_one, size) if n is not None)
         if size > limit:
@@ -203,6 +202,17 @@ def _packed(
         weight += size
     if records:
         yield Batch(new_id("batch"), operation, tuple(records), segment_id)
+
+
+def _record(scope: Scope, operation: Operation, row: dict[str, Any]) -> Record:
+    if operation == "event" and scope.declaration.events is not None:
+        return outbox.event_of(scope.declaration.events, row)
+    fields = {}
+    if operation in {"create", "update", "clear"}:
+        # who is there already keeps what is hers: only who is not gets the fallbacks of a new person
+        how = "update" if operation == "create" and row["remote_status"] else operation
+        fields = fields_of(scope.declaration, row, how, _remote_fields(row["remote_fields"]))
+    return Record(row["record_key"], row["email"], fields, row["remote_id"], row["subscriber_hash"])
 
 
 def _fold_sent(con: duckdb.DuckDBPyConnection, batch_ids: list[str]) -> None:
@@ -422,6 +432,32 @@ def retire(con: duckdb.DuckDBPyConnection, scope: Scope, sync_run_id: str) -> in
     ).fetchall()[0][0]
 
 
+def leave_in_doubt(con: duckdb.DuckDBPyConnection, scope: Scope) -> None:
+    """Events that a run before this one sent, and of whose end it wrote nothing down: it was killed."""
+    before = con.execute("select coalesce(max(attempt_number), 0) from ledger.sync_attempts").fetchall()[0][0]
+    batches = con.execute(
+        f"""insert into ledger.sync_attempts ({_ATTEMPT_COLUMNS})
+            select nextval('ledger.attempt_numbers'), a.sync_run_id, a.sync_name, a.destination, a.object, a.record_key,
+                a.subscriber_hash, a.segment_name, a.batch_id, a.operation, a.sent_hash, a.hash_version, 'in_doubt',
+                null, 'The run that sent it ended before the answer was written down.', $now, null
+            from ledger.sync_attempts as a
+            inner join (
+                select a.record_key, max(a.attempt_number) as attempt_number
+                from ledger.sync_attempts as a
+                inner join ledger.sync_state as s
+                    on a.sync_name = s.sync_name and a.destination = s.destination and a.object = s.object
+                    and a.record_key = s.record_key
+                where s.state = 'sent' and s.object = 'event' and s.sync_name = $sync_name
+                    and s.destination = $destination
+                group by a.record_key
+            ) as l on a.attempt_number = l.attempt_number
+            returning batch_id""",
+        {"now": utcnow(), "sync_name": scope.sync_name, "destination": scope.destination},
+    ).fetchall()
+    if batches:
+        _fold_ended(con, sorted({batch_id for (batch_id,) in batches}), before)
+
+
 def decide(
     con: duckdb.DuckDBPyConnection,
     sync_name: str,
@@ -524,7 +560,20 @@ def results_of_run(con: duckdb.DuckDBPyConnection, sync_run_id: str) -> list[tup
     ).fetchall()
 
 
-def open_records(con: duckdb.DuckDBPyConnection, sync_run_id: str) -> int:
+def events_in_doubt(con: duckdb.DuckDBPyConnection, sync_name: str, destination: str) -> int:
+    """Events that were sent, by whichever run, and may or may not have arrived."""
+    return con.execute(
+        """select count(*) from ledger.sync_state
+           where sync_name = ? and destination = ? and object = 'event' and is_doubtful and state <> 'skipped'""",
+        [sync_name, destination],
+    ).fetchall()[0][0]
+
+
+def open_records(con: duckdb.DuckDBPyConnection, sync_run_id: str, *, are_events_repeated: bool = False) -> int:
     """Records of this run that another pass may get through: in doubt, or rejected for now."""
     rows = results_of_run(con, sync_run_id)
-    return sum(n for _, outcome, why, n in rows if outcome in {"in_doubt", "sent"} or why == "retryable")
+    return sum(
+        n
+        for operation, outcome, why, n in rows
+        if why == "retryable" or (outcome in {"in_doubt", "sent"} and (are_events_repeated or operation != "event"))
+    )

@@ -85,6 +85,10 @@ class Plan:
     is_first_run: bool
     items_fingerprint: str = ""
     """Of who is in it, what happens to each, and with which content: two plans of the same counts may differ in it."""
+    events: int = 0
+    """Events that would be sent, of people who are to be created too."""
+    events_blocked: Mapping[str, int] = field(default_factory=dict)
+    """Events that are not sent, by reason."""
     guards: tuple[Guard, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -102,7 +106,7 @@ class Plan:
 
     def moves(self) -> tuple[int, ...]:
         """How many records of each kind it would send."""
-        return (self.created, self.updated, self.lowered, self.cleared, self.entering, self.leaving)
+        return (self.created, self.updated, self.lowered, self.cleared, self.entering, self.leaving, self.events)
 
     def to_dict(self) -> dict[str, Any]:
         return _plain(asdict(self))
@@ -152,6 +156,10 @@ class SyncReport:
     cleared: int = 0
     entering: int = 0
     leaving: int = 0
+    events: int = 0
+    events_blocked: Mapping[str, int] = field(default_factory=dict)
+    events_in_doubt: int = 0
+    """Sent and not answered, by this run or an older one; without a key of the destination's a person decides."""
     retired: int = 0
     """Closed without sending: wanted neither here nor there."""
     unchanged: int = 0

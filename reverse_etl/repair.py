@@ -33,9 +33,12 @@ def retry(
 ) -> int:
     """Let records that were rejected for good, or skipped, be sent by the next run; how many.
 
-    `classes` and `people` (subscriber hashes) narrow it; without either, all of them.
+    `classes` and `people` (subscriber hashes) narrow it; without either, all of them. Events in doubt are sent again
+    for people who are named, and for nobody else: they may have arrived.
     """
     state = "s.state = 'skipped' or (s.state = 'rejected' and s.rejected_class <> 'retryable')"
+    if people:
+        state += " or (s.object = 'event' and s.state in ('in_doubt', 'sent'))"
     return _decide(settings, sync_name, "retried", reason, state, classes, people)
 
 
@@ -127,12 +130,20 @@ def rebaseline(
 
 def rejected(con: duckdb.DuckDBPyConnection, sync_name: str | None = None, most: int = 1000) -> list[dict[str, object]]:
     """Records that did not go through: whose, which class, the vendor's words, since when; the newest first."""
+    # a warehouse that no run has written to since events came is read as it is
+    has_events = con.execute(
+        "select 1 from information_schema.tables where table_schema = 'ledger' and table_name = 'outbox'"
+    ).fetchall()
+    no_events = "(select '' as sync_name, '' as destination, '' as event_id, '' as event_name where false)"
     cursor = con.execute(
-        """select sync_name, destination, object, subscriber_hash, segment_name, state, rejected_class, message,
-               updated_at
-           from ledger.sync_state
-           where (state in ('rejected', 'skipped') or is_doubtful) and (? is null or sync_name = ?)
-           order by updated_at desc, sync_name, object, record_key limit ?""",
+        f"""select s.sync_name, s.destination, s.object, s.subscriber_hash, s.segment_name, o.event_name, s.state,
+               s.rejected_class, s.message, s.updated_at
+           from ledger.sync_state as s
+           left join {"ledger.outbox" if has_events else no_events} as o
+               on s.object = 'event' and s.sync_name = o.sync_name and s.destination = o.destination
+               and s.record_key = o.event_id
+           where (s.state in ('rejected', 'skipped') or s.is_doubtful) and (? is null or s.sync_name = ?)
+           order by s.updated_at desc, s.sync_name, s.object, s.record_key limit ?""",
         [sync_name, sync_name, most],
     )
     names = [column[0] for column in cursor.description or []]

@@ -21,10 +21,10 @@ from typing import Any, Protocol
 import duckdb
 
 from reverse_etl import lease as leases
-from reverse_etl import ledger
+from reverse_etl import ledger, outbox
 from reverse_etl.connect import open_destination
 from reverse_etl.declaration import SyncDeclaration, read_sync
-from reverse_etl.destination import BatchOutcome, Destination, Jobs, Operation, Traffic
+from reverse_etl.destination import BatchOutcome, Destination, Event, Jobs, Operation, Traffic
 from reverse_etl.diff import HASH_VERSION, Scope, check_model, write_items
 from reverse_etl.errors import DestinationConfigError, DestinationDown, GuardTripped, Stopped, without_secrets
 from reverse_etl.plan import (
@@ -231,6 +231,7 @@ def _make_plan(job: _Job, sync_run_id: str | None, notes: Collection[str], lease
     declaration, destination = job.declaration, job.destination
     job.progress("check the destination", 0, 1)
     destination.check()
+    outbox.check_destination(declaration, destination)
     missing = destination.missing_fields([mapping.spec for mapping in declaration.fields])
     job.progress("read the destination's members", 0, 1)
     have = {m.field for m in declaration.fields} - {f.key for f in missing}
@@ -246,6 +247,7 @@ def _make_plan(job: _Job, sync_run_id: str | None, notes: Collection[str], lease
         if job.gate is not None:
             job.gate(con, job.settings)
         n_source = check_model(con, scope)
+        outbox.check_model(con, scope)
         as_of = _as_of(con, job)
         _refuse_older(con, job, as_of)
         first = not con.execute(
@@ -253,6 +255,8 @@ def _make_plan(job: _Job, sync_run_id: str | None, notes: Collection[str], lease
             [declaration.name, destination.key],
         ).fetchall()
         members, memberships = write_items(con, scope, destination)
+        ledger.leave_in_doubt(con, scope)
+        events = outbox.write_items(con, scope, destination, as_of)
         segments = segment_plans(con, plan_id)
         new_segments = tuple(name for name, one in segments.items() if one.entering and name not in there)
         requests, minutes = estimate(con, plan_id, destination, len(missing) + len(new_segments))
@@ -260,7 +264,7 @@ def _make_plan(job: _Job, sync_run_id: str | None, notes: Collection[str], lease
             "select count(*) from ledger.remote_members where destination = ?", [destination.key]
         ).fetchall()[0][0]
         held = by_reason(members, "held")
-        for name, n in by_reason(memberships, "held").items():
+        for name, n in (*by_reason(memberships, "held").items(), *by_reason(events, "held").items()):
             held[name] = held.get(name, 0) + n
         made = Plan(
             plan_id=plan_id,
@@ -288,7 +292,9 @@ def _make_plan(job: _Job, sync_run_id: str | None, notes: Collection[str], lease
             estimated_minutes=minutes,
             is_first_run=first,
             items_fingerprint=items_fingerprint(con, plan_id),
-            guards=tuple(tripped_guards(con, scope, n_source, members)),
+            events=total(events, "event"),
+            events_blocked=by_reason(events, "blocked"),
+            guards=(*tripped_guards(con, scope, n_source, members), *outbox.tripped_guards(con, scope, events)),
             notes=(*notes, *([] if declaration.addresses else [NO_ADDRESSES])),
         )
         con.execute(
@@ -405,7 +411,8 @@ def _run(job: _Job, run_id: str, lease: leases.Lease, wanted: Plan | None, dry_r
                 )
         retired += _apply(job, lease, current, tally)
         with connect(job.settings, purpose=f"sync {job.declaration.name}") as con:
-            is_done = ledger.open_records(con, run_id) == 0
+            keyed = bool(job.destination.events_are_keyed)
+            is_done = ledger.open_records(con, run_id, are_events_repeated=keyed) == 0
         if is_done or number == most_passes:
             return first, retired, tally.unexpected, number
         current = _make_plan(job, run_id, (), lease)
@@ -448,6 +455,7 @@ def _apply(job: _Job, lease: leases.Lease, made: Plan, tally: _Tally) -> int:
         con.execute("begin")
         leases.renew(con, lease)
         retired = ledger.retire(con, scope, run_id)
+        outbox.note_beginning(con, scope, made.as_of)
         con.execute("commit")
         at_once = BATCHES_PER_WAVE if jobs is None else min(BATCHES_PER_WAVE, jobs.most_open)
         waves = ledger.waves(con, made.plan_id, at_once)
@@ -564,7 +572,9 @@ def _settle_older_jobs(job: _Job, lease: leases.Lease, tally: _Tally) -> None:
 
 
 def _send(destination: Destination, batch: ledger.Batch) -> BatchOutcome:
-    if batch.segment_id is not None:
+    if batch.operation == "event":
+        result = destination.send_events([record for record in batch.records if isinstance(record, Event)])
+    elif batch.segment_id is not None:
         result = destination.set_membership(batch.segment_id, batch.operation, batch.records)
     else:
         result = destination.upsert(batch.operation, batch.records)
@@ -596,11 +606,11 @@ def _report(
             done[operation] = done.get(operation, 0) + n
         elif outcome == "rejected":
             rejected[why or "data"] = rejected.get(why or "data", 0) + n
-        elif outcome != "accepted":
+        elif outcome != "accepted" and (operation != "event" or job.destination.events_are_keyed):
             in_doubt += n
     if dry_run:
         done = {"create": first.created, "update": first.updated, "lower": first.lowered, "clear": first.cleared,
-                "add": first.entering, "remove": first.leaving}  # fmt: skip
+                "add": first.entering, "remove": first.leaving, "event": first.events}  # fmt: skip
     loaded_at = _newest_load(con, job.settings)
     confirmed_at = con.execute(
         "select max(outcome_at) from ledger.sync_attempts where sync_run_id = ? and outcome = 'confirmed'", [run_id]
@@ -619,6 +629,9 @@ def _report(
         cleared=done.get("clear", 0),
         entering=done.get("add", 0),
         leaving=done.get("remove", 0),
+        events=done.get("event", 0),
+        events_blocked=first.events_blocked,
+        events_in_doubt=ledger.events_in_doubt(con, job.declaration.name, job.destination.key),
         unchanged=first.unchanged,
         memberships_unchanged=first.memberships_unchanged,
         blocked=first.blocked,
@@ -645,6 +658,11 @@ def _extended(report: SyncReport, retired: int, unexpected: int) -> SyncReport:
         notes.append(
             f"{unexpected} people who were to be updated had been deleted there meanwhile, and the destination "
             "created them anew: look at them."
+        )
+    if report.events_in_doubt:
+        notes.append(
+            f"{report.events_in_doubt} events were sent and not answered. Where the destination knows events by no key "
+            "they are not sent again; `mailwright sync rejected` lists them."
         )
     if report.writes == 0 and not report.is_dry_run:
         notes.append("Nothing differed: nothing was written to the destination.")

@@ -183,12 +183,18 @@ _COUNTS = (
     ("cleared", "people whose fields are emptied"),
     ("entering", "segment entries"),
     ("leaving", "segment exits"),
+    ("events", "events"),
     ("unchanged", "people unchanged"),
     ("in_doubt", "in doubt: the next sync settles them"),
+    ("events_in_doubt", "events in doubt: sent, and not answered"),
     ("waiting", "accepted, not decided yet: the next sync looks first"),
     ("requests", "requests"),
     ("writes", "of them writing"),
 )
+
+
+_SELDOM = {"in_doubt", "waiting", "cleared", "lowered", "events", "events_in_doubt"}
+"""Counts that are shown only where there are any."""
 
 
 def render(console: Console, data: dict[str, Any]) -> None:
@@ -197,12 +203,13 @@ def render(console: Console, data: dict[str, Any]) -> None:
     table.add_column(justify="right")
     table.add_column()
     for key, name in _COUNTS:
-        if data.get(key) or (key in data and key not in {"in_doubt", "waiting", "cleared", "lowered"}):
+        if data.get(key) or (key in data and key not in _SELDOM):
             table.add_row(count(data[key]), name)
     console.print(table)
-    for title in ("blocked", "rejected", "held"):
+    for title in ("blocked", "rejected", "held", "events_blocked"):
         for reason, number in sorted((data.get(title) or {}).items(), key=lambda item: -item[1]):
-            console.print(Text(f"{title} {count(number)}: {reason.replace('_', ' ')}", style="dim"))
+            text = f"{title.replace('_', ' ')} {count(number)}: {reason.replace('_', ' ')}"
+            console.print(Text(text, style="dim"))
     for guard in data.get("guards") or ():
         console.print(Text(f"Guard {guard['name']}: {guard['message']}", style="yellow"))
     for note in data.get("notes") or ():
@@ -256,12 +263,16 @@ def _render_rejected(console: Console, rows: list[dict[str, Any]]) -> None:
         console.print("Nothing: every record that was sent is confirmed.")
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("Sync", "Person", "Segment", "State", "The ESP says"):
+    for name in ("Sync", "Person", "What", "State", "The ESP says"):
         table.add_column(name, overflow="fold")
     for row in rows:
         state = row["state"] if row["rejected_class"] is None else f"{row['state']} ({row['rejected_class']})"
         table.add_row(
-            row["sync_name"], row["subscriber_hash"], row["segment_name"] or "", state, redact(row["message"] or "")
+            row["sync_name"],
+            row["subscriber_hash"],
+            row["segment_name"] or row["event_name"] or "",
+            state,
+            redact(row["message"] or ""),
         )
     console.print(table)
 
@@ -276,6 +287,8 @@ def retry_command(
     as_json: JsonOption = False,
 ) -> None:
     """Let records that were rejected for good, or skipped, be sent by the next sync.
+
+    Events in doubt are sent again for people who are named, and for nobody else: they may have arrived.
 
     [bold]Examples[/bold]
 

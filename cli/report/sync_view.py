@@ -18,6 +18,7 @@ class SyncView:
     lowered: int
     entering: int
     leaving: int
+    events: int
     unchanged: int
     blocked: list[Row]
     """Rows of (name: the reason, profiles)."""
@@ -42,7 +43,7 @@ class SyncView:
         return cls(
             **{
                 name: int(report.get(name) or 0)
-                for name in ("created", "updated", "lowered", "entering", "leaving", "unchanged", "in_doubt")
+                for name in ("created", "updated", "lowered", "entering", "leaving", "events", "unchanged", "in_doubt")
             },
             blocked=[
                 {"name": reason, "profiles": n} for reason, n in sorted(blocked.items(), key=lambda item: -item[1])

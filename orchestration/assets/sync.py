@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 def models_of(declaration: "SyncDeclaration") -> list[str]:
-    """The activation models that a sync reads: people, and segments if it mirrors them."""
-    return [declaration.model, *([declaration.segments.model] if declaration.segments else [])]
+    """The activation models that a sync reads: people, segments if it mirrors them, events if it tells them."""
+    return [declaration.model, *(part.model for part in (declaration.segments, declaration.events) if part)]
 
 
 def sync_metadata(report: dict[str, Any], settings: Settings) -> dict[str, Any]:
@@ -134,5 +134,8 @@ def sync_definitions(settings: Settings) -> list[dg.AssetsDefinition]:
 
 
 def activation_models(settings: Settings) -> list[str]:
-    """Every model that some sync sends."""
-    return sorted({model for name in list_syncs(settings) for model in models_of(read_sync(settings, name))})
+    """Every model that some sync sends, or would send if its declaration said so."""
+    from expectations.declared import ACTIVATION_TABLES
+
+    sent = {model for name in list_syncs(settings) for model in models_of(read_sync(settings, name))}
+    return sorted(sent | set(ACTIVATION_TABLES))

@@ -26,6 +26,7 @@ import httpx
 from reverse_etl.destination import (
     CONFIRMED,
     BatchOutcome,
+    Event,
     FieldSpec,
     Operation,
     Outcome,
@@ -36,6 +37,7 @@ from reverse_etl.destination import (
     label_of,
 )
 from reverse_etl.destinations import hubspot_engagement as engagement
+from reverse_etl.destinations import hubspot_events
 from reverse_etl.destinations import hubspot_fields as properties
 from reverse_etl.destinations.hubspot_answers import (
     already_there,
@@ -50,6 +52,7 @@ from reverse_etl.destinations.hubspot_consent import Consent
 from reverse_etl.destinations.hubspot_pull import count, pull_changed, pull_everybody, read_back
 from reverse_etl.engagement import EngagementPage, Since
 from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer, RejectedClass
+from reverse_etl.events import one_by_one
 from reverse_etl.http import RetryPolicy, transport_outcome
 from reverse_etl.limits import limit
 
@@ -130,7 +133,8 @@ class HubSpot:
         return None
 
     def batch_size(self, operation: Operation) -> int:
-        names = {"lower": "statuses_per_request", "add": "ids_per_list_change", "remove": "ids_per_list_change"}
+        names = {"lower": "statuses_per_request", "add": "ids_per_list_change", "remove": "ids_per_list_change",
+                 "event": "events_per_request"}  # fmt: skip
         return limit(KIND, names.get(operation, "records_per_batch"))
 
     def bytes_of(self, operation: Operation, record: Record) -> int:
@@ -303,6 +307,20 @@ class HubSpot:
             return BatchOutcome(CONFIRMED, unseen)  # whom the vendor does not know is in none of its lists
         absent = {str(one) for one in answer.get("recordIdsMissing") or []}
         return BatchOutcome(CONFIRMED, unseen | {key: NOT_SEEN for key, one in ids.items() if one in absent})
+
+    @property
+    def events_are_keyed(self) -> bool:
+        return False
+
+    def check_events(self, names: Sequence[str], properties: Sequence[str]) -> None:
+        hubspot_events.check(names, properties)
+
+    def send_events(self, events: Sequence[Event]) -> BatchOutcome:
+        def once(event: Event) -> Outcome:
+            contact_id = self._ids.get(event.email.lower()) or event.remote_id
+            return hubspot_events.send(self._api, event, contact_id) if contact_id else NOT_SEEN
+
+        return one_by_one(events, once)
 
 
 def _input(position: int, record: Record) -> dict[str, Any]:

@@ -29,6 +29,7 @@ import httpx
 from reverse_etl.destination import (
     CONFIRMED,
     BatchOutcome,
+    Event,
     FieldSpec,
     Jobs,
     Operation,
@@ -40,6 +41,7 @@ from reverse_etl.destination import (
     label_of,
 )
 from reverse_etl.destinations import klaviyo_engagement as engagement
+from reverse_etl.destinations import klaviyo_events
 from reverse_etl.destinations.klaviyo_answers import Action, action_of, body_of, detail_of, instant, standing_of
 from reverse_etl.destinations.klaviyo_client import KIND, Client, Delivery, filters
 from reverse_etl.destinations.klaviyo_jobs import ACCEPTED, JobFollower, Token, hash_of
@@ -71,6 +73,7 @@ _BATCHES = {
     "lower": "records_per_unsubscription",
     "add": "records_per_segment_change",
     "remove": "records_per_segment_change",
+    "event": "events_per_request",
 }
 # what changed: fields, a global suppression, a suppression for a list; `updated` is not said to cover the latter two
 _CHANGES = (
@@ -155,9 +158,13 @@ class Klaviyo:
         return limit(KIND, _BATCHES[operation])
 
     def bytes_of(self, operation: Operation, record: Record) -> int:
+        if operation == "event":
+            return klaviyo_events.size(record)
         return size(record) if operation in {"create", "update", "clear"} else 0
 
     def most_bytes(self, operation: Operation) -> tuple[int | None, int | None]:
+        if operation == "event":
+            return limit(KIND, "bytes_per_events") - klaviyo_events.ENVELOPE, None
         if operation not in {"create", "update", "clear"}:
             return None, None
         return limit(KIND, "bytes_per_import") - IMPORT_ENVELOPE, limit(KIND, "bytes_per_profile")
@@ -388,6 +395,16 @@ class Klaviyo:
         except (DestinationDown, NoAnswer, DestinationConfigError) as error:
             return error
         return None if found else self._client.refusal(404, None)
+
+    @property
+    def events_are_keyed(self) -> bool:
+        return True
+
+    def check_events(self, names: Sequence[str], properties: Sequence[str]) -> None:
+        klaviyo_events.check(names, properties)
+
+    def send_events(self, events: Sequence[Event]) -> BatchOutcome:
+        return klaviyo_events.send(self._client, events)
 
     def poll(self, job: str, operation: Operation, records: Sequence[Record]) -> BatchOutcome | None:
         return self._follower.poll(job, operation, records)

@@ -44,6 +44,8 @@ _PACES = (
     ("POST", r"/lists", "bulk"),
     ("POST", r"/lists/[^/]+/relationships/profiles", "bulk"),
     ("DELETE", r"/lists/[^/]+/relationships/profiles", "bulk"),
+    ("POST", r"/event-bulk-create-jobs", "bulk"),
+    ("POST", r"/events", "event"),
     ("GET", r"/lists", "each"),
     ("GET", r"/lists/[^/]+", "each"),
     ("GET", r"/profiles", "each"),

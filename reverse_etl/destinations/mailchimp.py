@@ -13,6 +13,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +22,7 @@ import httpx
 from reverse_etl.destination import (
     CONFIRMED,
     BatchOutcome,
+    Event,
     FieldSpec,
     Operation,
     Outcome,
@@ -30,6 +32,7 @@ from reverse_etl.destination import (
     label_of,
 )
 from reverse_etl.destinations import mailchimp_engagement as engagement
+from reverse_etl.destinations import mailchimp_events
 from reverse_etl.destinations.mailchimp_answers import (
     Action,
     detail_of,
@@ -39,6 +42,7 @@ from reverse_etl.destinations.mailchimp_answers import (
 )
 from reverse_etl.engagement import EngagementPage, Since
 from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer, RejectedClass
+from reverse_etl.events import one_by_one
 from reverse_etl.http import HttpClient, RetryPolicy, body_of, transport_outcome
 from reverse_etl.limits import limit, limits_of
 
@@ -132,8 +136,19 @@ class Mailchimp:
         return limit(KIND, "connections_used")
 
     def batch_size(self, operation: Operation) -> int:
-        name = "records_per_segment_change" if operation in {"add", "remove"} else "records_per_batch"
-        return limit(KIND, name)
+        names = {
+            "add": "records_per_segment_change",
+            "remove": "records_per_segment_change",
+            "event": "events_per_request",
+        }
+        return limit(KIND, names.get(operation, "records_per_batch"))
+
+    @property
+    def events_are_keyed(self) -> bool:
+        return False
+
+    def check_events(self, names: Sequence[str], properties: Sequence[str]) -> None:
+        mailchimp_events.check(names)
 
     @property
     def jobs(self) -> None:
@@ -378,6 +393,19 @@ class Mailchimp:
         message = "The destination does not have this member (any more)."
         absent = Outcome("rejected", RejectedClass.RETRYABLE, message)
         return BatchOutcome(CONFIRMED, {r.key: absent for r in records if r.email.lower() in unknown})
+
+    def send_events(self, events: Sequence[Event]) -> BatchOutcome:
+        def once(event: Event) -> Outcome:
+            path = f"{self._list}/members/{event.subscriber_hash}/events"
+            response = self._http.request("POST", path, json=mailchimp_events.body_of(event), repeatable=False)
+            answer = body_of(response)
+            found = meaning(response.status_code, answer)
+            if found.action is Action.STOP:
+                raise self._refusal(response.status_code, answer)
+            outcome = mailchimp_events.outcome_of(found, answer)
+            return replace(outcome, message=self._http.clean(outcome.message))
+
+        return one_by_one(events, once)
 
 
 def _member(operation: Operation, record: Record) -> dict[str, Any]:

@@ -25,6 +25,7 @@ import httpx
 from reverse_etl.destination import (
     CONFIRMED,
     BatchOutcome,
+    Event,
     FieldSpec,
     Jobs,
     Operation,
@@ -130,6 +131,18 @@ class SendGrid:
 
     def most_bytes(self, operation: Operation) -> tuple[int | None, int | None]:
         return (None if operation in {"lower", "remove"} else limit(KIND, "bytes_per_batch")), None
+
+    @property
+    def events_are_keyed(self) -> None:
+        """Marketing Campaigns has no call that reports what somebody did: automations start from lists and segments
+        (specifications 1.0.0; the Event Webhook speaks the other way)."""
+        return None
+
+    def check_events(self, names: Sequence[str], properties: Sequence[str]) -> None:
+        raise AssertionError("it takes no events")
+
+    def send_events(self, events: Sequence[Event]) -> BatchOutcome:
+        raise AssertionError("it takes no events")
 
     def wait(self, seconds: float) -> None:
         self._api.http.wait(seconds)

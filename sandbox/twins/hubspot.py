@@ -113,6 +113,18 @@ class Endpoints(ContactEndpoints):
         missing = [one for one in [*to_add, *to_remove] if one not in known]
         return JSONResponse({"recordsIdsAdded": added, "recordIdsRemoved": removed, "recordIdsMissing": missing})
 
+    async def send_event(self, request: Request) -> Response:
+        """Kept as often as it comes: nothing says that `uuid` makes one of two [unv]."""
+        body = await request.json()
+        name, contact_id = str(body.get("eventName") or ""), str(body.get("objectId") or "")
+        if not rules.is_event_name(name):
+            return rules.error(400, "VALIDATION_ERROR", f"There is no event {name}.")  # [unv] wording
+        if contact_id not in self.store.known_ids([contact_id]):  # [unv] what an unknown id comes to
+            return rules.error(400, "OBJECT_NOT_FOUND", f"There is no contact {contact_id}.")
+        occurred_at = str(body.get("occurredAt") or self.store.now())
+        self.store.events.add(contact_id, name, occurred_at, body.get("properties") or {}, body.get("uuid"))
+        return Response(status_code=204)
+
 
 def _group(name: str, label: str) -> dict[str, Any]:
     return {"name": name, "label": label, "displayOrder": -1, "archived": False}  # [sdk]
@@ -143,6 +155,7 @@ def _routes(ends: Endpoints) -> list[Route]:
         route("/crm/v3/lists", POST=ends.add_list),
         route("/crm/v3/lists/search", POST=ends.search_lists),
         route("/crm/v3/lists/{list_id:int}/memberships/add-and-remove", PUT=ends.change_list),
+        route("/events/v3/send", POST=ends.send_event),
         route("/communication-preferences/v4/definitions", GET=ends.definitions),
         route(f"{statuses}/read", POST=ends.statuses),
         route(f"{statuses}/write", POST=ends.write_statuses),

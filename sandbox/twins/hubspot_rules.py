@@ -45,6 +45,11 @@ def is_email(text: object) -> bool:
     return isinstance(text, str) and bool(_EMAIL.fullmatch(text))
 
 
+def is_event_name(text: str) -> bool:
+    """[vdoc] The full name of a custom event: pe, the account's id, _, the name; nobody asks whether it was defined."""
+    return bool(re.fullmatch(r"pe\d+_[a-z0-9_]+", text))
+
+
 def is_email_of_contact(text: object) -> bool:
     """[com] a valid top-level domain is needed; here, `invalid` is none. That subscriptions do without is [unv]."""
     return is_email(text) and not str(text).lower().endswith(".invalid")

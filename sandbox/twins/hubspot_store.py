@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.twins.event_log import EventLog
 from sandbox.twins.mail import Mail
 from sandbox.twins.store import FileStore
 
@@ -88,6 +89,7 @@ class Store(FileStore):
         subscribes her ([unv] at the vendor: False is the worst reading)."""
         super().__init__(path, _TABLES, clock=clock)
         self.mail = Mail(self._con, self._lock)
+        self.events = EventLog(self._con, self._lock)
         for name, (kind, shown_as) in (_STANDARD | _VENDORS_OWN).items():
             self.add_property(
                 {"name": name, "label": name, "type": kind, "fieldType": shown_as, "groupName": "contactinformation"},
@@ -103,7 +105,7 @@ class Store(FileStore):
         """Nobody, no list and no word of anybody; properties stay."""
         with self._lock:
             people = ("contacts", "searchable", "unindexed", "lists", "list_members")
-            for table in (*people, "statuses", "opted_out", "status_history"):
+            for table in (*people, "statuses", "opted_out", "status_history", "events"):
                 self._con.execute(f"delete from {table}")
 
     # contacts

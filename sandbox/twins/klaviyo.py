@@ -20,6 +20,7 @@ from starlette.routing import Route
 from sandbox.twins import klaviyo_jobs as rules
 from sandbox.twins.door import Door, carries
 from sandbox.twins.faults import App, Faults
+from sandbox.twins.klaviyo_event_writes import EventEndpoints
 from sandbox.twins.klaviyo_events import event_routes
 from sandbox.twins.klaviyo_holdings import KlaviyoHoldings
 from sandbox.twins.klaviyo_jobs import Refused, Worker, check_email
@@ -61,7 +62,7 @@ def _profiles(data: dict[str, Any], most: int) -> list[dict[str, Any]]:
     return rows
 
 
-class Endpoints:
+class Endpoints(EventEndpoints):
     """Each method answers one operation of the vendor's specification."""
 
     def __init__(self, store: Store, worker: Worker) -> None:
@@ -254,6 +255,8 @@ def _routes(ends: Endpoints) -> list[Route]:
         route(job + "/import-errors", GET=ends.job_errors),
         route("/profile-subscription-bulk-create-jobs", POST=ends.subscribe),
         route("/profile-subscription-bulk-delete-jobs", POST=ends.unsubscribe),
+        route("/events", POST=ends.create_event),
+        route("/event-bulk-create-jobs", POST=ends.create_events),
         route("/lists", GET=ends.lists, POST=ends.add_list),
         route("/lists/{list_id}", GET=ends.one_list),
         route("/lists/{list_id}/relationships/profiles", POST=ends.change_list, DELETE=ends.change_list),

@@ -72,6 +72,8 @@ class Worker:
             self._import(job)
         elif job.kind == "subscribe":
             self._subscribe(job.body)
+        elif job.kind == "events":
+            self._events(job.body["events"])
         else:
             self._unsubscribe(job.body)
 
@@ -107,6 +109,16 @@ class Worker:
             job.done.append(profile.id)
             for list_id in job.body["lists"]:
                 self.store.put_in_list(list_id, profile.id)
+
+    def _events(self, events: list[dict[str, Any]]) -> None:
+        """[spec] "If a unique_id is repeated for the same profile and metric, the request will fail and no events will
+        be processed": found out when it is processed, so that nobody learns of it [unv]."""
+        keys = [(event["person"], event["name"], event["key"]) for event in events]
+        if len(set(keys)) < len(keys) or any(self.store.events.has(*key) for key in keys):
+            self.store.count("bulk_events_failed")
+            return
+        for event in events:
+            self.store.events.add(**event)
 
     # subscriptions
 

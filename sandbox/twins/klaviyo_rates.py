@@ -12,12 +12,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-SMALL, LARGE = (10, 150), (75, 750)
+SMALL, LARGE, EVENTS = (10, 150), (75, 750), (350, 3500)
 VENDOR_RATES: Mapping[str, tuple[int, int]] = {
     r"POST /api/profile-bulk-import-jobs": SMALL,
     r"GET /api/profile-bulk-import-jobs/[^/]+": SMALL,
     r"GET /api/profile-bulk-import-jobs/[^/]+/profiles": SMALL,
     r"GET /api/profile-bulk-import-jobs/[^/]+/import-errors": SMALL,
+    r"POST /api/event-bulk-create-jobs": SMALL,
+    r"POST /api/events": EVENTS,
     r"POST /api/lists": SMALL,
     r"(POST|DELETE) /api/lists/[^/]+/relationships/profiles": SMALL,
     r"GET /api/metrics": SMALL,

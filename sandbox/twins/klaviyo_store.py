@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.twins.event_log import EventLog
 from sandbox.twins.mail import Mail
 from sandbox.twins.store import FileStore
 
@@ -113,12 +114,13 @@ class Store(FileStore):
     def __init__(self, path: Path | str, list_id: str = DEFAULT_LIST, *, double_opt_in: bool = False) -> None:
         super().__init__(path, _TABLES)
         self.mail = Mail(self._con, self._lock)
+        self.events = EventLog(self._con, self._lock)
         if self.list_row(list_id) is None:
             self.add_list("Simulated newsletter", "double_opt_in" if double_opt_in else "single_opt_in", list_id)
 
     def empty(self) -> None:
         """As it was when it was new, but for the list that people subscribe to."""
-        for table in ("profiles", "list_profiles", "jobs", "counters"):
+        for table in ("profiles", "list_profiles", "jobs", "counters", "events"):
             self._run(f"delete from {table}")
         self._run("delete from lists where seq > 1")
 

@@ -172,6 +172,7 @@ def _routes(ends: Endpoints) -> list[Route]:
         route("/merge-fields/{merge_id:int}", DELETE=ends.drop_merge_field),
         route("/members", GET=ends.members),
         route(member, GET=ends.member, PUT=ends.put_member, PATCH=ends.patch_member, DELETE=ends.archive),
+        route(member + "/events", GET=ends.events, POST=ends.add_event),
         route(member + "/tags", GET=ends.tags, POST=ends.change_tags),
         route(member + "/actions/delete-permanent", POST=ends.forget),
         route("/segments", GET=ends.segments, POST=ends.add_segment),

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from sandbox.twins.door import carries
 from sandbox.twins.mailchimp_rules import MAX_BATCH, STATUSES, Refused, Rules, check_email
-from sandbox.twins.mailchimp_store import Member, Store, subscriber_hash
+from sandbox.twins.mailchimp_store import Member, Store, now_text, subscriber_hash
 from sandbox.twins.mailchimp_view import (
     answer,
     member_document,
@@ -208,6 +208,31 @@ class MemberEndpoints:
                 segment_id = self.store.add_segment(list_id, tag["name"])
             self.store.set_in_segment(segment_id, found.id, tag["status"] == "active")
         return Response(status_code=204)
+
+    async def add_event(self, request: Request, list_id: str) -> Response:
+        """Events have no key: what is sent twice is there twice."""
+        found = self._find(request, list_id)
+        if found is None or found.status == "archived":  # [unv] that archived counts as absent
+            return not_found()
+        body = await request.json()
+        name, properties = body.get("name"), body.get("properties") or {}
+        if not isinstance(name, str) or not 2 <= len(name) <= 30:  # [spec] "Must be 2-30 characters in length"
+            errors = [{"field": "name", "message": "Event names have 2 to 30 characters."}]  # [unv] wording
+            return problem(400, "Invalid Resource", "The resource submitted could not be validated.", errors)
+        if any(not isinstance(value, str) for value in properties.values()):  # [spec] type of properties
+            return problem(400, "Invalid Resource", "The resource submitted could not be validated.")
+        self.store.events.add(found.id, name, _instant(body.get("occurred_at")) or now_text(), properties)
+        return Response(status_code=204)
+
+    async def events(self, request: Request, list_id: str) -> Response:
+        found = self._find(request, list_id)
+        if found is None:
+            return not_found()
+        rows = [{name: row[name] for name in ("name", "occurred_at", "properties")}
+                for row in reversed(self.store.events.of(found.id))]  # fmt: skip
+        offset, count = page(request)
+        document = {"events": rows[offset : offset + count], "total_items": len(rows)}
+        return answer(document, request.query_params.get("fields"))
 
     async def segment_members(self, request: Request, list_id: str) -> Response:
         segment_id = int(request.path_params["segment_id"])

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.twins.event_log import EventLog
 from sandbox.twins.mail import Mail
 from sandbox.twins.store import FileStore
 
@@ -96,6 +97,7 @@ class Store(FileStore):
     def __init__(self, path: Path | str, list_id: str = DEFAULT_LIST) -> None:
         super().__init__(path, _TABLES)
         self.mail = Mail(self._con, self._lock)
+        self.events = EventLog(self._con, self._lock)
         self.add_list(list_id)
 
     # lists
@@ -203,6 +205,7 @@ class Store(FileStore):
             self._con.execute("delete from members where list_id = ? and id = ?", (list_id, member_id))
             self._con.execute("delete from segment_members where id = ?", (member_id,))
             self._con.execute("insert or ignore into forgotten values (?, ?)", (list_id, member_id))
+            self.events.forget(member_id)
 
     def is_forgotten(self, list_id: str, member_id: str) -> bool:
         return bool(self._rows("select 1 from forgotten where list_id = ? and id = ?", list_id, member_id))

@@ -10,6 +10,7 @@ import pytest
 
 from sandbox.twins.mailchimp_store import DEFAULT_LIST
 from tests.cli.conftest import Outcome
+from tests.reverse_etl.events_world import EVENTS, LATER, Happening, write_events
 from tests.reverse_etl.world import API_KEY, Person, TwinServer, World, hash_of, small_declaration
 from warehouse.connection import connect
 from warehouse.settings import Settings
@@ -83,6 +84,32 @@ def test_a_plan_is_saved_shown_and_applied(mailwright: Call, shop: World, tmp_pa
     file.write_text("{}")
     outcome = mailwright("--target", "prod", "sync", "small", "--plan", file)
     assert (outcome.code, "no plan" in outcome.stderr) == (2, True)
+
+
+def test_events_are_shown(mailwright: Call, shop: World) -> None:
+    """What would be sent, what is not and why; what went out; and what nobody knows about, by person and event."""
+    small_declaration(shop.settings, events=EVENTS)
+    write_events(shop.settings)
+    shop.sync()
+    shop.desire(GOOD, FAKE, as_of=LATER)
+    write_events(shop.settings, [Happening(GOOD.email), Happening(FAKE.email)])
+    shown = mailwright("--target", "prod", "plan", "small").stdout
+    assert "1 events" in " ".join(shown.split())
+    assert "events blocked 1: not a member" in shown
+    document = mailwright("--target", "prod", "plan", "small", "--json").document
+    assert (document["events"], document["events_blocked"]) == (1, {"not_a_member": 1})
+    shop.twin.faults.add("close_after", method="POST", path="/events")
+    shop.sync()
+    document = mailwright("--target", "prod", "plan", "small", "--json").document
+    assert document["held"] == {"data": 1, "in_doubt": 1}
+    rows = mailwright("--target", "prod", "sync", "rejected", "small", "--json").document["records"]
+    assert [(row["object"], row["event_name"], row["state"]) for row in rows if row["object"] == "event"] == [
+        ("event", "entered_segment", "in_doubt")
+    ]
+    assert "entered_segment" in mailwright("--target", "prod", "sync", "rejected").stdout
+    with connect(shop.settings, purpose="test") as con:
+        con.execute("drop table ledger.outbox")  # as in a warehouse from before events
+    assert len(mailwright("--target", "prod", "sync", "rejected", "--json").document["records"]) == 2
 
 
 def test_audit_and_rebaseline(mailwright: Call, shop: World) -> None:

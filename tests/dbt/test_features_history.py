@@ -29,14 +29,16 @@ def settings(built: Built) -> Iterator[Settings]:
     shutil.move(aside, path)
 
 
-def run(settings: Settings, *statements: str, full_refresh: bool = False, fails: bool = False) -> str:
-    """Change what stands upstream of the histories, then build them alone."""
+def run(
+    settings: Settings, *statements: str, full_refresh: bool = False, fails: bool = False, also: tuple[str, ...] = ()
+) -> str:
+    """Change what stands upstream of the histories, then build them alone, `also` with models that read them."""
     with duckdb.connect(str(settings.warehouse_path)) as con:
         for statement in statements:
             con.execute(statement)
     refresh = ["--full-refresh"] if full_refresh else []
     zone = {"business_time_zone": ZONE}
-    return support.dbt(settings, "run", *refresh, "--select", *HISTORIES, variables=zone, fails=fails)
+    return support.dbt(settings, "run", *refresh, "--select", *HISTORIES, *also, variables=zone, fails=fails)
 
 
 def clock(days: int, hours: int = 0) -> list[str]:
@@ -187,3 +189,35 @@ def test_two_people_who_became_one_keep_one_memory(settings: Settings) -> None:
     # the next build finds nothing to do
     run(settings, *clock(2))
     assert {row[1]: row[2:] for row in history(settings) if row[0] == kept} == after
+
+
+def test_an_event_is_the_same_one_in_every_build(settings: Settings) -> None:
+    """Whoever enters after a segment's first build is told of, under one key: in a second build at that as_of, in later
+    ones, and when her profile is called otherwise; no more once she has left."""
+
+    def events() -> list[tuple[Any, ...]]:
+        names = ("event_id", "profile_id", "segment_name", "occurred_at")
+        return [tuple(row[name] for name in names) for row in support.read(settings, "sync_esp__events", "event_id")]
+
+    def build(*statements: str) -> list[tuple[Any, ...]]:
+        run(settings, *statements, also=("sync_esp__events",))
+        return events()
+
+    inside = {who for who, segment, *_ in history(settings) if segment == "lapsed"}
+    members = [row["profile_id"] for row in support.read(settings, "sync_esp__members", "profile_id")]
+    ann = next(who for who in members if who not in inside)
+    enter = f"insert into analytics.segment_memberships select '{ann}', 'lapsed', max(as_of) from analytics.clock"
+    assert events() == []
+    first = build(*clock(1), enter)
+    (event,) = first
+    assert event[1:] == (ann, "lapsed", AS_OF + timedelta(days=1, microseconds=-1))
+    assert build() == first
+    assert build(*clock(2)) == first
+    tables = ("segment_memberships", "int_activation__subscribers", "dim_consent", "lifecycle_stages")
+    renamed = build(
+        *(f"update analytics.{name} set profile_id = 'renamed' where profile_id = '{ann}'" for name in tables),
+        f"insert into analytics.identity_successions values ('{ann}', 'renamed')",
+        *clock(3),
+    )
+    assert renamed == [(event[0], "renamed", *event[2:])]
+    assert build("delete from analytics.segment_memberships where profile_id = 'renamed'", *clock(4)) == []

@@ -202,6 +202,8 @@ def test_members_and_their_segments(built: Built) -> None:
         if m["profile_id"] in by_profile
     }
     assert {r["entered_at"] for r in got} == {AS_OF}
+    # what a segment's first build finds is nobody's entry
+    assert support.read(built.settings, "sync_esp__events", "event_id") == []
 
 
 def test_nothing_is_later_than_as_of(built: Built) -> None:

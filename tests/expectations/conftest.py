@@ -101,6 +101,9 @@ def build_activation(settings: Settings, **changes: str) -> str:
             "sync_esp__segment_members": "select md5(i::varchar) as profile_id, 'person' || i || '@example.com' "
             "as email, md5('person' || i || '@example.com') as subscriber_hash, 'at_risk' as segment_name, "
             f"timestamp '2023-12-01' as entered_at, 'subscribe' as consent_verdict {people}",
+            "sync_esp__events": "select md5('event' || profile_id) as event_id, profile_id, email, subscriber_hash, "
+            "consent_verdict, 'entered_segment' as event_name, timestamp '2023-12-01' as occurred_at, 'at_risk' as "
+            f'segment_name, as_of from "{settings.schema}".sync_esp__members',
         }.items():
             con.execute(f'create or replace table "{settings.schema}".{name} as {sql}')
         con.execute(

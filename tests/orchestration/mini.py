@@ -89,6 +89,15 @@ def _segment_members() -> str:
     return f"select {columns} from {{{{ ref('sync_esp__members') }}}}"
 
 
+def _events() -> str:
+    return (
+        "select md5(profile_id) as event_id, profile_id, email, subscriber_hash, consent_verdict, "
+        "cast('entered_segment' as text) as event_name, entered_at - interval 1 microsecond as occurred_at, "
+        "segment_name, as_of "
+        "from {{ ref('sync_esp__segment_members') }}"
+    )
+
+
 def _addresses() -> str:
     return (
         "select profile_id, email, subscriber_hash, false as is_refused, "
@@ -112,6 +121,7 @@ def write_mini_project(folder: Path) -> Path:
         "activation/sync_esp__members": _members(),
         "activation/sync_esp__addresses": _addresses(),
         "activation/sync_esp__segment_members": _segment_members(),
+        "activation/sync_esp__events": _events(),
     }
     for name, sql in models.items():
         path = folder / "models" / f"{name}.sql"

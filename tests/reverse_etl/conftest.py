@@ -23,7 +23,7 @@ from tests.reverse_etl.world import TwinServer, World
 from warehouse.connection import connect
 from warehouse.settings import PROJECT_DIR, Settings
 
-MAILCHIMP_SPECS = ("list-id", "reports")
+MAILCHIMP_SPECS = ("list-id", "events", "reports")
 KLAVIYO_SPECS = ("profiles", "lists", "events", "metrics")
 
 

@@ -86,6 +86,14 @@ CONTROLS: list[tuple[str, str, list[tuple[str, str]], Any, Any]] = [
         {"sure": True},
     ),
     ("GET /lists/{list_id}/members/{subscriber_hash}/tags", f"{MEMBER}/tags", [], None, [("count", "5000")]),
+    (
+        "POST /lists/{list_id}/members/{subscriber_hash}/events",
+        f"{MEMBER}/events",
+        [],
+        {"name": "entered_segment", "occurred_at": "2026-01-01T00:00:00+00:00", "properties": {"segment": "vip"}},
+        {"name": "entered_segment", "properties": {"segment": 7}},
+    ),
+    ("GET /lists/{list_id}/members/{subscriber_hash}/events", f"{MEMBER}/events", [], None, [("sort", "name")]),
     ("DELETE /lists/{list_id}/segments/{segment_id}", f"{L}/segments/7", [], None, {"force": True}),
     ("DELETE /lists/{list_id}/merge-fields/{merge_id}", f"{L}/merge-fields/3", [], None, {"force": True}),
 ]
@@ -127,6 +135,7 @@ def _errors_of(contract: Contract, name: str, status: int, body: Any) -> bool:
         ("POST /lists/{list_id}/segments", 200, {"type": "static"}, {"type": "tag"}),
         ("POST /lists/{list_id}/segments/{segment_id}", 200, {"total_added": 1}, {"total_added": "1"}),
         ("DELETE /lists/{list_id}/members/{subscriber_hash}", 204, None, {"ok": True}),
+        ("POST /lists/{list_id}/members/{subscriber_hash}/events", 204, None, {"ok": True}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
@@ -146,6 +155,13 @@ def test_prose_limits_are_in_force(contract: Contract) -> None:
         contract.check_request("POST", f"{L}/segments/1", [], {name: emails[:500]})
         with pytest.raises(ContractError):
             contract.check_request("POST", f"{L}/segments/1", [], {name: emails})
+
+
+def test_the_length_of_an_events_name_is_in_force(contract: Contract) -> None:
+    contract.check_request("POST", f"{MEMBER}/events", [], {"name": "n" * 30})
+    for wrong in ({"name": "n"}, {"name": "n" * 31}, {"properties": {}}, {"name": "nn", "is_syncing": True}):
+        with pytest.raises(ContractError):
+            contract.check_request("POST", f"{MEMBER}/events", [], wrong)
 
 
 def test_unknown_paths_and_methods_are_refused(contract: Contract) -> None:

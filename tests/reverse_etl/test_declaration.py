@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,25 @@ GOOD: dict[str, Any] = {
     "model": "m",
     "fields": [{"column": "city", "field": "MW_CITY", "name": "City"}],
 }
+
+
+TOLD: dict[str, Any] = {"model": "e", "include": [{"event": "entered_segment"}]}
+
+
+@pytest.mark.parametrize(
+    ("max_age", "oldest"),
+    [(None, timedelta(days=1)), ("90 minutes", timedelta(minutes=90)), ("1 hour", timedelta(hours=1)),
+     ("12 hours", timedelta(hours=12)), ("2 days", timedelta(days=2))],
+)  # fmt: skip
+def test_events(settings: Settings, max_age: str | None, oldest: timedelta) -> None:
+    given = {**TOLD, "properties": [{"column": "segment_name", "name": "segment"}, {"column": "price"}]}
+    made = small_declaration(settings, events={**given, **({"max_age": max_age} if max_age else {})}).events
+    assert made is not None
+    assert made.oldest == oldest
+    assert made.names == {"entered_segment": "entered_segment"}
+    assert made.named_columns == (("segment_name", "segment"), ("price", "price"))
+    # who is sent, and what, is the same with and without events
+    assert small_declaration(settings, events=given).fingerprint == small_declaration(settings).fingerprint
 
 
 def _parse(tmp_path: Path, body: object) -> str:
@@ -48,6 +67,17 @@ def _parse(tmp_path: Path, body: object) -> str:
         ({"guards": {"max_share_leaving": 3}}, "guards.max_share_leaving"),
         ({"segments": {"model": "s", "prefix": " "}}, "segments.prefix: must not be empty"),
         ({"model": "Robert'); drop"}, "must be the name of a model"),
+        ({"events": {"model": "e"}}, "events.include: Field required"),
+        ({"events": {**TOLD, "include": []}}, "events.include: Tuple should have at least 1 item"),
+        ({"events": {**TOLD, "model": "a b"}}, "events.model: must be the name of a model"),
+        ({"events": {**TOLD, "include": "all"}}, "events.include: Input should be a valid tuple"),
+        ({"events": {**TOLD, "max_age": "1 week"}}, "events.max_age: String should match pattern"),
+        ({"events": {**TOLD, "max_age": "0 days"}}, "events.max_age: String should match pattern"),
+        ({"events": {**TOLD, "maxage": "1 day"}}, "events.maxage: is not known here; did you mean 'max_age'?"),
+        ({"events": {**TOLD, "include": [{"event": "a"}, {"event": "a", "name": "b"}]}}, "event a is named twice"),
+        ({"events": {**TOLD, "include": [{"event": "a"}, {"event": "b", "name": "a"}]}}, "event a is named twice"),
+        ({"events": {**TOLD, "properties": [{"column": "a"}, {"column": "b", "name": "a"}]}}, "property a is named"),
+        ({"events": {**TOLD, "properties": [{"column": "a; drop"}]}}, "must be a column name"),
         ({"name": "other"}, "calls itself 'other'"),
         ({"account": "mailchimp-uk"}, "account: must be the start of a name of a variable"),
         ({"schedule": "daily"}, "schedule: must be a cron expression of five fields"),

@@ -6,12 +6,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from reverse_etl.destination import Event
 from reverse_etl.destinations.hubspot_answers import (
     detail_of,
     instant,
@@ -20,10 +22,13 @@ from reverse_etl.destinations.hubspot_answers import (
     named_records,
     quota_used_up,
 )
+from reverse_etl.destinations.hubspot_events import body_of
 from reverse_etl.destinations.hubspot_pull import _changed_at
 from reverse_etl.errors import without_secrets
 from tests.reverse_etl.contract import HERE, Contract, ContractError, ContractTransport
-from tests.reverse_etl.hubspot_world import HubSpotWorld, hubspot_contract
+from tests.reverse_etl.events_world import Happening, write_events
+from tests.reverse_etl.hubspot_world import HubSpotWorld, declare, hubspot_contract
+from tests.reverse_etl.test_hubspot_events import EVENTS
 from tests.reverse_etl.world import Person
 
 C, P, L = "/crm/v3/objects/contacts", "/crm/v3/properties/contacts", "/crm/v3/lists"
@@ -34,6 +39,9 @@ HAS = {"filters": [{"propertyName": "email", "operator": "HAS_PROPERTY"}]}
 WORD = {"channel": "EMAIL", "statusState": "SUBSCRIBED", "subscriberIdString": "a@shop.test", "subscriptionId": 1}
 BASIS = {"legalBasis": "CONSENT_WITH_NOTICE", "legalBasisExplanation": "x"}
 PROPERTY = {"name": "mw_x", "label": "X", "groupName": "g", "type": "string", "fieldType": "text"}
+HAPPENED = body_of(
+    Event("e1", "a@shop.test", {"segment": "vip"}, name="pe1_entered_segment", occurred_at=datetime(2026, 1, 1)), "7"
+)
 READ: dict[str, Any] = {"properties": [], "propertiesWithHistory": []}
 
 # (operation, path, good query, good body, wrong query (a list) or wrong body)
@@ -67,6 +75,9 @@ CONTROLS: list[tuple[str, str, list[tuple[str, str]], Any, Any]] = [
     (
         "PUT /crm/v3/lists/{listId}/memberships/add-and-remove", f"{L}/7/memberships/add-and-remove", [],
         {"recordIdsToAdd": ["1"], "recordIdsToRemove": []}, {"recordIdsToAdd": ["1"]},
+    ),
+    (
+        "POST /events/v3/send", "/events/v3/send", [], HAPPENED, {**HAPPENED, "properties": {"segment": 7}},
     ),
     ("GET /communication-preferences/v4/definitions", "/communication-preferences/v4/definitions", [], None, ONE),
     ("POST /communication-preferences/v4/statuses/batch/read", f"{S}/read", EMAIL, ONE, [("channel", "SMS")]),
@@ -130,6 +141,7 @@ ANSWERS: dict[str, tuple[int, Any, Any]] = {
         200, {"total": 1, "offset": 1, "hasMore": False, "lists": [LIST]}, {"total": 1, "lists": [LIST]},
     ),
     "PUT /crm/v3/lists/{listId}/memberships/add-and-remove": (200, CHANGED, {**CHANGED, "recordIdsMissing": [1]}),
+    "POST /events/v3/send": (204, None, {"results": []}),
     "GET /communication-preferences/v4/definitions": (200, {"results": [DEFINITION]}, {"results": [{"id": "1"}]}),
     "POST /communication-preferences/v4/statuses/batch/read": (
         200, {**TIMES, "results": [{"subscriberIdString": "a", "statuses": [STATUS]}]}, {**TIMES, "results": [STATUS]},
@@ -168,9 +180,12 @@ def test_every_operation_has_its_controls_and_its_source(contract: Contract) -> 
 
 
 def test_a_whole_sync_uses_every_operation_and_keeps_to_it(hubspot: HubSpotWorld) -> None:
+    declare(hubspot.settings, events=EVENTS)
+    write_events(hubspot.settings)
     hubspot.desire(Person("new@shop.test", "subscribe", ("vip",)), Person("gone@shop.test"))
     hubspot.sync()
-    hubspot.desire(Person("new@shop.test", "unsubscribe", ("vip",)))
+    write_events(hubspot.settings, [Happening("gone@shop.test")])
+    hubspot.desire(Person("new@shop.test", "unsubscribe", ("vip",)), Person("gone@shop.test"))
     hubspot.sync()
     assert isinstance(hubspot.transport, ContractTransport)
     assert hubspot.transport.contract.seen == set(ANSWERS)

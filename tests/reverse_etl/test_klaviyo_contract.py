@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from reverse_etl.destination import Record
+from reverse_etl.destination import Event, Record
+from reverse_etl.destinations.klaviyo_events import bulk, single
 from reverse_etl.destinations.klaviyo_payload import (
     global_unsubscription_job,
     import_job,
@@ -15,7 +17,8 @@ from reverse_etl.destinations.klaviyo_payload import (
     subscription_job,
 )
 from tests.reverse_etl.contract import Contract, ContractError, ContractTransport
-from tests.reverse_etl.klaviyo_world import KlaviyoWorld
+from tests.reverse_etl.events_world import EVENTS, Happening, write_events
+from tests.reverse_etl.klaviyo_world import KlaviyoWorld, klaviyo_declaration
 from tests.reverse_etl.world import Person
 
 HEADERS = {"revision": "2026-07-15", "content-type": "application/vnd.api+json"}
@@ -24,6 +27,11 @@ IMPORT = import_job([RECORD])
 ONE = {"data": profile(RECORD, with_nulls=True)}
 SUBSCRIBE = subscription_job(["a@shop.test"], "KlDemo")
 UNSUBSCRIBE = global_unsubscription_job(["a@shop.test"])
+HAPPENED = Event(
+    "e1", "a@shop.test", {"segment": "vip"}, "01A", name="Entered segment", occurred_at=datetime(2026, 1, 1)
+)
+EVENT, EVENT_JOB = single(HAPPENED), bulk([HAPPENED])
+ENTRIES = "data.attributes.events-bulk-create.data"
 IDS = {"data": [{"type": "profile", "id": "01A"}]}
 LIST = {"data": {"type": "list", "attributes": {"name": "mw:vip", "opt_in_process": "double_opt_in"}}}
 A_LIST = {"data": {"type": "list", "id": "KlDemo"}}
@@ -90,6 +98,25 @@ CONTROLS: list[tuple[str, str, list[tuple[str, str]], Any, list[list[tuple[str, 
         [
             _with(UNSUBSCRIBE, f"{PEOPLE}.0.attributes.subscriptions.email.marketing.consent", "SUBSCRIBED"),
             _with(UNSUBSCRIBE, "data.relationships", {"list": A_LIST}),
+        ],
+    ),
+    (
+        "POST /api/events", "/api/events", [], EVENT, [],
+        [
+            _with(EVENT, "data.type", "event-job"),
+            _with(EVENT, "data.attributes.profile.data", {"type": "profile", "attributes": {"email": "a@shop.test"}}),
+            _with(EVENT, "data.attributes.unique_id", 7),
+            _with(EVENT, "data.attributes.metric.data.attributes", {}),
+        ],
+    ),
+    (
+        "POST /api/event-bulk-create-jobs", "/api/event-bulk-create-jobs", [], EVENT_JOB, [],
+        [
+            _with(EVENT_JOB, "data.type", "event-job"),
+            _with(EVENT_JOB, ENTRIES, []),
+            _with(EVENT_JOB, f"{ENTRIES}.0.attributes.profile.data.id", 7),
+            _with(EVENT_JOB, f"{ENTRIES}.0.attributes.events.data.0.attributes.when", "now"),
+            _with(EVENT_JOB, f"{ENTRIES}.0.attributes.events.data.0.attributes", {"properties": {}}),
         ],
     ),
     ("GET /api/lists", "/api/lists", [("page[size]", "10")], None, [[("page[size]", "11")]], []),
@@ -189,6 +216,8 @@ ERROR = {
         ("GET /api/profile-bulk-import-jobs/{id}/import-errors", 200, {"data": [ERROR]}, {"data": [{"id": "E1"}]}),
         ("POST /api/profile-subscription-bulk-create-jobs", 202, None, {"data": {}}),
         ("POST /api/profile-subscription-bulk-delete-jobs", 202, None, {"data": {}}),
+        ("POST /api/events", 202, None, {"data": {}}),
+        ("POST /api/event-bulk-create-jobs", 202, None, {"data": {}}),
         ("POST /api/lists/{id}/relationships/profiles", 204, None, {"data": []}),
         ("DELETE /api/lists/{id}/relationships/profiles", 204, None, {"data": []}),
     ],
@@ -206,9 +235,14 @@ def test_a_whole_sync_keeps_to_the_specification(klaviyo_world: KlaviyoWorld, kl
     world = klaviyo_world
     klaviyo_contract.seen.clear()
     people = [Person(f"p{n}@shop.test", "subscribe", ("vip",), {"city": "Köln"}) for n in range(3)]
+    klaviyo_declaration(world.settings, events=EVENTS)
+    write_events(world.settings)
     world.desire(*people)
     world.sync()
+    write_events(world.settings, [Happening("p2@shop.test")])
+    world.twin.faults.add("close_after", method="POST", path="event-bulk")  # and so it is sent again, by itself
     world.desire(
+        Person("p2@shop.test", "subscribe", ("vip",), {"city": "Köln"}),
         Person("p0@shop.test", "unsubscribe", ("vip",)), Person("p1@shop.test", "subscribe", (), {"city": None}),
         Person("new@shop.test", "subscribe", (), {"city": "A"}),
     )  # fmt: skip

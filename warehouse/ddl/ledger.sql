@@ -106,6 +106,29 @@ create table if not exists ledger.sync_state (
     primary key (sync_name, destination, object, record_key)
 );
 
+-- what events say: one row per event that is pending in the newest plan, or was sent and is not closed; its state is that of
+-- sync_state (object 'event'), and one without a state is pending
+create table if not exists ledger.outbox (
+    sync_name text not null,
+    destination text not null,
+    event_id text not null,
+    subscriber_hash text not null,
+    event_name text not null,
+    occurred_at timestamp not null,
+    properties text not null,
+    primary key (sync_name, destination, event_id)
+);
+
+-- one row per kind of event: as_of of the first run that had it; what happened until then is never sent
+create table if not exists ledger.outbox_baselines (
+    sync_name text not null,
+    destination text not null,
+    event_name text not null,
+    baseline_at timestamp not null,
+    noted_at timestamp not null,
+    primary key (sync_name, destination, event_name)
+);
+
 -- one row per member that the destination holds, as of the newest pull; pulled before each plan
 create table if not exists ledger.remote_members (
     destination text not null,
