@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,27 +10,30 @@ import pytest
 
 from reverse_etl.destinations.hubspot import HubSpot
 from sandbox.twins.hubspot_store import DEFAULT_SUBSCRIPTION
-from tests.reverse_etl.contract import Contract, ContractTransport, load_contract
-from tests.reverse_etl.hubspot_world import TOKEN, HubSpotTwin, HubSpotWorld, hubspot_contract
+from tests.reverse_etl.contract import SPECS, Contract, ContractTransport, contract_at_hand, load_contract
+from tests.reverse_etl.hubspot_world import TOKEN, HubSpotTwin, HubSpotWorld
 from tests.reverse_etl.hubspot_world import declare as declare_hubspot
 from tests.reverse_etl.klaviyo_world import KlaviyoServer, KlaviyoWorld, klaviyo_declaration
-from tests.reverse_etl.sendgrid_world import FILES, SPECS, SendGridTwin, SendGridWorld, declare
+from tests.reverse_etl.sendgrid_world import FILES, SendGridTwin, SendGridWorld, declare
 from tests.reverse_etl.world import TwinServer, World
 from warehouse.connection import connect
-from warehouse.settings import PROJECT_DIR, Settings
+from warehouse.settings import Settings
+
+
+def transport_at_hand(vendor: str) -> ContractTransport | None:
+    """Everything that goes out and comes back is held to the vendor's contract, where that is at hand."""
+    contract = contract_at_hand(vendor)
+    return ContractTransport(contract, outside=[FILES] if vendor == "sendgrid" else ()) if contract else None
+
+
+def _needed(vendor: str, shared_dir: Callable[[str], Path]) -> Contract:
+    return load_contract(vendor, *(shared_dir(f"specs/{name}") for name in SPECS[vendor]))
 
 
 @pytest.fixture(scope="session")
 def contract(shared_dir: Callable[[str], Path]) -> Contract:
     """Mailchimp's specification with our overlay of limits that it states in prose."""
-    return load_contract("mailchimp", shared_dir("specs/mailchimp/list-id.yml"))
-
-
-@pytest.fixture(scope="session")
-def contract_if_at_hand() -> Contract | None:
-    root = Path(os.environ.get("MAILWRIGHT_SHARED", PROJECT_DIR.parent / "shared"))
-    path = root / "specs/mailchimp/list-id.yml"
-    return load_contract("mailchimp", path) if path.exists() else None
+    return _needed("mailchimp", shared_dir)
 
 
 @pytest.fixture
@@ -41,23 +43,22 @@ def twin(tmp_path: Path) -> Iterator[TwinServer]:
 
 
 @pytest.fixture
-def world(settings: Settings, twin: TwinServer, contract_if_at_hand: Contract | None) -> Iterator[World]:
+def world(settings: Settings, twin: TwinServer) -> Iterator[World]:
     """The warehouse stays open for the length of the test: DuckDB then opens further connections at once."""
-    transport = ContractTransport(contract_if_at_hand) if contract_if_at_hand else None
     with connect(settings, purpose="test"):
-        yield World(settings, twin, transport)
+        yield World(settings, twin, transport_at_hand("mailchimp"))
 
 
 @pytest.fixture
-def closed_world(settings: Settings, twin: TwinServer, contract_if_at_hand: Contract | None) -> World:
+def closed_world(settings: Settings, twin: TwinServer) -> World:
     """The same with the file closed between runs, as other processes need it."""
-    return World(settings, twin, ContractTransport(contract_if_at_hand) if contract_if_at_hand else None)
+    return World(settings, twin, transport_at_hand("mailchimp"))
 
 
 @pytest.fixture(scope="session")
 def sendgrid_contract(shared_dir: Callable[[str], Path]) -> Contract:
     """SendGrid's specifications with our overlay."""
-    return load_contract("sendgrid", *(shared_dir(f"specs/sendgrid/{name}") for name in SPECS))
+    return _needed("sendgrid", shared_dir)
 
 
 @pytest.fixture
@@ -65,15 +66,7 @@ def sendgrid(settings: Settings, tmp_path: Path) -> Iterator[SendGridWorld]:
     """A warehouse with the sync `small`, and SendGrid's twin; held to the specifications where they are at hand."""
     with SendGridTwin(tmp_path / "sendgrid.sqlite") as twin, connect(settings, purpose="test"):
         declare(settings)
-        yield SendGridWorld(settings, twin, sendgrid_transport())
-
-
-def sendgrid_transport() -> ContractTransport | None:
-    root = Path(os.environ.get("MAILWRIGHT_SHARED", PROJECT_DIR.parent / "shared")) / "specs/sendgrid"
-    paths = [root / name for name in SPECS]
-    if not all(path.exists() for path in paths):
-        return None
-    return ContractTransport(load_contract("sendgrid", *paths), outside=[FILES])
+        yield SendGridWorld(settings, twin, transport_at_hand("sendgrid"))
 
 
 @pytest.fixture
@@ -81,7 +74,7 @@ def hubspot(settings: Settings, tmp_path: Path) -> Iterator[HubSpotWorld]:
     """A warehouse with the sync `small`, and HubSpot's twin, held to our minimal contract of the vendor's API."""
     with HubSpotTwin(tmp_path / "hubspot.sqlite") as twin, connect(settings, purpose="test"):
         declare_hubspot(settings)
-        yield HubSpotWorld(settings, twin, ContractTransport(hubspot_contract()))
+        yield HubSpotWorld(settings, twin, transport_at_hand("hubspot"))
 
 
 @pytest.fixture
@@ -93,7 +86,7 @@ def hubspot_twin(tmp_path: Path) -> Iterator[HubSpotTwin]:
 @pytest.fixture
 def hubspot_target(hubspot_twin: HubSpotTwin) -> Iterator[HubSpot]:
     """The connector of HubSpot's twin, without a warehouse."""
-    transport = ContractTransport(hubspot_contract())
+    transport = transport_at_hand("hubspot")
     with closing(
         HubSpot(TOKEN, str(DEFAULT_SUBSCRIPTION), base_url=hubspot_twin.url, transport=transport, sleep=lambda _: None)
     ) as made:
@@ -103,15 +96,7 @@ def hubspot_target(hubspot_twin: HubSpotTwin) -> Iterator[HubSpot]:
 @pytest.fixture(scope="session")
 def klaviyo_contract(shared_dir: Callable[[str], Path]) -> Contract:
     """Klaviyo's specifications with our overlay of limits that they state in prose."""
-    paths = [shared_dir(f"specs/klaviyo/{name}.json") for name in ("profiles", "lists")]
-    return load_contract("klaviyo", *paths)
-
-
-@pytest.fixture(scope="session")
-def klaviyo_contract_if_at_hand() -> Contract | None:
-    root = Path(os.environ.get("MAILWRIGHT_SHARED", PROJECT_DIR.parent / "shared"))
-    paths = [root / f"specs/klaviyo/{name}.json" for name in ("profiles", "lists")]
-    return load_contract("klaviyo", *paths) if all(path.exists() for path in paths) else None
+    return _needed("klaviyo", shared_dir)
 
 
 @pytest.fixture
@@ -121,11 +106,8 @@ def klaviyo(tmp_path: Path) -> Iterator[KlaviyoServer]:
 
 
 @pytest.fixture
-def klaviyo_world(
-    settings: Settings, klaviyo: KlaviyoServer, klaviyo_contract_if_at_hand: Contract | None
-) -> Iterator[KlaviyoWorld]:
-    """Everything that goes out and comes back is held to the vendor's specification, where that is at hand."""
+def klaviyo_world(settings: Settings, klaviyo: KlaviyoServer) -> Iterator[KlaviyoWorld]:
+    """The sync `small` to Klaviyo's twin."""
     klaviyo_declaration(settings)
-    transport = ContractTransport(klaviyo_contract_if_at_hand) if klaviyo_contract_if_at_hand else None
     with connect(settings, purpose="test"):
-        yield KlaviyoWorld(settings, klaviyo, transport)
+        yield KlaviyoWorld(settings, klaviyo, transport_at_hand("klaviyo"))

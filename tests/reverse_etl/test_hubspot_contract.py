@@ -22,8 +22,8 @@ from reverse_etl.destinations.hubspot_answers import (
 )
 from reverse_etl.destinations.hubspot_pull import _changed_at
 from reverse_etl.errors import without_secrets
-from tests.reverse_etl.contract import HERE, Contract, ContractError, ContractTransport
-from tests.reverse_etl.hubspot_world import HubSpotWorld, hubspot_contract
+from tests.reverse_etl.contract import HERE, Contract, ContractError, ContractTransport, contract_at_hand
+from tests.reverse_etl.hubspot_world import HubSpotWorld
 from tests.reverse_etl.world import Person
 
 C, P, L = "/crm/v3/objects/contacts", "/crm/v3/properties/contacts", "/crm/v3/lists"
@@ -87,7 +87,9 @@ CONTROLS: list[tuple[str, str, list[tuple[str, str]], Any, Any]] = [
 
 @pytest.fixture(scope="module")
 def contract() -> Contract:
-    return hubspot_contract()
+    found = contract_at_hand("hubspot")
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize(("name", "path", "query", "body", "wrong"), CONTROLS, ids=[c[0] for c in CONTROLS])
