@@ -168,6 +168,11 @@ class Port(ABC):
             except (Killed, MailwrightError):
                 return None
 
+    @property
+    @abstractmethod
+    def environment(self) -> dict[str, str]:
+        """Credentials as another process takes them, with the twin's URL."""
+
     # the vendor, in neutral words
 
     def fault(self, kind: Trouble, what: What = "any", times: int = 1, skip: int = 0) -> None:

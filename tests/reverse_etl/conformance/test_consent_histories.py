@@ -14,7 +14,7 @@ import inspect
 import os
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -167,7 +167,7 @@ def _may_be_raised(port: Port, company: Company, somebody: Somebody, email: str,
 
 
 def _live(
-    port: Port, company: Company, people: list[Somebody], commands: list[str], file: Path, done: Counter[str]
+    port: Port, company: Company, people: list[Somebody], commands: Sequence[str], file: Path, done: Counter[str]
 ) -> None:
     now = utcnow()
     weighed: dict[str | None, datetime | None] = {

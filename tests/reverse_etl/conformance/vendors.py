@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from sandbox.twins import sendgrid_rules
+from sandbox.twins.hubspot_store import DEFAULT_SUBSCRIPTION
+from sandbox.twins.klaviyo_store import DEFAULT_LIST as KLAVIYO_LIST
 from sandbox.twins.mailchimp_store import DEFAULT_LIST
 from tests.reverse_etl.conformance.port import Held, Port, What
-from tests.reverse_etl.hubspot_world import HubSpotTwin, HubSpotWorld
+from tests.reverse_etl.hubspot_world import TOKEN, HubSpotTwin, HubSpotWorld
+from tests.reverse_etl.klaviyo_world import API_KEY as KLAVIYO_KEY
 from tests.reverse_etl.klaviyo_world import KlaviyoServer, KlaviyoWorld
-from tests.reverse_etl.sendgrid_world import FILES, SendGridTwin, SendGridWorld
+from tests.reverse_etl.sendgrid_world import FILES, SENDGRID_KEY, SendGridTwin, SendGridWorld
+from tests.reverse_etl.world import API_KEY as MAILCHIMP_KEY
 from tests.reverse_etl.world import TwinServer, World
 from warehouse.settings import Settings
 
@@ -46,6 +50,14 @@ class MailchimpPort(Port):
         port = cls(settings, twin, World(settings, twin), served=served)
         port.twin = twin
         return port
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "MAILCHIMP_API_KEY": MAILCHIMP_KEY,
+            "MAILCHIMP_LIST_ID": DEFAULT_LIST,
+            "MAILCHIMP_BASE_URL": self.twin.url,
+        }
 
     @property
     def naps(self) -> list[float]:
@@ -126,6 +138,10 @@ class KlaviyoPort(Port):
         port = cls(settings, twin, KlaviyoWorld(settings, twin), served=served)
         port.twin = twin
         return port
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"KLAVIYO_API_KEY": KLAVIYO_KEY, "KLAVIYO_LIST_ID": KLAVIYO_LIST, "KLAVIYO_BASE_URL": self.twin.url}
 
     @property
     def naps(self) -> list[float]:
@@ -223,6 +239,10 @@ class SendGridPort(Port):
         return port
 
     @property
+    def environment(self) -> dict[str, str]:
+        return {"SENDGRID_API_KEY": SENDGRID_KEY, "SENDGRID_BASE_URL": self.twin.url}
+
+    @property
     def naps(self) -> list[float]:
         return self.world.naps
 
@@ -312,6 +332,14 @@ class HubSpotPort(Port):
         port = cls(settings, twin, HubSpotWorld(settings, twin), served=served)
         port.twin = twin
         return port
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "HUBSPOT_ACCESS_TOKEN": TOKEN,
+            "HUBSPOT_SUBSCRIPTION_ID": str(DEFAULT_SUBSCRIPTION),
+            "HUBSPOT_BASE_URL": self.twin.url,
+        }
 
     @property
     def naps(self) -> list[float]:
