@@ -9,7 +9,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export GX_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-postgres lint format ui bench lock clean
+.PHONY: help setup demo test test-postgres chaos lint format ui bench lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -32,6 +32,9 @@ test: $(STAMP) ## all tests
 
 test-postgres: $(STAMP) ## every model on a local PostgreSQL too, marts compared row by row
 	$(BIN)/python -m pytest -m postgres tests
+
+chaos: $(STAMP) ## 100,000 people to each simulated ESP, with every fifth answer faulty (takes long)
+	MAILWRIGHT_CHAOS=100000 $(BIN)/python -m pytest -s tests/reverse_etl/conformance/test_chaos.py
 
 lint: $(STAMP) ## ruff, basedpyright, sqlfluff
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ may not be what is there.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -245,6 +246,13 @@ def _fold_sent(con: duckdb.DuckDBPyConnection, batch_ids: list[str]) -> None:
     con.execute("drop table sent_now")
 
 
+def _without_address(outcome: Outcome, email: str) -> Outcome:
+    """A vendor quotes the address that it refuses, and one that is malformed does not look like an address."""
+    if len(email) < 4 or email.lower() not in outcome.message.lower():
+        return outcome
+    return replace(outcome, message=re.sub(re.escape(email), "<address>", outcome.message, flags=re.IGNORECASE))
+
+
 def record_outcomes(
     con: duckdb.DuckDBPyConnection, scope: Scope, sync_run_id: str, outcomes: Sequence[tuple[Batch, BatchOutcome]]
 ) -> None:
@@ -257,7 +265,7 @@ def record_outcomes(
     for batch, result in outcomes:
         groups: dict[Outcome, list[str]] = {}
         for record in batch.records:
-            groups.setdefault(result.of(record.key), []).append(record.key)
+            groups.setdefault(_without_address(result.of(record.key), record.email), []).append(record.key)
         for outcome, keys in groups.items():
             con.execute(
                 "insert into ends select ?, unnest(cast(? as text[])), ?, ?, ?, ?",

@@ -8,24 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
 
 from reverse_etl.declaration import SyncDeclaration
 from reverse_etl.destinations.hubspot import HubSpot
 from sandbox.twins.faults import Faults
 from sandbox.twins.hubspot import create_app
 from sandbox.twins.hubspot_store import DEFAULT_SUBSCRIPTION, Contact, Store
-from tests.reverse_etl.contract import HERE, Contract
 from tests.reverse_etl.world import Served, World, small_declaration
 from warehouse.settings import Settings
 
 TOKEN = "pat-na1-01234567-89ab-cdef-0123-456789abcdef"
-
-
-def hubspot_contract() -> Contract:
-    """The vendor's specifications may not be shipped: this one is written from its pages, its client and recordings."""
-    spec = yaml.safe_load((HERE / "hubspot_contract.yml").read_text(encoding="utf-8"))
-    return Contract([spec], {"operations": {}})
 
 
 class HubSpotTwin(Served):

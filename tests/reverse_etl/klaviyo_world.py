@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
-import uvicorn
-
 from reverse_etl.declaration import SyncDeclaration
 from reverse_etl.destinations.klaviyo import Klaviyo
-from reverse_etl.plan import Plan, SyncReport
-from reverse_etl.runner import plan, sync
 from sandbox.twins.faults import Faults
 from sandbox.twins.klaviyo import create_app
 from sandbox.twins.klaviyo_jobs import unsubscribe
 from sandbox.twins.klaviyo_store import DEFAULT_LIST, Profile, Store, now_text
-from tests.reverse_etl.world import Person, open_gate, small_declaration, write_models
-from warehouse.connection import connect
+from tests.reverse_etl.world import Served, World, small_declaration
 from warehouse.settings import Settings
 
 API_KEY = "pk_0123456789abcdef0123456789abcdef"
@@ -42,8 +35,10 @@ class Clock:
         self.now += seconds
 
 
-class KlaviyoServer:
-    """The twin in a thread of this process, over real HTTP."""
+class KlaviyoServer(Served):
+    """The twin, and what a test looks at."""
+
+    store: Store
 
     def __init__(
         self,
@@ -54,26 +49,10 @@ class KlaviyoServer:
         rates: Mapping[str, tuple[int, int]] = NO_RATES,
         clock: Clock | None = None,
     ) -> None:
-        self.store = Store(state, double_opt_in=double_opt_in)
         self.faults = Faults()
-        self.door = create_app(
-            self.store, self.faults, API_KEY, polls=polls, rates=rates, clock=(clock or Clock()).read
-        )
-        config = uvicorn.Config(self.door, port=0, log_level="error", access_log=False, lifespan="off")  # pyright: ignore[reportArgumentType]
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-
-    def __enter__(self) -> KlaviyoServer:
-        self._thread.start()
-        while not self._server.started:
-            threading.Event().wait(0.005)
-        self.url = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}/api"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.force_exit = self._server.should_exit = True
-        self._thread.join(10)
-        self.store.close()
+        store = Store(state, double_opt_in=double_opt_in)
+        door = create_app(store, self.faults, API_KEY, polls=polls, rates=rates, clock=(clock or Clock()).read)
+        super().__init__(store, door, "api")
 
     # what a test looks at, and does
 
@@ -123,17 +102,14 @@ class KlaviyoServer:
 
 
 @dataclass
-class KlaviyoWorld:
-    """One warehouse, one twin."""
+class KlaviyoWorld(World):
+    """One warehouse, one twin of Klaviyo."""
 
-    settings: Settings
-    twin: KlaviyoServer
-    transport: httpx.BaseTransport | None = None
+    twin: KlaviyoServer  # pyright: ignore[reportIncompatibleVariableOverride]
     clock: Clock = field(default_factory=Clock)
     sync_name: str = "small"
-    timeout: float = 10.0
 
-    def destination(self, api_key: str = API_KEY, list_id: str = DEFAULT_LIST) -> Klaviyo:
+    def destination(self, api_key: str = API_KEY, list_id: str = DEFAULT_LIST) -> Klaviyo:  # pyright: ignore[reportIncompatibleMethodOverride]
         return Klaviyo(
             api_key,
             list_id,
@@ -144,29 +120,6 @@ class KlaviyoWorld:
             now=self.clock.read,
             timeout=self.timeout,
         )
-
-    def desire(self, *people: Person) -> None:
-        """Replace the activation models."""
-        write_models(self.settings, people)
-
-    def plan(self, **options: Any) -> Plan:
-        target = self.destination()
-        try:
-            return plan(self.settings, self.sync_name, destination=target, **options)
-        finally:
-            target.close()
-
-    def sync(self, **options: Any) -> SyncReport:
-        target = options.pop("destination", None) or self.destination()
-        options.setdefault("gate", open_gate)
-        try:
-            return sync(self.settings, self.sync_name, destination=target, **options)
-        finally:
-            target.close()
-
-    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with connect(self.settings) as con:
-            return con.execute(sql, list(values)).fetchall()
 
     def requests(self, *needles: str) -> list[tuple[str, str, Any, int]]:
         """What went out (as far as a contract is in force) to paths that contain one of the words."""

@@ -19,12 +19,6 @@ from warehouse.settings import Settings
 SENDGRID_KEY = "SG.0123456789abcdef.0123456789abcdef0123456789abcdef"
 FILES = re.compile(r"http://127\.0\.0\.1:\d+/__files__/[0-9a-z]+")
 """What is downloaded is no operation of the API: no specification holds it."""
-SPECS = (
-    "tsg_mc_contacts_v3.json",
-    "tsg_mc_lists_v3.json",
-    "tsg_mc_custom_fields_v3.json",
-    "tsg_suppressions_v3.json",
-)
 
 
 class SendGridTwin(Served):

@@ -1,10 +1,12 @@
-"""SIGKILL at each named point, and the twin dying half-way: the next run starts unaided and converges."""
+"""SIGKILL while the destination is silent, and the twin dying half-way: the next run starts unaided and converges.
+
+Kills at other instants, at each vendor: `conformance/test_sigkill.py`.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -34,53 +36,6 @@ settings = Settings(home=Path(home), target="prod", lock_timeout_seconds=30)
 sync(settings, "small", gate=lambda con, settings: None, destination=Mailchimp(key, list_id, base_url=url))
 """
 PEOPLE = [Person(f"p{n}@shop.test", "subscribe", ("vip", "cart"), {"city": "A"}) for n in range(5)]
-
-
-def _run(world: World, failpoint: str = "") -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT_DIR)}
-    if failpoint:
-        environment["MAILWRIGHT_FAILPOINT"] = failpoint
-    command = [sys.executable, "-c", RUN, str(world.settings.home), world.twin.url, API_KEY, DEFAULT_LIST]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-
-
-def _confirmed(world: World) -> set[tuple[str, str]]:
-    return set(world.rows("select record_key, sent_hash from ledger.sync_attempts where outcome = 'confirmed'"))
-
-
-@pytest.mark.parametrize(
-    "failpoint",
-    [
-        "sync.before_send",
-        "sync.sent_unanswered",
-        "sync.answered_uncommitted",
-        "sync.committed",
-        "sync.before_send:2",
-        "sync.answered_uncommitted:2",
-    ],
-)
-def test_sigkill(closed_world: World, failpoint: str) -> None:
-    world = closed_world
-    small_declaration(world.settings)
-    world.sync_name = "small"
-    world.twin.put("p0@shop.test", FNAME="Zero")
-    world.desire(*PEOPLE)
-    killed = _run(world, failpoint)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    before = _confirmed(world)
-    report = world.sync()
-    assert report.is_complete
-    assert {world.twin.status(p.email) for p in PEOPLE} == {"subscribed"}
-    assert len(world.twin.inside("mw:vip")) == len(world.twin.inside("mw:cart")) == len(PEOPLE)
-    # nothing whose confirmation was committed has been sent again
-    resent = world.rows(
-        "select record_key, sent_hash from ledger.sync_attempts where sync_run_id = ?", report.sync_run_id
-    )
-    assert before.isdisjoint(resent)
-    statuses = [row[0] for row in world.rows("select status from ledger.sync_runs order by started_at")]
-    assert statuses == ["abandoned", "succeeded"]
-    assert world.sync().writes == 0
-    _ledger_folds(world)
 
 
 def test_killed_while_the_destination_is_silent(closed_world: World) -> None:

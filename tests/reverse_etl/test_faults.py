@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import logging
-
 import pytest
 
 from reverse_etl import runner
@@ -37,21 +34,6 @@ def _ledger_folds(world: World) -> None:
     assert stored == folded
 
 
-@pytest.mark.parametrize("kind", ["429", "403", "500", "close_before"])
-def test_storms_pass(world: World, kind: str) -> None:
-    """Two refusals for each request, in whatever form; the pauses are counted, not slept."""
-    world.desire(*PEOPLE)
-    world.twin.faults.add(kind, times=2)  # pyright: ignore[reportArgumentType]
-    world.twin.faults.add(kind, times=2, method="GET", path="members$")  # pyright: ignore[reportArgumentType]
-    world.twin.faults.add(kind, times=2, path="segments/")  # pyright: ignore[reportArgumentType]
-    report = world.sync()
-    assert report.created == 6
-    assert len(world.naps) == 6
-    assert world.naps[0] < world.naps[1]
-    assert report.throttled == (6 if kind in {"429", "403"} else 0)
-    _converged(world)
-
-
 def test_an_endless_storm_is_one_error(world: World) -> None:
     world.desire(*PEOPLE)
     world.twin.faults.add("403", times=-1)
@@ -65,62 +47,6 @@ def test_an_endless_storm_is_one_error(world: World) -> None:
         ("failed", "The destination is throttling (403).")
     ]
     _converged(world)
-
-
-def test_a_storm_in_the_middle_loses_nothing(world: World) -> None:
-    world.desire(*PEOPLE)
-    world.twin.faults.add("429", times=-1, path="segments/")
-    with pytest.raises(DestinationDown):
-        world.sync()
-    assert world.rows("select distinct state from ledger.sync_state where object = 'member'") == [("confirmed",)]
-    assert world.rows("select distinct state, rejected_class from ledger.sync_state where object <> 'member'") == [
-        ("rejected", "retryable")
-    ]
-    world.twin.faults.clear()
-    _converged(world)
-
-
-@pytest.mark.parametrize("kind", ["close_after", "hang"])
-@pytest.mark.parametrize("path", ["lists/[a-z]+$", "segments/"])
-def test_an_answer_that_never_comes_is_cleared_up_in_the_same_run(world: World, kind: str, path: str) -> None:
-    """The request took effect. An update is repeated; a create is looked up, and becomes an update."""
-    world.timeout = 0.5
-    world.desire(*PEOPLE)
-    world.twin.faults.add(kind, times=1, method="POST", path=path)  # pyright: ignore[reportArgumentType]
-    report = world.sync()
-    assert report.is_complete
-    assert report.in_doubt == 0
-    assert report.passes == (2 if path.endswith("$") else 1)
-    _converged(world)
-
-
-def test_silence_to_the_end_is_one_error_and_in_doubt(world: World) -> None:
-    world.desire(*PEOPLE)
-    world.twin.faults.add("close_after", times=-1, method="POST", path="lists/[a-z]+$")
-    report = world.sync()  # the creates took effect; as updates they are repeated, and never answered
-    assert not report.is_complete
-    assert report.in_doubt == 6
-    assert world.rows("select distinct state, is_doubtful from ledger.sync_state where object = 'member'") == [
-        ("in_doubt", True)
-    ]
-    _ledger_folds(world)
-    world.twin.faults.clear()
-    _converged(world)
-
-
-def test_in_doubt_is_not_taken_for_the_old_state(world: World) -> None:
-    """Confirmed A, B in doubt, desired A again: A must be sent, since B may be there."""
-    world.desire(*PEOPLE)
-    world.sync()
-    changed = [Person(p.email, p.verdict, p.segments, {"city": "B"}) for p in PEOPLE]
-    world.desire(*changed)
-    world.twin.faults.add("close_after", times=-1, method="POST", path="lists/[a-z]+$")
-    assert world.sync().in_doubt == 6
-    world.twin.faults.clear()
-    world.desire(*PEOPLE)
-    assert world.sync().updated == 6
-    found = [world.twin.member(p.email) for p in PEOPLE]
-    assert {m.merge_fields["MW_CITY"] for m in found if m} == {"A"}
 
 
 def test_a_rejection_does_not_end_an_older_doubt(world: World) -> None:
@@ -159,17 +85,6 @@ def test_a_throttled_repetition_after_silence_stays_in_doubt(world: World) -> No
     assert isinstance(outcome.stop, NoAnswer)
 
 
-def test_wrong_key(world: World) -> None:
-    world.desire(*PEOPLE)
-    secret = "wrongwrongwrongwrongwrongwrong12-us0"
-    with pytest.raises(DestinationConfigError, match="does not accept the API key") as caught:
-        world.sync(destination=world.destination(api_key=secret))
-    assert caught.value.exit_code == 2
-    assert secret not in str(caught.value)
-    assert world.rows("select count(*) from ledger.sync_attempts") == [(0,)]
-    _converged(world)
-
-
 def test_unknown_list(world: World) -> None:
     world.desire(*PEOPLE)
     with pytest.raises(DestinationConfigError, match="does not know this audience"):
@@ -195,15 +110,6 @@ def test_key_revoked_half_way(world: World) -> None:
     _converged(world)
 
 
-def test_destination_is_down(world: World) -> None:
-    world.desire(*PEOPLE)
-    world.twin.url = "http://127.0.0.1:9/3.0"
-    with pytest.raises(DestinationDown, match="cannot be reached") as caught:
-        world.sync()
-    assert "What to do" in str(caught.value)
-    assert len(world.naps) == 3
-
-
 def test_unknown_destination_and_missing_credentials(world: World) -> None:
     small_declaration(world.settings, destination="mailchmip")
     world.desire(*PEOPLE)
@@ -215,18 +121,6 @@ def test_unknown_destination_and_missing_credentials(world: World) -> None:
         make_destination("mailchimp", {"MAILCHIMP_API_KEY": "abc", "MAILCHIMP_LIST_ID": "abc"})
     with pytest.raises(DestinationConfigError, match="audience id"):
         make_destination("mailchimp", {"MAILCHIMP_API_KEY": "abc-us1", "MAILCHIMP_LIST_ID": "../x"})
-
-
-def test_one_bad_record_costs_nobody_else(world: World) -> None:
-    bad = Person("bad@shop.invalid", "subscribe", ("vip",))
-    world.desire(*PEOPLE, bad)
-    report = world.sync()
-    assert (report.created, report.rejected) == (6, {"data": 1})
-    again = world.sync()
-    assert (again.writes, again.held) == (0, {"data": 1})
-    world.desire(*PEOPLE, Person("bad@shop.invalid", "subscribe", ("vip",), {"city": "new"}))
-    assert world.sync().rejected == {"data": 1}  # the content changed: tried once more
-    assert world.sync().writes == 0
 
 
 def test_messages_hold_no_secret_and_no_address() -> None:
@@ -242,21 +136,3 @@ def test_errors_are_never_bare(world: World) -> None:
         world.sync()
     assert world.rows("select status from ledger.sync_runs") == [("failed",)]
     assert world.rows("select count(*) from ledger.sync_leases") == [(0,)]
-
-
-def test_logs_and_ledger_hold_no_secret_and_no_address(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """At the most talkative level, through a run with refusals of every kind; the ledger's messages likewise."""
-    caplog.set_level(logging.DEBUG)
-    world.desire(*PEOPLE, Person("bad@shop.invalid", "subscribe", ("vip",)))
-    world.twin.faults.add("429")
-    world.twin.faults.add("close_after", method="POST", path="lists/[a-z]+$")
-    world.sync()
-    token = base64.b64encode(f"mailwright:{API_KEY}".encode()).decode()
-    messages = [str(row) for row in world.rows("select message from ledger.sync_attempts where message is not null")]
-    reports = [str(row) for row in world.rows("select report, message from ledger.sync_runs")]
-    plans = [str(row) for row in world.rows("select counts from ledger.sync_plans")]
-    assert messages
-    for text in [record.getMessage() for record in caplog.records] + messages + reports + plans:
-        assert API_KEY not in text
-        assert token not in text
-        assert "@shop" not in text

@@ -25,9 +25,9 @@ from reverse_etl.destinations.hubspot_answers import (
 from reverse_etl.destinations.hubspot_events import body_of
 from reverse_etl.destinations.hubspot_pull import _changed_at
 from reverse_etl.errors import without_secrets
-from tests.reverse_etl.contract import HERE, Contract, ContractError, ContractTransport
+from tests.reverse_etl.contract import HERE, Contract, ContractError, ContractTransport, contract_at_hand
 from tests.reverse_etl.events_world import Happening, write_events
-from tests.reverse_etl.hubspot_world import HubSpotWorld, declare, hubspot_contract
+from tests.reverse_etl.hubspot_world import HubSpotWorld, declare
 from tests.reverse_etl.test_hubspot_events import EVENTS
 from tests.reverse_etl.world import Person
 
@@ -98,7 +98,9 @@ CONTROLS: list[tuple[str, str, list[tuple[str, str]], Any, Any]] = [
 
 @pytest.fixture(scope="module")
 def contract() -> Contract:
-    return hubspot_contract()
+    found = contract_at_hand("hubspot")
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize(("name", "path", "query", "body", "wrong"), CONTROLS, ids=[c[0] for c in CONTROLS])

@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reverse_etl import lease as leases
 from reverse_etl import runner
 from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer
 from reverse_etl.limits import limit
-from sandbox.twins.faults import Kind
 from sandbox.twins.hubspot import Rates
-from tests.reverse_etl.contract import ContractTransport
-from tests.reverse_etl.hubspot_world import TOKEN, HubSpotTwin, HubSpotWorld, declare, hubspot_contract
+from tests.reverse_etl.conftest import transport_at_hand
+from tests.reverse_etl.hubspot_world import HubSpotTwin, HubSpotWorld, declare
 from tests.reverse_etl.test_hubspot_sync import PEOPLE, _settled
-from tests.reverse_etl.test_ledger_properties import FAILPOINTS, Killed
 from tests.reverse_etl.world import Person
 from warehouse.connection import connect
 from warehouse.settings import Settings
-
-
-@pytest.mark.parametrize("kind", ["429", "500", "close_before"])
-def test_storms_pass(hubspot: HubSpotWorld, kind: Kind) -> None:
-    """Two refusals of every kind of request; the pauses are counted, not slept."""
-    paths = ("definitions", "contacts$", "batch/upsert", "batch/write", "statuses/batch/read", "memberships", "search")
-    hubspot.desire(*PEOPLE)
-    for path in paths:
-        hubspot.twin.faults.add(kind, times=2, path=path)
-    report = hubspot.sync()
-    assert (report.created, report.entering) == (4, 4)
-    assert report.throttled == (2 * len(paths) if kind == "429" else 0)
-    _settled(hubspot)
 
 
 def test_the_tens_window_is_waited_for(hubspot: HubSpotWorld) -> None:
@@ -83,33 +66,10 @@ def test_an_answer_that_never_comes_is_cleared_up(hubspot: HubSpotWorld, path: s
     _settled(hubspot)
 
 
-def test_kill_and_resume(hubspot: HubSpotWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed at each point in turn (by what no handler catches), the next run starts unaided and converges."""
-    monkeypatch.setattr(leases, "_is_alive", lambda *_: False)
-    for number, name in enumerate(FAILPOINTS):
-        people = [Person(p.email, p.verdict, p.segments, {"city": f"C{number}"}) for p in PEOPLE]
-        hubspot.desire(*people, Person(f"new{number}@shop.test", "subscribe", ("vip",)))
-
-        def failpoint(reached: str, name: str = name) -> None:
-            if reached == name:
-                raise Killed
-
-        with monkeypatch.context() as patch:
-            patch.setattr(runner, "failpoint", failpoint)
-            with pytest.raises(Killed):
-                hubspot.sync()
-        report = hubspot.sync()
-        assert report.is_complete
-        assert {hubspot.twin.fields_of(p.email)["mw_city"] for p in PEOPLE} == {f"C{number}"}
-        assert hubspot.twin.status(f"new{number}@shop.test") == "subscribed"
-        assert f"new{number}@shop.test" in hubspot.twin.inside("mw:vip")
-    _settled(hubspot)
-
-
 def test_a_search_that_lags_costs_looks_and_nothing_else(settings: Settings, tmp_path: Path) -> None:
     with HubSpotTwin(tmp_path / "lag.sqlite", search_lag=15) as twin, connect(settings, purpose="test"):
         declare(settings)
-        world = HubSpotWorld(settings, twin, ContractTransport(hubspot_contract()))
+        world = HubSpotWorld(settings, twin, transport_at_hand("hubspot"))
         world.desire(*PEOPLE)
         world.sync()
         twin.leave("p0@shop.test")
@@ -140,14 +100,6 @@ def test_somebody_deleted_meanwhile_is_created_anew_and_told(
     assert any("1 people who were to be updated had been deleted" in note for note in report.notes)
 
 
-def test_who_was_deleted_there_is_not_created_again(hubspot: HubSpotWorld) -> None:
-    hubspot.desire(*PEOPLE)
-    hubspot.sync()
-    hubspot.twin.store.delete_contact("p0@shop.test")
-    report = hubspot.sync()
-    assert (report.blocked, report.writes) == ({"deleted_in_destination": 1}, 0)
-
-
 def test_a_list_or_property_that_goes_missing_is_one_error(
     hubspot: HubSpotWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,17 +125,3 @@ def test_a_list_or_property_that_goes_missing_is_one_error(
     hubspot.sync()
     assert hubspot.twin.inside("mw:vip") == {p.email for p in PEOPLE}
     _settled(hubspot)
-
-
-def test_logs_and_ledger_hold_no_secret_and_no_address(hubspot: HubSpotWorld, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    hubspot.twin.store.opt_out("left@shop.test")
-    hubspot.desire(*PEOPLE, Person("bad@shop.invalid"), Person("left@shop.test"))
-    hubspot.twin.faults.add("429")
-    hubspot.twin.faults.add("close_after", path="batch/upsert")
-    hubspot.sync()
-    texts = [record.getMessage() for record in caplog.records]
-    for table, column in (("sync_attempts", "message"), ("sync_runs", "report"), ("sync_plans", "counts")):
-        texts += [str(row[0]) for row in hubspot.rows(f"select {column} from ledger.{table}")]
-    assert len(texts) > 10
-    assert not [text for text in texts if TOKEN in text or "@shop" in text]

@@ -205,7 +205,7 @@ def test_a_whole_sync_keeps_to_the_specifications(sendgrid: SendGridWorld, sendg
 def test_what_is_outside_the_contract_is_listed(sendgrid_contract: Contract) -> None:
     """Nothing but links to files: another path, and another host, is held to the specifications."""
     inner = httpx.MockTransport(lambda _: httpx.Response(200))
-    transport = ContractTransport(sendgrid_contract, inner, outside=[FILES])
+    transport = ContractTransport(sendgrid_contract, lambda: inner, outside=[FILES])
     transport.handle_request(httpx.Request("GET", "http://127.0.0.1:8000/__files__/abc"))
     for url in ("http://127.0.0.1:8000/v3/__files__/abc", "http://127.0.0.1:8000/__twin__/stats"):
         with pytest.raises(ContractError):

@@ -87,24 +87,6 @@ def test_killed_when_the_answer_was_not_written_down(sendgrid: SendGridWorld) ->
     _settled(sendgrid)
 
 
-def test_a_job_that_outlives_patience_is_left_to_the_next_run(sendgrid: SendGridWorld, impatient: Jobs) -> None:
-    sendgrid.desire(*PEOPLE)
-    sendgrid.twin.store.job_looks = 10_000
-    report = sendgrid.sync()
-    assert (report.created, report.waiting, report.is_complete) == (0, 4, False)
-    assert sendgrid.naps.count(impatient.pause) == 2 + 3 * 2  # two exports; the job, before each wave
-    assert sendgrid.rows("select status from ledger.sync_runs") == [("incomplete",)]
-    planned = sendgrid.plan()
-    assert planned.held == {"waiting": 4}
-    assert planned.is_empty
-    sendgrid.twin.store.job_looks = 1
-    sendgrid.twin.store._rows("update jobs set looks_left = 0")
-    report = sendgrid.sync()
-    assert (report.created, report.entering, report.writes) == (4, 4, 1)
-    assert len(_upserts(sendgrid)) == 1
-    _settled(sendgrid)
-
-
 @pytest.mark.usefixtures("impatient")
 def test_who_withdraws_while_her_job_runs_is_lowered_at_once(sendgrid: SendGridWorld) -> None:
     sendgrid.twin.put("p0@shop.test")

@@ -10,14 +10,11 @@ import pytest
 
 from reverse_etl import runner
 from reverse_etl.destination import BatchOutcome, Outcome
-from reverse_etl.errors import DestinationConfigError, DestinationDown, RejectedClass
-from reverse_etl.limits import limit
-from reverse_etl.plan import SyncReport
+from reverse_etl.errors import DestinationConfigError, RejectedClass
 from sandbox.twins.sendgrid import Rate
-from tests.reverse_etl.contract import ContractTransport
-from tests.reverse_etl.sendgrid_world import SENDGRID_KEY, SendGridWorld, declare
+from tests.reverse_etl.sendgrid_world import SENDGRID_KEY, SendGridWorld
 from tests.reverse_etl.test_faults import _ledger_folds
-from tests.reverse_etl.world import Person, hash_of
+from tests.reverse_etl.world import Person
 
 PEOPLE = [Person(f"p{n}@shop.test", "subscribe", ("vip",), {"city": "A"}) for n in range(4)]
 VIP = {person.email for person in PEOPLE}
@@ -29,112 +26,6 @@ def _settled(world: SendGridWorld) -> None:
     assert report.is_complete
     assert report.writes == 0
     _ledger_folds(world)
-
-
-def test_first_run_creates_updates_and_blocks(sendgrid: SendGridWorld) -> None:
-    twin = sendgrid.twin
-    twin.put("old@shop.test", first_name="Old", last_name="Family")
-    twin.put("left@shop.test")
-    twin.store.suppress("unsubscribes", "left@shop.test", created=1_300_000_000)
-    twin.store.suppress("spam_reports", "never.there@shop.test", created=1_300_000_000)
-    twin.store.suppress("bounces", "broken@shop.test", created=1_300_000_000)
-    sendgrid.desire(
-        Person("New@Shop.test", "subscribe", ("vip", "cart"), {"first_name": "Zoë", "city": "Köln"}),
-        Person("old@shop.test", "update_only", ("vip",), {"city": "Oslo"}),
-        Person("stranger@shop.test", "update_only", ("vip",)),
-        Person("left@shop.test", "subscribe", ("vip",)),
-        Person("never.there@shop.test", "subscribe", ("vip",)),
-        Person("broken@shop.test", "subscribe", ("vip",)),
-        Person("nobody@shop.test", "unsubscribe"),
-    )
-    planned = sendgrid.plan()
-    assert (planned.created, planned.updated, planned.entering) == (1, 1, 3)
-    assert planned.fields_to_create == ("mw_city",)
-    assert twin.writes == 0
-    report = sendgrid.sync()
-    assert (report.created, report.updated, report.entering, report.lowered) == (1, 1, 3, 0)
-    assert report.blocked == {
-        "no_opt_in_evidence": 1,
-        "unsubscribed_in_destination": 2,
-        "cleaned_in_destination": 1,
-        "consent_withdrawn": 1,
-    }
-    assert twin.fields_of("new@shop.test") == {"first_name": "Zoë", "mw_city": "Köln"}
-    assert twin.fields_of("old@shop.test") == {"first_name": "there", "last_name": "Family", "mw_city": "Oslo"}
-    assert [twin.contact(f"{name}@shop.test") for name in ("stranger", "never.there", "broken", "nobody")] == [None] * 4
-    assert twin.status("left@shop.test") == "unsubscribed"
-    assert twin.inside("mw:vip") == {"new@shop.test", "old@shop.test"}
-    assert twin.inside("mw:cart") == {"new@shop.test"}
-    assert report.writes == planned.requests
-    again = sendgrid.sync()
-    assert (again.writes, again.unchanged, again.memberships_unchanged) == (0, 2, 3)
-    _settled(sendgrid)
-
-
-def test_changes_leavers_and_tombstones(sendgrid: SendGridWorld) -> None:
-    twin = sendgrid.twin
-    people = [Person(f"p{n}@shop.test", "subscribe", ("vip",), {"city": "A", "first_name": f"N{n}"}) for n in range(4)]
-    sendgrid.desire(*people)
-    sendgrid.sync()
-    twin.put_inside("theirs", "p0@shop.test", "p3@shop.test")
-    sendgrid.desire(
-        Person("p0@shop.test", "subscribe", (), {"city": "A", "first_name": "N0"}),
-        Person("p1@shop.test", "subscribe", ("vip",), {"first_name": "N1"}),
-        Person("p2@shop.test", "unsubscribe", ("vip",), {"city": "A", "first_name": "N2"}),
-    )
-    report = sendgrid.sync()
-    assert (report.updated, report.lowered, report.cleared, report.leaving) == (1, 1, 1, 3)
-    assert twin.fields_of("p1@shop.test") == {"first_name": "N1"}  # no city any more
-    assert twin.fields_of("p3@shop.test") == {}
-    assert twin.store.suppressed_as("p2@shop.test") == {"unsubscribes"}
-    assert twin.inside("mw:vip") == {"p1@shop.test"}
-    assert twin.inside("theirs") == {"p0@shop.test", "p3@shop.test"}
-    _settled(sendgrid)
-
-    sendgrid.desire(*people)  # everybody is back; who withdrew is not raised again
-    report = sendgrid.sync()
-    assert report.blocked == {"unsubscribed_in_destination": 1}
-    assert twin.status("p2@shop.test") == "unsubscribed"
-    assert twin.fields_of("p3@shop.test")["mw_city"] == "A"
-    assert twin.inside("mw:vip") == {"p0@shop.test", "p1@shop.test", "p3@shop.test"}
-    assert len(twin.store.lists()) == 2
-    _settled(sendgrid)
-
-
-@pytest.mark.parametrize("kind", ["unsubscribes", "spam_reports"])
-def test_her_word_there_beats_everything(sendgrid: SendGridWorld, kind: str) -> None:
-    """It is seen by a look at the suppressions alone, binds her other address too, and ends her memberships."""
-    twin = sendgrid.twin
-    ann = Person("ann@shop.test", "subscribe", ("vip",), {"city": "A"}, ("ann.private@shop.test",))
-    sendgrid.desire(*PEOPLE, ann, Person("ann.private@shop.test", "subscribe", (), {"city": "A"}))
-    declare(sendgrid.settings, addresses="sync_esp__addresses")
-    sendgrid.sync()
-    assert sendgrid.sync().writes == 0  # the first look found nobody, so this one is an export too
-    twin.store.suppress(kind, "ann@shop.test")
-    changed = Person("ann@shop.test", "subscribe", ("vip",), {"city": "B"}, ("ann.private@shop.test",))
-    sendgrid.desire(*PEOPLE, changed)
-    report = sendgrid.sync()
-    pulls = sendgrid.rows("select pull_kind, n_members from ledger.remote_pulls order by pulled_at")
-    assert pulls[-1] == ("incremental", 1)
-    assert report.blocked == {"unsubscribed_in_destination": 1}
-    assert (report.lowered, report.leaving) == (1, 1)
-    assert twin.fields_of("ann@shop.test")["mw_city"] == "A"
-    assert twin.inside("mw:vip") == VIP
-    assert twin.status("ann.private@shop.test") == "unsubscribed"
-    evidence = sendgrid.rows("select email, kind from ledger.remote_suppressions")
-    assert evidence == [("ann@shop.test", "unsubscribe")]
-    _settled(sendgrid)
-
-
-def test_what_we_lowered_is_no_evidence_of_hers(sendgrid: SendGridWorld) -> None:
-    sendgrid.desire(*PEOPLE, Person("ann@shop.test", "subscribe"))
-    sendgrid.sync()
-    sendgrid.desire(*PEOPLE, Person("ann@shop.test", "unsubscribe"))
-    assert sendgrid.sync().lowered == 1
-    for _ in range(2):
-        with_full_pull(sendgrid)
-        _settled(sendgrid)
-    assert sendgrid.rows("select * from ledger.remote_suppressions") == []
 
 
 def with_full_pull(world: SendGridWorld) -> None:
@@ -156,18 +47,6 @@ def test_emptying_never_creates_who_is_suppressed_and_gone(sendgrid: SendGridWor
     assert (report.cleared, report.leaving, report.retired, report.writes) == (0, 0, 2, 0)
     assert twin.contact("p0@shop.test") is None
     _settled(sendgrid)
-
-
-def test_who_was_deleted_there_is_not_created_again(sendgrid: SendGridWorld) -> None:
-    sendgrid.desire(*PEOPLE)
-    sendgrid.sync()
-    gone = sendgrid.twin.contact("p0@shop.test")
-    assert gone is not None
-    sendgrid.twin.store.drop_contact(gone.id)
-    report = sendgrid.sync()
-    assert report.blocked == {"deleted_in_destination": 1}
-    assert report.writes == 0
-    assert sendgrid.twin.contact("p0@shop.test") is None
 
 
 def test_people_whom_an_update_created_are_told(sendgrid: SendGridWorld) -> None:
@@ -293,23 +172,6 @@ def test_batches_keep_to_their_bytes(sendgrid: SendGridWorld) -> None:
     assert re.fullmatch(r"The record has 7000\d\d\d bytes; the destination takes 5999000\.", message)
 
 
-@pytest.mark.parametrize("kind", ["429", "500", "close_before"])
-def test_storms_pass(sendgrid: SendGridWorld, kind: Any) -> None:
-    """Two refusals for each kind of request; the pauses are counted, not slept; a throttle's are those asked for."""
-    sendgrid.desire(*PEOPLE)
-    for path in ("count$", "exports$", "imports/", "contacts$", "lists$", "suppression/"):
-        sendgrid.twin.faults.add(kind, times=2, path=path)
-    report = sendgrid.sync()
-    assert report.is_complete
-    assert report.created == 4
-    storm = [nap for nap in sendgrid.naps if nap != limit("sendgrid", "job_pause_seconds")]
-    assert len(storm) == 12
-    if kind == "429":
-        assert storm == [21.0] * 12
-    assert report.throttled == (12 if kind == "429" else 0)
-    _settled(sendgrid)
-
-
 @pytest.mark.parametrize("resets", ["seconds", "epoch"])
 def test_a_window_that_is_full_is_waited_for(sendgrid: SendGridWorld, resets: Any) -> None:
     """The twin's clock goes on with our pauses: two requests a minute and path are enough, whatever form it tells."""
@@ -332,24 +194,6 @@ def test_a_window_that_is_full_is_waited_for(sendgrid: SendGridWorld, resets: An
     assert len(waits) == 2
     assert all(55 <= seconds <= 61 for seconds in waits)
     assert target.traffic.throttled == 2
-
-
-def test_an_answer_that_never_comes_is_cleared_up_in_the_same_run(sendgrid: SendGridWorld) -> None:
-    """The job exists and nobody knows its name: an upsert is sent again, and is the same."""
-    sendgrid.desire(*PEOPLE)
-    sendgrid.twin.faults.add("close_after", method="PUT")
-    report = sendgrid.sync()
-    assert (report.created, report.passes) == (4, 1)
-    assert sendgrid.twin.jobs() == ["completed"] * 3
-    _settled(sendgrid)
-
-
-def test_wrong_key_is_one_error_without_the_key(sendgrid: SendGridWorld) -> None:
-    sendgrid.desire(*PEOPLE)
-    with pytest.raises(DestinationConfigError, match="does not accept the API key") as caught:
-        sendgrid.sync(destination=sendgrid.destination(api_key="SG.wrong"))
-    assert "SG.wrong" not in str(caught.value)
-    assert sendgrid.rows("select count(*) from ledger.sync_attempts") == [(0,)]
 
 
 def test_key_revoked_half_way(sendgrid: SendGridWorld) -> None:
@@ -398,29 +242,3 @@ def test_accounts_have_ledgers_of_their_own(sendgrid: SendGridWorld) -> None:
     assert sendgrid.destination(account="shop-eu").key == "sendgrid/shop-eu"
     with pytest.raises(DestinationConfigError, match="SENDGRID_ACCOUNT"):
         sendgrid.destination(account="../x")
-
-
-def test_destination_is_down(sendgrid: SendGridWorld) -> None:
-    sendgrid.desire(*PEOPLE)
-    sendgrid.twin.url = "http://127.0.0.1:9/v3"
-    with pytest.raises(DestinationDown, match="cannot be reached"):
-        sendgrid.sync()
-
-
-def test_no_secret_and_no_address_in_messages(sendgrid: SendGridWorld, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("DEBUG")
-    sendgrid.twin.put("p0@shop.test", {"external_id": "7"})
-    sendgrid.desire(*PEOPLE, Person("a@bad", "subscribe"))
-    sendgrid.twin.faults.add("429")
-    report: SyncReport = sendgrid.sync()
-    assert report.rejected == {"data": 3}
-    texts = [record.getMessage() for record in caplog.records if not record.name.startswith("asyncio")]
-    for table in ("sync_attempts where message is not null", "sync_runs", "sync_plans"):
-        texts += [str(row) for row in sendgrid.rows(f"select * from ledger.{table}")]
-    for text in texts:
-        assert SENDGRID_KEY not in text
-        assert "@shop" not in text
-    if isinstance(sendgrid.transport, ContractTransport):
-        for request in sendgrid.transport.downloads:
-            assert "authorization" not in request.headers
-    assert hash_of("p0@shop.test") in str(sendgrid.rows("select record_key from ledger.sync_state"))

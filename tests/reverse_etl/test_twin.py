@@ -14,16 +14,15 @@ import httpx
 import pytest
 
 from sandbox.twins.mailchimp_store import DEFAULT_LIST
-from tests.reverse_etl.contract import Contract, ContractTransport
+from tests.reverse_etl.conftest import transport_at_hand
 from tests.reverse_etl.world import API_KEY, TwinServer, hash_of
 
 L = f"/lists/{DEFAULT_LIST}"
 
 
 @pytest.fixture
-def client(twin: TwinServer, contract_if_at_hand: Contract | None) -> Iterator[httpx.Client]:
-    transport = ContractTransport(contract_if_at_hand) if contract_if_at_hand else None
-    with httpx.Client(base_url=twin.url, auth=("any", API_KEY), transport=transport) as http:
+def client(twin: TwinServer) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=twin.url, auth=("any", API_KEY), transport=transport_at_hand("mailchimp")) as http:
         yield http
 
 
