@@ -105,6 +105,8 @@ create table if not exists ledger.sync_state (
     updated_at timestamp not null,
     primary key (sync_name, destination, object, record_key)
 );
+-- number of the row of the model that has the confirmed hash (reverse_etl/narrowing.py): null, or outdated, is as good
+alter table ledger.sync_state add column if not exists quick_hash ubigint;
 
 -- one row per member that the destination holds, as of the newest pull; pulled before each plan
 create table if not exists ledger.remote_members (
