@@ -13,7 +13,6 @@ from datetime import timedelta
 import duckdb
 
 from reverse_etl.declaration import SyncDeclaration
-from reverse_etl.destination import Destination
 from warehouse.clock import utcnow
 from warehouse.errors import ConfigError, DataError
 
@@ -25,6 +24,9 @@ LOWERED = "lowered"
 
 ABSENT = "(r.subscriber_hash is null or not coalesce(r.is_counted, true))"
 """SQL: not there, or known there by a suppression alone, which has no fields and no memberships (alias `r`)."""
+
+MEMBERS = "sync_name = $sync_name and destination = $destination and object = 'member'"
+"""SQL: records of people, of one sync and destination."""
 
 MAILABLE = ("subscribed", "transactional")
 NEVER_SUBSCRIBED = "never_subscribed"
@@ -68,17 +70,20 @@ def listed(values: tuple[str, ...]) -> str:
 
 
 def payload_hash(declaration: SyncDeclaration, alias: str) -> str:
-    """SQL (portable) of the hash of what would be sent for a row of the activation model; returns text."""
+    """SQL (portable) of the hash of what would be sent for a row of the activation model; returns text.
+
+    `concat` joins all parts at once: a chain of `||` copies what came before for each column.
+    """
     values = [
         f"{alias}.{column}" if worth is None else f"floor({alias}.{column} / {worth})"
         for column, worth in declaration.compared
     ]
-    parts = " || chr(31) || ".join(f"coalesce(cast({value} as text), chr(30))" for value in values)
-    return f"md5('{declaration.fingerprint}' || chr(31) || {parts})"
+    parts = "".join(f", chr(31), coalesce(cast({value} as text), chr(30))" for value in values)
+    return f"md5(concat('{declaration.fingerprint}'{parts}))"
 
 
-def check_model(con: duckdb.DuckDBPyConnection, scope: Scope) -> int:
-    """Rows of the model, after checking that it can be synced at all.
+def check_model(con: duckdb.DuckDBPyConnection, scope: Scope, *, with_keys: bool = True) -> int:
+    """Rows of the model, after checking that it can be synced at all; that nobody is in it twice, `with_keys` alone.
 
     Raises:
         DataError: the model is not there, or a person is in it twice.
@@ -93,17 +98,24 @@ def check_model(con: duckdb.DuckDBPyConnection, scope: Scope) -> int:
     if declaration.segments:
         needed = {"subscriber_hash", "segment_name", "consent_verdict"}
         check_columns(con, scope.schema, declaration.segments.model, needed, declaration.name)
-    rows, keys, null_keys = con.execute(
-        f"""select count(*), count(distinct subscriber_hash), count(*) - count(subscriber_hash)
-            from {scope.relation}"""
-    ).fetchall()[0]
-    if rows != keys + null_keys or null_keys:
+    rows, keys = con.execute(f"select count(*), count(subscriber_hash) from {scope.relation}").fetchall()[0]
+    if rows != keys or with_keys:
+        check_keys(con, scope)
+    return int(rows)
+
+
+def check_keys(con: duckdb.DuckDBPyConnection, scope: Scope) -> None:
+    """
+    Raises:
+        DataError: a person is in the model twice, or without a key.
+    """
+    rows, keys = con.execute(f"select count(*), count(distinct subscriber_hash) from {scope.relation}").fetchall()[0]
+    if rows != keys:
         raise DataError(
             f"{rows - keys} rows of the model have no key of their own: one row per person is needed.",
-            where=f"{scope.schema}.{declaration.model}.subscriber_hash",
+            where=f"{scope.schema}.{scope.declaration.model}.subscriber_hash",
             todo="correct the model; its `unique` and `not_null` tests name the rows",
         )
-    return int(rows)
 
 
 def check_columns(con: duckdb.DuckDBPyConnection, schema: str, model: str, needed: set[str], sync: str) -> None:
@@ -127,24 +139,33 @@ def check_columns(con: duckdb.DuckDBPyConnection, schema: str, model: str, neede
         )
 
 
-def _settled(hash_sql: str) -> str:
-    """SQL: this very content was rejected for good, or a person said to leave it (alias `s`)."""
-    return f"""(
-        (s.state = 'skipped' or (s.state = 'rejected' and s.rejected_class in ({listed(FINAL_CLASSES)})))
-        and s.sent_hash = {hash_sql} and s.sent_version = '{HASH_VERSION}'
-    )"""
+def _known_sql(kind: str) -> str:
+    """What the ledger says of each record of one kind, in as few and short columns as judging needs.
 
-
-WAITING = "coalesce(s.state, '') = 'accepted'"
-"""SQL: the destination has a job for what was sent, and its end decides (alias `s`)."""
-
-
-def _differs(hash_sql: str) -> str:
-    """SQL: confirmed is not desired, or is not known (alias `s`, left joined)."""
-    return f"""(
-        s.record_key is null or s.is_doubtful or s.confirmed_hash is distinct from {hash_sql}
-        or s.confirmed_version is distinct from '{HASH_VERSION}'
-    )"""
+    `sure_hash`: what is there for certain; null if nothing is known, or something else may be. `settled_hash`: content
+    that was rejected for good, or that a person said to leave. `may_be_there`: not known to be gone. `may_come`: a
+    creation that nobody answered, or whose job we stopped following, may still come into being, and is emptied then.
+    """
+    since = utcnow() - COMES_WITHIN
+    return f"""
+        select
+            record_key, subscriber_hash, segment_name, confirmed_number,
+            case when not is_doubtful and confirmed_version = '{HASH_VERSION}' then confirmed_hash end as sure_hash,
+            case
+                when
+                    (state = 'skipped' or (state = 'rejected' and rejected_class in ({listed(FINAL_CLASSES)})))
+                    and sent_version = '{HASH_VERSION}'
+                    then sent_hash
+            end as settled_hash,
+            coalesce(rejected_class, state) as settled_as,
+            state = 'accepted' as is_waiting,  -- the destination has a job for what was sent, and its end decides
+            is_doubtful or coalesce(confirmed_hash, '{GONE}') <> '{GONE}' as may_be_there,
+            (
+                is_doubtful and create_number > coalesce(confirmed_number, 0)
+                and updated_at >= timestamp '{since}'
+            ) as may_come
+        from ledger.sync_state
+        where sync_name = $sync_name and destination = $destination and object = '{kind}'"""
 
 
 def addresses_sql(scope: Scope) -> str:
@@ -162,7 +183,7 @@ def _unsubscribed_ctes(scope: Scope) -> str:
     People unsubscribed at a destination since consent was folded: until the next build weighs that, it binds here.
     """
     return f"""
-    addresses as ({addresses_sql(scope)}),
+    addresses as not materialized ({addresses_sql(scope)}),
     unweighed as (
         select distinct a.profile_id
         from addresses as a
@@ -177,6 +198,21 @@ def _unsubscribed_ctes(scope: Scope) -> str:
     )"""
 
 
+def refused_ctes(scope: Scope) -> str:
+    """`unsubscribed`, and all addresses of people who withdrew, as `refused` with the reason."""
+    return f"""
+    {_unsubscribed_ctes(scope)},
+    refused as (
+        select subscriber_hash, min(refusal) as refusal
+        from (
+            select subscriber_hash, 'consent_withdrawn' as refusal from addresses where is_refused
+            union all
+            select subscriber_hash, 'unsubscribed_in_destination' from unsubscribed
+        ) as r
+        group by subscriber_hash
+    )"""
+
+
 def subscribable_sql(scope: Scope) -> str:
     """Whom the model lets be subscribed at this moment."""
     return f"""
@@ -187,18 +223,72 @@ def subscribable_sql(scope: Scope) -> str:
     where m.consent_verdict = 'subscribe' and u.subscriber_hash is null"""
 
 
-def _members_sql(scope: Scope) -> str:
-    """One row per person of the model or of the ledger, with what is to be done about her."""
-    recreate = "true" if "vanished" in scope.overrides else "false"
-    # a creation that nobody answered, or whose job we stopped following, may still come into being, and is emptied then
-    may_come = f"""(
-        s.is_doubtful and s.create_number > coalesce(s.confirmed_number, 0)
-        and s.updated_at >= timestamp '{utcnow() - COMES_WITHIN}'
-    )"""
+def members_sql(scope: Scope) -> str:
+    """One row per person of the model or of the ledger to whom anything is, or would have to be, done; whoever is
+    unchanged is left out. Of the tables that have a row for everybody, just what is in `looked_at` is read on.
+    """
+    looked_at = "in (select key_number from looked_at)"
+    is_deleted = "false" if "vanished" in scope.overrides else "o.record_key is not null and t.wanted = 'create'"
+    verdicts, lowerable = listed(VERDICTS), listed(LOWERABLE)
     return f"""
     with
-    remote as (
-        select subscriber_hash, status, is_counted from ledger.remote_members where destination = $destination
+    {refused_ctes(scope)},
+    -- addresses that are not in the model are ended where they are members, and never a reason to create anybody
+    desired as (
+        select
+            coalesce(m.subscriber_hash, f.subscriber_hash) as subscriber_hash,
+            m.subscriber_hash is not null as is_of_model,
+            case
+                when m.subscriber_hash is null then 'unsubscribe'
+                when u.subscriber_hash is not null and m.consent_verdict in ({verdicts}) then 'unsubscribe'
+                else m.consent_verdict
+            end as consent_verdict,
+            case
+                when m.subscriber_hash is null then f.refusal
+                when u.subscriber_hash is not null and m.consent_verdict <> 'unsubscribe'
+                    then 'unsubscribed_in_destination'
+                when m.consent_verdict = 'unsubscribe' then 'consent_withdrawn'
+            end as refusal,
+            case
+                when m.subscriber_hash is null then '{LOWERED}' else {payload_hash(scope.declaration, "m")}
+            end as content_hash
+        from (select * from {scope.relation} where hash(subscriber_hash) {looked_at}) as m
+        left join unsubscribed as u on m.subscriber_hash = u.subscriber_hash
+        full join refused as f on m.subscriber_hash = f.subscriber_hash
+    ),
+    known as ({_known_sql("member")} and hash(record_key) {looked_at}),
+    paired as (
+        select
+            coalesce(d.subscriber_hash, s.record_key) as subscriber_hash,
+            coalesce(d.is_of_model, false) as is_of_model,
+            d.subscriber_hash is not null as is_named,
+            d.consent_verdict,
+            d.refusal,
+            d.content_hash,
+            s.sure_hash,
+            s.settled_hash,
+            s.settled_as,
+            coalesce(s.is_waiting, false) as is_waiting,
+            coalesce(s.may_be_there, false) as may_be_there,
+            coalesce(s.may_come, false) as may_come
+        from desired as d
+        full join known as s on d.subscriber_hash = s.record_key
+    ),
+    seen as (
+        select
+            p.*,
+            p.is_of_model or (p.is_named and r.subscriber_hash is not null) as is_desired,
+            case
+                when p.is_of_model or (p.is_named and r.subscriber_hash is not null) then p.content_hash else '{GONE}'
+            end as desired_hash,
+            r.subscriber_hash is null as is_missing,
+            {ABSENT} as is_absent,
+            r.status
+        from paired as p
+        left join (
+            select subscriber_hash, status, is_counted from ledger.remote_members
+            where destination = $destination and hash(subscriber_hash) {looked_at}
+        ) as r on p.subscriber_hash = r.subscriber_hash
     ),
     -- whom we have asked a destination to subscribe, and who is not (yet): what became of it is her own business
     asked as (
@@ -206,7 +296,36 @@ def _members_sql(scope: Scope) -> str:
         where
             sync_name = $sync_name and destination = $destination and object = 'member'
             and operation = 'create' and outcome = 'confirmed'
-            and record_key in (select subscriber_hash from remote where status = '{NEVER_SUBSCRIBED}')
+            and record_key in (
+                select subscriber_hash from ledger.remote_members
+                where destination = $destination and status = '{NEVER_SUBSCRIBED}'
+            )
+    ),
+    judged as (
+        select
+            v.*,
+            case
+                when not v.is_desired and v.is_absent then 'retire'
+                when not v.is_desired and v.status not in ({lowerable}, 'unsubscribed') then 'blocked'
+                when not v.is_desired then 'clear'
+                when v.consent_verdict = 'unsubscribe' and v.status in ({lowerable}) then 'lower'
+                when v.consent_verdict = 'unsubscribe' then 'blocked'
+                when v.consent_verdict is null or v.consent_verdict not in ({verdicts}) then 'blocked'
+                when v.is_missing and v.consent_verdict <> 'subscribe' then 'blocked'
+                when v.is_missing then 'create'
+                when v.status = '{NEVER_SUBSCRIBED}' and v.consent_verdict = 'subscribe' and a.record_key is null
+                    then 'create'
+                when v.status in ({listed(UPDATABLE)}) then 'update'
+                else 'blocked'
+            end as wanted,
+            v.settled_hash is not distinct from v.desired_hash as is_settled,
+            v.sure_hash is distinct from v.desired_hash as differs
+        from seen as v
+        left join asked as a on v.subscriber_hash = a.record_key
+        where v.is_desired or v.may_be_there
+    ),
+    to_do as (
+        select * from judged where wanted <> 'update' or is_waiting or is_settled or differs
     ),
     -- who is missing and was there: closing a record of somebody who never came into being says nothing
     once_there as (
@@ -214,136 +333,45 @@ def _members_sql(scope: Scope) -> str:
         where
             sync_name = $sync_name and destination = $destination and object = 'member'
             and operation in ('create', 'update') and outcome = 'confirmed'
-            and record_key not in (select subscriber_hash from remote)
+            and record_key in (select subscriber_hash from to_do where is_missing and wanted = 'create')
     ),
-    {_unsubscribed_ctes(scope)},
-    model as (
-        select
-            m.subscriber_hash,
-            case
-                when u.subscriber_hash is not null and m.consent_verdict in ({listed(VERDICTS)}) then 'unsubscribe'
-                else m.consent_verdict
-            end as consent_verdict,
-            case
-                when u.subscriber_hash is not null and m.consent_verdict <> 'unsubscribe'
-                    then 'unsubscribed_in_destination'
-                when m.consent_verdict = 'unsubscribe' then 'consent_withdrawn'
-            end as refusal,
-            {payload_hash(scope.declaration, "m")} as desired_hash
-        from {scope.relation} as m
-        left join unsubscribed as u on m.subscriber_hash = u.subscriber_hash
-    ),
-    -- further addresses of such people: ended where they are members, never a reason to create anybody
-    refused as (
-        select subscriber_hash, min(refusal) as refusal
-        from (
-            select subscriber_hash, 'consent_withdrawn' as refusal from addresses where is_refused
-            union all
-            select subscriber_hash, 'unsubscribed_in_destination' from unsubscribed
-        ) as r
-        group by subscriber_hash
-    ),
-    desired as (
-        select subscriber_hash, consent_verdict, refusal, desired_hash from model
-        union all
-        select f.subscriber_hash, 'unsubscribe', f.refusal, '{LOWERED}'
-        from refused as f
-        inner join remote as r on f.subscriber_hash = r.subscriber_hash
-        where not exists (select 1 from model as m where m.subscriber_hash = f.subscriber_hash)
-    ),
-    known as (
-        select * from ledger.sync_state
-        where sync_name = $sync_name and destination = $destination and object = 'member'
-    ),
-    judged as (
-        select
-            d.subscriber_hash,
-            case
-                when d.consent_verdict = 'unsubscribe' and r.status in ({listed(LOWERABLE)}) then 'lower'
-                when d.consent_verdict = 'unsubscribe' then 'blocked'
-                when d.consent_verdict is null or d.consent_verdict not in ({listed(VERDICTS)}) then 'blocked'
-                when r.subscriber_hash is null and d.consent_verdict <> 'subscribe' then 'blocked'
-                when r.subscriber_hash is null and o.record_key is not null and not {recreate} then 'blocked'
-                when r.subscriber_hash is null then 'create'
-                when r.status = '{NEVER_SUBSCRIBED}' and d.consent_verdict = 'subscribe' and a.record_key is null
-                    then 'create'
-                when r.status in ({listed(UPDATABLE)}) then 'update'
-                else 'blocked'
-            end as wanted,
-            case
-                when d.consent_verdict = 'unsubscribe' then d.refusal
-                when d.consent_verdict is null or d.consent_verdict not in ({listed(VERDICTS)})
-                    then 'no_consent_verdict'
-                when r.subscriber_hash is null and d.consent_verdict <> 'subscribe' then 'no_opt_in_evidence'
-                when r.subscriber_hash is null then 'deleted_in_destination'
-                else r.status || '_in_destination'
-            end as block_reason,
-            case
-                when d.consent_verdict = 'unsubscribe' then '{LOWERED}' else d.desired_hash
-            end as desired_hash,
-            coalesce(s.rejected_class, s.state) as rejected_class,
-            {_settled("d.desired_hash")} as is_settled,
-            {WAITING} as is_waiting,
-            {_differs("d.desired_hash")} as differs
-        from desired as d
-        left join remote as r on d.subscriber_hash = r.subscriber_hash
-        left join known as s on d.subscriber_hash = s.record_key
-        left join asked as a on d.subscriber_hash = a.record_key
-        left join once_there as o on d.subscriber_hash = o.record_key
-    ),
-    present as (
-        select
-            subscriber_hash,
-            case
-                when wanted in ('lower', 'blocked') then wanted  -- a lowering that failed is tried in each run
-                when is_waiting or is_settled then 'held'
-                -- somebody who is missing there, in spite of being confirmed, is created when that is asked for
-                when differs or wanted = 'create' then wanted
-                else 'unchanged'
-            end as operation,
-            case
-                when wanted = 'blocked' then block_reason
-                when is_waiting then 'waiting'
-                when is_settled then rejected_class
-            end as reason,
-            desired_hash
-        from judged
-    ),
-    removed as (
-        select
-            s.subscriber_hash,
-            case
-                when {ABSENT} and ({WAITING} or {may_come}) then 'held'
-                when {ABSENT} then 'retire'
-                when r.status not in ({listed((*LOWERABLE, "unsubscribed"))}) then 'blocked'
-                when {WAITING} or {_settled(f"'{GONE}'")} then 'held'
-                else 'clear'
-            end as operation,
-            case
-                when {ABSENT} and ({WAITING} or {may_come}) then 'waiting'
-                when {ABSENT} then null
-                when r.status not in ({listed((*LOWERABLE, "unsubscribed"))}) then r.status || '_in_destination'
-                when {WAITING} then 'waiting'
-                when {_settled(f"'{GONE}'")} then coalesce(s.rejected_class, s.state)
-            end as reason,
-            '{GONE}' as desired_hash
-        from known as s
-        left join desired as d on s.record_key = d.subscriber_hash
-        left join remote as r on s.record_key = r.subscriber_hash
-        where
-            d.subscriber_hash is null
-            and (s.is_doubtful or coalesce(s.confirmed_hash, '{GONE}') <> '{GONE}')
+    final as (
+        select t.* replace (case when {is_deleted} then 'blocked' else t.wanted end as wanted)
+        from to_do as t
+        left join once_there as o on t.subscriber_hash = o.record_key
     )
     select
-        'member' as object, subscriber_hash as record_key, subscriber_hash, cast(null as text) as segment_name,
-        operation, reason, desired_hash
-    from present
-    union all
-    select 'member', subscriber_hash, subscriber_hash, null, operation, reason, desired_hash from removed
+        'member' as object,
+        subscriber_hash as record_key,
+        subscriber_hash,
+        cast(null as text) as segment_name,
+        case
+            when wanted in ('lower', 'blocked') then wanted  -- a lowering that failed is tried in each run
+            when wanted = 'retire' then case when is_waiting or may_come then 'held' else 'retire' end
+            when is_waiting or is_settled then 'held'
+            -- somebody who is missing there, in spite of being confirmed, is created when that is asked for
+            else wanted
+        end as operation,
+        case
+            when wanted = 'blocked' then case
+                when not is_desired then status || '_in_destination'
+                when consent_verdict = 'unsubscribe' then refusal
+                when consent_verdict is null or consent_verdict not in ({verdicts}) then 'no_consent_verdict'
+                when is_missing and consent_verdict <> 'subscribe' then 'no_opt_in_evidence'
+                when is_missing then 'deleted_in_destination'
+                else status || '_in_destination'
+            end
+            when wanted = 'retire' then case when is_waiting or may_come then 'waiting' end
+            when is_waiting then 'waiting'
+            when is_settled then settled_as
+        end as reason,
+        case when is_desired and consent_verdict = 'unsubscribe' then '{LOWERED}' else desired_hash end as desired_hash,
+        is_of_model
+    from final
     """
 
 
-def _memberships_sql(scope: Scope) -> str:
+def memberships_sql(scope: Scope) -> str:
     """One row per membership of the model or of the ledger; needs the plan's member items to be there already."""
     mirror = scope.declaration.segments
     assert mirror is not None
@@ -375,10 +403,7 @@ def _memberships_sql(scope: Scope) -> str:
         union
         select subscriber_hash from items where operation = 'create'
     ),
-    known as (
-        select * from ledger.sync_state
-        where sync_name = $sync_name and destination = $destination and object = 'membership'
-    ),
+    known as ({_known_sql("membership")}),
     created as (
         select record_key as subscriber_hash, create_number from ledger.sync_state
         where sync_name = $sync_name and destination = $destination and object = 'member'
@@ -398,15 +423,15 @@ def _memberships_sql(scope: Scope) -> str:
             d.record_key, d.subscriber_hash, d.segment_name,
             case
                 when not d.is_reachable then 'blocked'
-                when {WAITING} or {_settled("d.desired_hash")} then 'held'
-                when {_differs("d.desired_hash")} then 'add'
+                when s.is_waiting or s.settled_hash = d.desired_hash then 'held'
+                when s.sure_hash is distinct from d.desired_hash then 'add'
                 when n.subscriber_hash is not null or s.confirmed_number < m.create_number then 'add'
                 else 'unchanged'
             end as operation,
             case
                 when not d.is_reachable then 'not_a_member'
-                when {WAITING} then 'waiting'
-                when {_settled("d.desired_hash")} then coalesce(s.rejected_class, s.state)
+                when s.is_waiting then 'waiting'
+                when s.settled_hash = d.desired_hash then s.settled_as
             end as reason,
             d.desired_hash
         from desired as d
@@ -420,12 +445,12 @@ def _memberships_sql(scope: Scope) -> str:
             s.record_key, s.subscriber_hash, s.segment_name,
             case
                 when {ABSENT} or r.status = 'archived' or g.remote_id is null then 'retire'
-                when {WAITING} or {_settled(f"'{GONE}'")} then 'held'
+                when s.is_waiting or s.settled_hash = '{GONE}' then 'held'
                 else 'remove'
             end as operation,
             case
-                when {WAITING} then 'waiting'
-                when {_settled(f"'{GONE}'")} then coalesce(s.rejected_class, s.state)
+                when s.is_waiting then 'waiting'
+                when s.settled_hash = '{GONE}' then s.settled_as
             end as reason,
             '{GONE}' as desired_hash
         from known as s
@@ -433,83 +458,10 @@ def _memberships_sql(scope: Scope) -> str:
         left join remote as r on s.subscriber_hash = r.subscriber_hash
         left join segments as g on s.segment_name = g.segment_name
         where
-            d.record_key is null
-            and (s.is_doubtful or coalesce(s.confirmed_hash, '{GONE}') <> '{GONE}')
+            d.record_key is null and s.may_be_there
     )
     select 'membership' as object, record_key, subscriber_hash, segment_name, operation, reason, desired_hash
     from entering
     union all
     select 'membership', record_key, subscriber_hash, segment_name, operation, reason, desired_hash from leaving
     """
-
-
-def _insert_items(
-    con: duckdb.DuckDBPyConnection, scope: Scope, select_sql: str, destination: Destination, first_batch: int
-) -> dict[tuple[str, str], int]:
-    """Store what is to be sent, held or blocked, with batch numbers; counts by (operation, reason).
-
-    Batches are of one operation and segment, in the order of `PHASES`. Blocked memberships are counted, not stored:
-    the reason is the person's.
-    """
-    values: dict[str, object] = {"sync_name": scope.sync_name, "destination": scope.destination}
-    if "$plan_id" in select_sql:
-        values["plan_id"] = scope.plan_id
-    con.execute(f"create temp table judged_items as {select_sql}", values)
-    counted = con.execute(
-        "select operation, coalesce(reason, ''), count(*) from judged_items group by operation, coalesce(reason, '')"
-    ).fetchall()
-    sizes = " ".join(f"when '{name}' then {destination.batch_size(name)}" for name in PHASES)  # pyright: ignore[reportArgumentType]
-    order = " ".join(f"when '{name}' then {number}" for name, number in PHASES.items())
-    con.execute(
-        f"""
-        insert into ledger.sync_plan_items
-        with
-        numbered as (
-            select
-                *,
-                case operation {order} end as phase,
-                case operation {sizes} end as size,
-                row_number() over (partition by operation, segment_name order by record_key) as position
-            from judged_items
-            where operation <> 'unchanged' and not (operation = 'blocked' and object = 'membership')
-        ),
-        chunked as (
-            select *, cast(floor((position - 1) / cast(size as double precision)) as integer) as chunk from numbered
-        )
-        select
-            $plan_id, $sync_name, $destination, object, record_key, subscriber_hash, segment_name, operation, reason,
-            desired_hash,
-            case
-                when phase is not null
-                    then $first_batch + dense_rank() over (
-                        order by phase nulls last, operation, coalesce(segment_name, ''), chunk
-                    )
-            end
-        from chunked
-        """,
-        {
-            "plan_id": scope.plan_id,
-            "sync_name": scope.sync_name,
-            "destination": scope.destination,
-            "first_batch": first_batch,
-        },
-    )
-    con.execute("drop table judged_items")
-    return {(operation, reason): n for operation, reason, n in counted}
-
-
-def write_items(
-    con: duckdb.DuckDBPyConnection, scope: Scope, destination: Destination
-) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
-    """Replace the sync's plan items; counts by (operation, reason) for members and for memberships."""
-    con.execute(
-        "delete from ledger.sync_plan_items where sync_name = ? and destination = ?",
-        [scope.sync_name, scope.destination],
-    )
-    members = _insert_items(con, scope, _members_sql(scope), destination, 0)
-    if scope.declaration.segments is None:
-        return members, {}
-    last = con.execute(
-        "select coalesce(max(batch_number), 0) from ledger.sync_plan_items where plan_id = ?", [scope.plan_id]
-    ).fetchall()[0][0]
-    return members, _insert_items(con, scope, _memberships_sql(scope), destination, int(last))

@@ -52,21 +52,28 @@ class Batch:
     """The destination's job that decides over it."""
 
 
-def waves(con: duckdb.DuckDBPyConnection, plan_id: str, most: int) -> list[tuple[Operation, list[int]]]:
-    """Numbers of a plan's batches in the order of sending, in waves of at most `most` batches of one operation.
+def waves(
+    con: duckdb.DuckDBPyConnection, plan_id: str, most: int, records: int = 0
+) -> list[tuple[Operation, list[int]]]:
+    """Numbers of a plan's batches in the order of sending, in waves of one operation: of at most `most` batches, or of
+    so many as have together at most `records`. Events are never so many: what a killed run leaves in doubt stays so.
 
     Operations are not mixed: a membership can be sent only when the creation of its member is confirmed.
     """
     rows = con.execute(
-        """select distinct batch_number, operation from ledger.sync_plan_items
-           where plan_id = ? and batch_number is not null order by batch_number""",
+        """select batch_number, operation, count(*) from ledger.sync_plan_items
+           where plan_id = ? and batch_number is not null group by batch_number, operation order by batch_number""",
         [plan_id],
     ).fetchall()
     result: list[tuple[Operation, list[int]]] = []
-    for number, operation in rows:
-        if not result or operation != result[-1][0] or len(result[-1][1]) == most:
+    inside = 0
+    for number, operation, n in rows:
+        is_full = bool(result) and len(result[-1][1]) >= most and (operation == "event" or inside + n > records)
+        if not result or operation != result[-1][0] or is_full:
             result.append((operation, []))
+            inside = 0
         result[-1][1].append(number)
+        inside += n
     return result
 
 
@@ -82,26 +89,29 @@ def _wave_sql(scope: Scope, operation: str) -> str:
     same_member = "r.subscriber_hash = i.subscriber_hash"
     if operation in {"create", "update"}:
         columns = "".join(f", d.{column}" for column in scope.declaration.columns)
-        unchanged = f"{payload_hash(scope.declaration, 'd')} = i.desired_hash"
-        model = f"{items} inner join {scope.relation} as d on d.subscriber_hash = i.subscriber_hash"
+        # found by their keys first, so that the content of nobody else is hashed
+        found = f"""
+            with found as materialized (
+                select {common}, d.email, d.consent_verdict as verdict_now, null as segment_id,
+                    r.fields as remote_fields, r.remote_id, r.status as remote_status{columns}
+                {items} inner join {scope.relation} as d on d.subscriber_hash = i.subscriber_hash
+                left join (
+                    select * from {remote} as m
+                    where m.subscriber_hash in (select i.subscriber_hash {items})
+                ) as r on {same_member}
+            )
+            select * from found as d
+            where {payload_hash(scope.declaration, "d")} = d.desired_hash"""
         if operation == "create":
-            return f"""
-                select {common}, d.email, r.fields as remote_fields, null as segment_id,
-                    r.remote_id, r.status as remote_status{columns}
-                {model} left join {remote} as r on {same_member}
-                where
-                    coalesce(r.status, '{NEVER_SUBSCRIBED}') = '{NEVER_SUBSCRIBED}'
-                    and d.consent_verdict = 'subscribe' and {unchanged}
-                    and d.subscriber_hash in ({subscribable_sql(scope)})
-                order by i.batch_number, i.record_key"""
-        return f"""
-            select {common}, d.email, r.fields as remote_fields, null as segment_id,
-                    r.remote_id{columns}
-            {model} inner join {remote} as r on {same_member}
-            where
-                r.status in ({listed(UPDATABLE)}) and d.consent_verdict in ('subscribe', 'update_only')
-                and {unchanged}
-            order by i.batch_number, i.record_key"""
+            return f"""{found}
+                and coalesce(d.remote_status, '{NEVER_SUBSCRIBED}') = '{NEVER_SUBSCRIBED}'
+                and d.verdict_now = 'subscribe'
+                and d.subscriber_hash in ({subscribable_sql(scope)})
+            order by d.batch_number, d.record_key"""
+        return f"""{found}
+                and d.remote_status in ({listed(UPDATABLE)})
+                and d.verdict_now in ('subscribe', 'update_only')
+            order by d.batch_number, d.record_key"""
     if operation in {"lower", "clear"}:
         return f"""
             select {common}, r.email, r.fields as remote_fields, null as segment_id, r.remote_id
@@ -216,6 +226,13 @@ def _record(scope: Scope, operation: Operation, row: dict[str, Any]) -> Record:
     return Record(row["record_key"], row["email"], fields, row["remote_id"], row["subscriber_hash"])
 
 
+def _whose(con: duckdb.DuckDBPyConnection, attempts: str) -> dict[str, str]:
+    """The one sync and destination of all `attempts`: as constants they spare a join over two texts more."""
+    rows = con.execute(f"select distinct sync_name, destination from {attempts}").fetchall()
+    assert len(rows) < 2
+    return dict(zip(("sync_name", "destination"), rows[0] if rows else ("", ""), strict=True))
+
+
 def _fold_sent(con: duckdb.DuckDBPyConnection, batch_ids: list[str]) -> None:
     con.execute(
         """create temp table sent_now as
@@ -223,25 +240,32 @@ def _fold_sent(con: duckdb.DuckDBPyConnection, batch_ids: list[str]) -> None:
            where outcome = 'sent' and batch_id in (select unnest(cast(? as text[])))""",
         [batch_ids],
     )
+    whose = _whose(con, "sent_now")
     con.execute(
         """update ledger.sync_state as s set
                state = 'sent', sent_hash = a.sent_hash, sent_version = a.hash_version, rejected_class = null,
                message = null, was_doubtful = s.is_doubtful, is_doubtful = true, updated_at = a.outcome_at,
                create_number = case when a.operation = 'create' then a.attempt_number else s.create_number end
            from sent_now as a
-           where s.sync_name = a.sync_name and s.destination = a.destination and s.object = a.object
-               and s.record_key = a.record_key"""
+           where s.sync_name = $sync_name and s.destination = $destination and s.object = a.object
+               and s.record_key = a.record_key""",
+        whose,
     )
     con.execute(
-        """insert into ledger.sync_state
-           select a.sync_name, a.destination, a.object, a.record_key, a.subscriber_hash, a.segment_name, 'sent', null,
-               null, null, null, case when a.operation = 'create' then a.attempt_number end, a.sent_hash,
-               a.hash_version, null, null, true, false, a.outcome_at
+        """insert into ledger.sync_state (
+               sync_name, destination, object, record_key, subscriber_hash, segment_name, state, create_number,
+               sent_hash, sent_version, is_doubtful, was_doubtful, updated_at
+           )
+           select a.sync_name, a.destination, a.object, a.record_key, a.subscriber_hash, a.segment_name, 'sent',
+               case when a.operation = 'create' then a.attempt_number end, a.sent_hash, a.hash_version, true, false,
+               a.outcome_at
            from sent_now as a
-           left join ledger.sync_state as s
-               on s.sync_name = a.sync_name and s.destination = a.destination and s.object = a.object
-               and s.record_key = a.record_key
-           where s.record_key is null"""
+           where not exists (
+               select 1 from ledger.sync_state as s
+               where s.sync_name = $sync_name and s.destination = $destination and s.object = a.object
+                   and s.record_key = a.record_key
+           )""",
+        whose,
     )
     con.execute("drop table sent_now")
 
@@ -326,9 +350,10 @@ def _fold_ended(con: duckdb.DuckDBPyConnection, batch_ids: list[str], after: int
                    = case when a.outcome = 'confirmed' then a.attempt_number else s.confirmed_number end,
                is_doubtful = {doubt}, was_doubtful = {was},
                rejected_class = a.rejected_class, message = a.message, updated_at = a.outcome_at
-           from ended_now as a
-           where a.position = 1 and s.sync_name = a.sync_name and s.destination = a.destination
-               and s.object = a.object and s.record_key = a.record_key"""
+           from (select * from ended_now where position = 1) as a
+           where s.sync_name = $sync_name and s.destination = $destination and s.object = a.object
+               and s.record_key = a.record_key""",
+        _whose(con, "ended_now"),
     )
     con.execute("drop table ended_now")
 

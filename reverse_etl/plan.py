@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -241,46 +241,60 @@ def tripped_guards(con: duckdb.DuckDBPyConnection, scope: Scope, n_source: int, 
     guards = scope.declaration.guards
     where = "sync_name = $sync_name and destination = $destination"
     values = {"sync_name": scope.sync_name, "destination": scope.destination}
-    confirmed, ever = con.execute(
-        f"""select count(*) filter (where coalesce(confirmed_hash, '{GONE}') <> '{GONE}'), count(*)
-            from ledger.sync_state where object = 'member' and {where}""",
-        values,
-    ).fetchall()[0]
     found: list[Guard] = []
 
-    def share(name: str, part: int, whole: int, most: float, what: str) -> None:
-        if part > guards.min_records and part > most * whole:
-            found.append(Guard(name, f"{part} of {whole} {what}; at most {most:.0%} may."))
+    def count(sql: str, **more: object) -> int:
+        return con.execute(sql, {**values, **more}).fetchall()[0][0]
+
+    def confirmed() -> int:
+        return count(
+            f"""select count(*) from ledger.sync_state
+                where object = 'member' and {where} and coalesce(confirmed_hash, '{GONE}') <> '{GONE}'"""
+        )
+
+    def share(name: str, part: int, whole: Callable[[], int], most: float, what: str) -> None:
+        """The whole is counted, over everybody, only where the part could be too large."""
+        if part > guards.min_records and part > most * (n := whole()):
+            found.append(Guard(name, f"{part} of {n} {what}; at most {most:.0%} may."))
 
     if n_source == 0 and guards.refuse_empty_source:
         found.append(Guard("empty_source", "The model has no rows: everybody would be taken for gone."))
-    removed = (
-        total(members, "clear")
-        + con.execute(
-            """select count(*) from ledger.sync_plan_items
-               where plan_id = ? and object = 'member' and operation = 'retire'""",
-            [scope.plan_id],
-        ).fetchall()[0][0]
-    )
-    share("share_removed", removed, confirmed, guards.max_share_removed, "confirmed people are gone from the model")
-    vanished = con.execute(
-        f"""select count(*) from ledger.sync_state as s
-            left join ledger.remote_members as r
-                on s.record_key = r.subscriber_hash and r.destination = $destination
-            where s.object = 'member' and s.sync_name = $sync_name and s.destination = $destination
-                and coalesce(s.confirmed_hash, '{GONE}') <> '{GONE}' and r.subscriber_hash is null""",
-        values,
+    retired = con.execute(
+        """select count(*) from ledger.sync_plan_items
+           where plan_id = ? and object = 'member' and operation = 'retire'""",
+        [scope.plan_id],
     ).fetchall()[0][0]
-    if "vanished" not in scope.overrides:
+    removed = total(members, "clear") + retired
+    share("share_removed", removed, confirmed, guards.max_share_removed, "confirmed people are gone from the model")
+    # nobody who is missing there is unchanged, updated, lowered or cleared
+    may_have_vanished = sum(total(members, name) for name in ("create", "retire", "held", "blocked"))
+    if "vanished" not in scope.overrides and may_have_vanished > guards.min_records:
+        vanished = count(
+            f"""with items as (
+                    select record_key from ledger.sync_plan_items where plan_id = $plan_id and object = 'member'
+                )
+                select count(*) from ledger.sync_state
+                where object = 'member' and {where} and coalesce(confirmed_hash, '{GONE}') <> '{GONE}'
+                    and record_key in (
+                        select record_key from items
+                        except
+                        select subscriber_hash from ledger.remote_members
+                        where destination = $destination and subscriber_hash in (select record_key from items)
+                    )""",
+            plan_id=scope.plan_id,
+        )
         share(
             "vanished", vanished, confirmed, guards.max_share_vanished,
             "confirmed people are missing at the destination (was the audience reset or changed?)",
         )  # fmt: skip
-    mailable = con.execute(
-        f"""select count(*) from ledger.remote_members
-            where destination = ? and status in ({listed(LOWERABLE)})""",
-        [scope.destination],
-    ).fetchall()[0][0]
+
+    def mailable() -> int:
+        return con.execute(
+            f"""select count(*) from ledger.remote_members
+                where destination = ? and status in ({listed(LOWERABLE)})""",
+            [scope.destination],
+        ).fetchall()[0][0]
+
     lowered = total(members, "lower")
     share("share_lowered", lowered, mailable, guards.max_share_lowered, "people would be unsubscribed")
     per_segment = con.execute(
@@ -299,10 +313,10 @@ def tripped_guards(con: duckdb.DuckDBPyConnection, scope: Scope, n_source: int, 
         {**values, "plan_id": scope.plan_id},
     ).fetchall()
     for name, leaving, inside in per_segment:
-        share("share_leaving", leaving, inside, guards.max_share_leaving, f"members would leave '{name}'")
+        share("share_leaving", leaving, lambda n=inside: n, guards.max_share_leaving, f"members would leave '{name}'")
     most = guards.max_first_run_creates
-    if ever == 0 and most is not None and total(members, "create") > most:
-        found.append(
-            Guard("first_run", f"The first run would create {total(members, 'create')} people; at most {most} may be.")
-        )
+    if most is not None and total(members, "create") > most:
+        is_first = count(f"select count(*) from ledger.sync_state where object = 'member' and {where}") == 0
+        would = f"The first run would create {total(members, 'create')} people; at most {most} may be."
+        found += [Guard("first_run", would)] if is_first else []
     return found

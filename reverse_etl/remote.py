@@ -49,6 +49,8 @@ def _note_suppressions(
     The vendor's clock may run ahead of ours: nothing was said later than it was seen.
     """
     ended = [m for m in rows if m.status in SUPPRESSIONS]
+    if not ended:
+        return
     con.execute(
         """insert into ledger.remote_suppressions
             with ours as (

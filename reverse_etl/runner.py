@@ -25,8 +25,9 @@ from reverse_etl import ledger, outbox
 from reverse_etl.connect import open_destination
 from reverse_etl.declaration import SyncDeclaration, read_sync
 from reverse_etl.destination import BatchOutcome, Destination, Event, Jobs, Operation, Traffic
-from reverse_etl.diff import HASH_VERSION, Scope, check_model, write_items
+from reverse_etl.diff import HASH_VERSION, Scope, check_model
 from reverse_etl.errors import DestinationConfigError, DestinationDown, GuardTripped, Stopped, without_secrets
+from reverse_etl.items import write_items
 from reverse_etl.plan import (
     Plan,
     SyncReport,
@@ -47,12 +48,26 @@ from warehouse.settings import Settings
 from warehouse.state import ensure_state
 
 BATCHES_PER_WAVE = 16
-"""Two commits per wave; a crash leaves at most so many batches in doubt."""
+PEOPLE_PER_WAVE = 8_000
+SHARE_PER_WAVE = 0.005
+MOST_PEOPLE_PER_WAVE = 50_000
+LOG_FROM = 1_000_000
+"""With so many people in the model a wave's writes wait in the log: a checkpoint of the ledger would cost more than to
+read the log again when the next wave opens the file. The run's last connection folds it in."""
 MOST_PASSES = 3
 NO_ADDRESSES = (
     "This sync names no model of `addresses`: a refusal at one address of a person does not reach her other ones here."
 )
 MOST_SILENT_WAVES = 2
+
+
+def people_per_wave(n_source: int) -> int:
+    """How many people may be in doubt after a crash, where that is more than 16 batches.
+
+    A wave takes two commits and a look through the model and the ledger: it is larger where batches are small, and
+    where there are more people to look through.
+    """
+    return min(MOST_PEOPLE_PER_WAVE, max(PEOPLE_PER_WAVE, int(SHARE_PER_WAVE * n_source)))
 
 
 class _Stopping:
@@ -246,7 +261,7 @@ def _make_plan(job: _Job, sync_run_id: str | None, notes: Collection[str], lease
         leases.renew(con, lease)
         if job.gate is not None:
             job.gate(con, job.settings)
-        n_source = check_model(con, scope)
+        n_source = check_model(con, scope, with_keys=False)  # keys are looked at with the items
         outbox.check_model(con, scope)
         as_of = _as_of(con, job)
         _refuse_older(con, job, as_of)
@@ -254,7 +269,7 @@ def _make_plan(job: _Job, sync_run_id: str | None, notes: Collection[str], lease
             "select 1 from ledger.sync_state where sync_name = ? and destination = ? limit 1",
             [declaration.name, destination.key],
         ).fetchall()
-        members, memberships = write_items(con, scope, destination)
+        members, memberships = write_items(con, scope, destination, n_source)
         ledger.leave_in_doubt(con, scope)
         events = outbox.write_items(con, scope, destination, as_of)
         segments = segment_plans(con, plan_id)
@@ -451,14 +466,16 @@ def _apply(job: _Job, lease: leases.Lease, made: Plan, tally: _Tally) -> int:
     settings, name, run_id = job.settings, job.declaration.name, lease.sync_run_id
     scope = Scope(made.plan_id, made.schema, job.declaration, job.destination.key, job.overrides)
     jobs = job.destination.jobs
-    with connect(settings, purpose=f"sync {name}") as con:
+    with connect(settings, purpose=f"sync {name}", checkpoint=made.n_source < LOG_FROM) as con:
         con.execute("begin")
         leases.renew(con, lease)
         retired = ledger.retire(con, scope, run_id)
         outbox.note_beginning(con, scope, made.as_of)
         con.execute("commit")
-        at_once = BATCHES_PER_WAVE if jobs is None else min(BATCHES_PER_WAVE, jobs.most_open)
-        waves = ledger.waves(con, made.plan_id, at_once)
+        if jobs is None:
+            waves = ledger.waves(con, made.plan_id, BATCHES_PER_WAVE, people_per_wave(made.n_source))
+        else:
+            waves = ledger.waves(con, made.plan_id, min(BATCHES_PER_WAVE, jobs.most_open))
     tally.silent = 0
     before: Operation | None = None
     results: list[Result] = []
@@ -467,7 +484,7 @@ def _apply(job: _Job, lease: leases.Lease, made: Plan, tally: _Tally) -> int:
         for number, (operation, numbers) in enumerate([*waves, (None, [])]):
             job.progress("send", number, len(waves))
             if jobs is not None and results:
-                with connect(settings, purpose=f"sync {name}") as con:
+                with connect(settings, purpose=f"sync {name}", checkpoint=made.n_source < LOG_FROM) as con:
                     open_jobs += _commit_outcomes(con, scope, lease, results)
                 tally.note(results)
                 results = []
@@ -477,7 +494,7 @@ def _apply(job: _Job, lease: leases.Lease, made: Plan, tally: _Tally) -> int:
                 open_jobs = _settle(job, scope, lease, open_jobs, jobs, fewer_than, tally)
             before = operation
             # one connection writes how the last wave ended, then takes the next one, in a transaction each
-            with connect(settings, purpose=f"sync {name}") as con:
+            with connect(settings, purpose=f"sync {name}", checkpoint=made.n_source < LOG_FROM) as con:
                 if results:
                     _commit_outcomes(con, scope, lease, results)
                     tally.note(results)

@@ -13,6 +13,9 @@ from warehouse.errors import DataError, RetriableError
 from warehouse.lock import writer_lock
 from warehouse.settings import Settings
 
+LOG_SIZE = "256MB"
+"""So large the write-ahead log may become before it is folded in all the same."""
+
 
 def _is_busy(error: BaseException) -> bool:
     return isinstance(error, duckdb.IOException) and "lock" in str(error).lower()
@@ -43,11 +46,13 @@ def _open(path: Path, read_only: bool, config: dict[str, str | int], patience: f
 
 @contextlib.contextmanager
 def connect(
-    settings: Settings, *, read_only: bool = False, purpose: str = "mailwright"
+    settings: Settings, *, read_only: bool = False, purpose: str = "mailwright", checkpoint: bool = True
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection for one short piece of work; closed at the end, so that others get their turn.
 
-    A writer holds the OS lock meanwhile. A reader waits for a writer to finish. Time zone is UTC.
+    A writer holds the OS lock meanwhile. A reader waits for a writer to finish. Time zone is UTC. Without `checkpoint`
+    what is written stays in the write-ahead log, from which the next connection has it: for one of many small pieces,
+    as a checkpoint takes its time from the size of the tables.
 
     Raises:
         RetriableError: the file stayed busy for longer than the lock's time-out.
@@ -71,6 +76,8 @@ def connect(
         con = _open(path, read_only, config, settings.lock_timeout_seconds)
         try:
             con.execute("set timezone = 'UTC'")
+            if not checkpoint:
+                con.execute(f"set checkpoint_threshold = '{LOG_SIZE}'; pragma disable_checkpoint_on_shutdown")
             yield con
         finally:
             con.close()

@@ -80,6 +80,7 @@ class HubSpot:
         base_url: str | None = None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
@@ -93,7 +94,9 @@ class HubSpot:
                 "HUBSPOT_PORTAL is no name for an account.", todo="use letters, digits, -, _ and ., at most 40"
             )
         self._key = f"{KIND}/{portal}/{subscription_id}"
-        self._api = Api(token, base_url or BASE_URL, transport=transport, sleep=sleep, timeout=timeout, retry=retry)
+        self._api = Api(
+            token, base_url or BASE_URL, transport=transport, sleep=sleep, clock=clock, timeout=timeout, retry=retry
+        )
         self._consent = Consent(self._api, int(subscription_id))
         self._ids: dict[str, str] = {}
         """The vendor's ids of people whom this run wrote: lists need them before the next look at everybody."""

@@ -29,6 +29,7 @@ class Api:
         *,
         transport: httpx.BaseTransport | None,
         sleep: Callable[[float], None],
+        clock: Callable[[], float],
         timeout: float | None,
         retry: RetryPolicy | None,
     ) -> None:
@@ -49,9 +50,9 @@ class Api:
             Window(limit(KIND, "requests_per_10_seconds"), 10),
             Window(limit(KIND, "requests_per_second"), 1),
         )
-        self._limiter = Limiter(*windows, sleep=sleep)
+        self._limiter = Limiter(*windows, clock=clock, sleep=sleep)
         # a search is not counted in the others' windows: its answers have no headers of theirs [recorded]
-        self._search_limiter = Limiter(Window(limit(KIND, "searches_per_second"), 1), sleep=sleep)
+        self._search_limiter = Limiter(Window(limit(KIND, "searches_per_second"), 1), clock=clock, sleep=sleep)
         self._left_today: int | None = None
         """The day's requests that are left, as the last answer said."""
 

@@ -74,6 +74,7 @@ class SendGrid:
         base_url: str | None = None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
@@ -82,7 +83,9 @@ class SendGrid:
                 "SENDGRID_ACCOUNT is no name for an account.", todo="use letters, digits, -, _ and ., at most 40"
             )
         self._account = account
-        self._api = Api(api_key, base_url or BASE_URL, transport=transport, sleep=sleep, timeout=timeout, retry=retry)
+        self._api = Api(
+            api_key, base_url or BASE_URL, transport=transport, sleep=sleep, clock=clock, timeout=timeout, retry=retry
+        )
         self._fields = Fields(self._api)
         self._unknown_looks: dict[str, int] = {}
         """Job that was accepted here → how often it may still be unknown to the vendor."""

@@ -28,6 +28,7 @@ class Api:
         *,
         transport: httpx.BaseTransport | None,
         sleep: Callable[[float], None],
+        clock: Callable[[], float],
         timeout: float | None,
         retry: RetryPolicy | None,
     ) -> None:
@@ -44,7 +45,7 @@ class Api:
         )
 
         def limiter(name: str) -> Limiter:
-            return Limiter(Window(limit(KIND, f"{name}_requests_per_minute"), 60), sleep=sleep)
+            return Limiter(Window(limit(KIND, f"{name}_requests_per_minute"), 60), clock=clock, sleep=sleep)
 
         # each of these has a counter of its own [recorded]
         self._limiters = {"PUT": limiter("contact"), "search": limiter("contact"), "other": limiter("other")}

@@ -105,6 +105,8 @@ create table if not exists ledger.sync_state (
     updated_at timestamp not null,
     primary key (sync_name, destination, object, record_key)
 );
+-- number of the row of the model that has the confirmed hash (reverse_etl/narrowing.py): null, or outdated, is as good
+alter table ledger.sync_state add column if not exists quick_hash ubigint;
 
 -- what events say: one row per event that is pending in the newest plan, or was sent and is not closed; its state is that of
 -- sync_state (object 'event'), and one without a state is pending

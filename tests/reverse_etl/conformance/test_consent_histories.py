@@ -19,14 +19,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
-from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from reverse_etl import diff, ledger, repair
+from reverse_etl import diff, items, ledger, repair
 from reverse_etl.audit import audit
 from reverse_etl.destinations import klaviyo_jobs, mailchimp
 from reverse_etl.destinations.hubspot_consent import Consent
@@ -238,23 +237,23 @@ Patch = tuple[Any, str, str, str]
 """(module or class, name of its function, a piece of the source, what stands there instead)."""
 
 NO_SECOND_LOOK: tuple[Patch, ...] = (
-    (ledger, "_wave_sql", "and d.consent_verdict = 'subscribe' and {unchanged}", "and {unchanged}"),
+    (ledger, "_wave_sql", "and d.verdict_now = 'subscribe'\n", "\n"),
     (ledger, "_wave_sql", "and d.subscriber_hash in ({subscribable_sql(scope)})", ""),
 )
 NO_STATUS_RULE: Patch = (
-    diff,
-    "_members_sql",
-    "when r.status in ({listed(UPDATABLE)}) then 'update'",
-    "when r.status in ({listed(UPDATABLE)}) then 'update' when d.consent_verdict = 'subscribe' then 'create'",
+    items,
+    "members_sql",
+    "when v.status in ({listed(UPDATABLE)}) then 'update'",
+    "when v.status in ({listed(UPDATABLE)}) then 'update' when v.consent_verdict = 'subscribe' then 'create'",
 )
 MUTANTS: dict[str, tuple[str, tuple[Patch, ...]]] = {
     "who is absent is created without evidence": (
         "mailchimp",
         (
             (
-                diff,
-                "_members_sql",
-                "when r.subscriber_hash is null and d.consent_verdict <> 'subscribe' then 'blocked'",
+                items,
+                "members_sql",
+                "when v.is_missing and v.consent_verdict <> 'subscribe' then 'blocked'",
                 "",
             ),
             *NO_SECOND_LOOK,
@@ -264,9 +263,9 @@ MUTANTS: dict[str, tuple[str, tuple[Patch, ...]]] = {
         "sendgrid",
         (
             (
-                diff,
-                "_members_sql",
-                "when d.consent_verdict is null or d.consent_verdict not in ({listed(VERDICTS)}) then 'blocked'",
+                items,
+                "members_sql",
+                "when v.consent_verdict is null or v.consent_verdict not in ({verdicts}) then 'blocked'",
                 "",
             ),
             *NO_SECOND_LOOK,
@@ -284,7 +283,7 @@ MUTANTS: dict[str, tuple[str, tuple[Patch, ...]]] = {
         "mailchimp",
         (
             NO_STATUS_RULE,
-            (ledger, "_wave_sql", "coalesce(r.status, '{NEVER_SUBSCRIBED}') = '{NEVER_SUBSCRIBED}'\n", "true\n"),
+            (ledger, "_wave_sql", "coalesce(d.remote_status, '{NEVER_SUBSCRIBED}') = '{NEVER_SUBSCRIBED}'\n", "true\n"),
             (mailchimp.Mailchimp, "_upsert", 'operation != "create"}', "True}"),
         ),
     ),
@@ -292,7 +291,7 @@ MUTANTS: dict[str, tuple[str, tuple[Patch, ...]]] = {
         "klaviyo",
         (
             NO_STATUS_RULE,
-            (ledger, "_wave_sql", "coalesce(r.status, '{NEVER_SUBSCRIBED}') = '{NEVER_SUBSCRIBED}'\n", "true\n"),
+            (ledger, "_wave_sql", "coalesce(d.remote_status, '{NEVER_SUBSCRIBED}') = '{NEVER_SUBSCRIBED}'\n", "true\n"),
             (klaviyo_jobs.JobFollower, "_willing", '== "never_subscribed"', '!= "subscribed"'),
         ),
     ),
@@ -305,14 +304,12 @@ MUTANTS: dict[str, tuple[str, tuple[Patch, ...]]] = {
 
 def _mutate(patch: pytest.MonkeyPatch, owner: Any, name: str, old: str, new: str) -> None:
     """A function of the code as it would be with a piece of its source changed."""
-    module = owner if isinstance(owner, ModuleType) else inspect.getmodule(owner)
-    assert module is not None
     found = getattr(owner, name)
     source = getattr(found, "mutated", None) or textwrap.dedent(inspect.getsource(found))
     assert source.count(old) >= 1, f"{name} has changed: {old}"
     source = source.replace(old, new, 1)
     names: dict[str, Any] = {}
-    exec(compile(source, f"<mutant of {name}>", "exec"), module.__dict__, names)
+    exec(compile(source, f"<mutant of {name}>", "exec"), found.__globals__, names)
     names[name].mutated = source
     patch.setattr(owner, name, names[name])
 
