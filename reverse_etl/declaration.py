@@ -177,6 +177,10 @@ class Guards(_Strict):
     """Of the confirmed memberships of any one segment, the share that may leave at once."""
     max_share_removed: float = Field(default=0.2, ge=0, le=1)
     """Of the confirmed people, the share whose row may vanish from the model at once."""
+    max_share_changed: float = Field(default=1, ge=0, le=1)
+    """Of the confirmed people, the share that may be updated at once; by default all: recommendations change often."""
+    max_hours_without_load: float | None = Field(default=48, gt=0)
+    """How old the newest load that the models were built with may be (where Mailwright loads nothing: the build)."""
     max_share_vanished: float = Field(default=0.2, ge=0, le=1)
     """Of the confirmed people, the share that may be missing at the destination (a list that was reset)."""
     max_share_lowered: float = Field(default=0.2, ge=0, le=1)

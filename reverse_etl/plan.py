@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from reverse_etl.destination import Destination
 from reverse_etl.diff import GONE, LOWERABLE, Scope, listed
 from reverse_etl.limits import limit, limits_of
+from warehouse.clock import utcnow
 from warehouse.errors import ConfigError
 
 _FILE_VERSION = 1
@@ -236,6 +237,38 @@ def estimate(con: duckdb.DuckDBPyConnection, plan_id: str, destination: Destinat
     return requests, round(rounds * seconds / 60, 2)
 
 
+def newest_load(con: duckdb.DuckDBPyConnection, schema: str) -> datetime | None:
+    """When the newest load was made that the schema's last good build could read."""
+    return con.execute(
+        """select max(l.loaded_at) from ops.loads as l
+           inner join ops.build_loads as b on l.load_id = b.load_id
+           where b.build_id = (
+               select max(build_id) from ops.builds where schema_name = ? and status = 'succeeded'
+           )""",
+        [schema],
+    ).fetchall()[0][0]
+
+
+def _stale(con: duckdb.DuckDBPyConnection, scope: Scope) -> list[Guard]:
+    """Windows move on while nothing comes in: "we miss you" would go to yesterday's buyer."""
+    most = scope.declaration.guards.max_hours_without_load
+    newest, what = newest_load(con, scope.schema), "load that the models know"
+    if newest is None:  # another loader fills the warehouse
+        newest, what = con.execute(
+            """select max(finished_at), 'build of the models' from ops.builds
+               where schema_name = ? and status = 'succeeded'""",
+            [scope.schema],
+        ).fetchall()[0]
+    if most is None or newest is None:
+        return []
+    hours = (utcnow() - newest).total_seconds() / 3600
+    return (
+        []
+        if hours <= most
+        else [Guard("stale_source", f"The newest {what} is {hours:.0f} hours old; {most:g} may be.")]
+    )
+
+
 def tripped_guards(con: duckdb.DuckDBPyConnection, scope: Scope, n_source: int, members: Counts) -> list[Guard]:
     """Guards that this plan trips; the plan's items are stored already."""
     guards = scope.declaration.guards
@@ -266,6 +299,10 @@ def tripped_guards(con: duckdb.DuckDBPyConnection, scope: Scope, n_source: int, 
     ).fetchall()[0][0]
     removed = total(members, "clear") + retired
     share("share_removed", removed, confirmed, guards.max_share_removed, "confirmed people are gone from the model")
+    if guards.max_share_changed < 1:  # a list that others filled is updated, and nobody of it was confirmed
+        changed = total(members, "update")
+        share("share_changed", changed, confirmed, guards.max_share_changed, "confirmed people would be updated")
+    found += _stale(con, scope)
     # nobody who is missing there is unchanged, updated, lowered or cleared
     may_have_vanished = sum(total(members, name) for name in ("create", "retire", "held", "blocked"))
     if "vanished" not in scope.overrides and may_have_vanished > guards.min_records:

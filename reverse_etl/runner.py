@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import duckdb
 
@@ -34,6 +34,7 @@ from reverse_etl.plan import (
     by_reason,
     estimate,
     items_fingerprint,
+    newest_load,
     segment_plans,
     total,
     tripped_guards,
@@ -628,7 +629,7 @@ def _report(
     if dry_run:
         done = {"create": first.created, "update": first.updated, "lower": first.lowered, "clear": first.cleared,
                 "add": first.entering, "remove": first.leaving, "event": first.events}  # fmt: skip
-    loaded_at = _newest_load(con, job.settings)
+    loaded_at = newest_load(con, job.settings.schema)
     confirmed_at = con.execute(
         "select max(outcome_at) from ledger.sync_attempts where sync_run_id = ? and outcome = 'confirmed'", [run_id]
     ).fetchall()[0][0]
@@ -684,16 +685,3 @@ def _extended(report: SyncReport, retired: int, unexpected: int) -> SyncReport:
     if report.writes == 0 and not report.is_dry_run:
         notes.append("Nothing differed: nothing was written to the destination.")
     return replace(report, retired=retired, notes=tuple(notes))
-
-
-def _newest_load(con: duckdb.DuckDBPyConnection, settings: Settings) -> datetime | None:
-    """When the newest load was made that the schema's last good build could read."""
-    rows: list[Any] = con.execute(
-        """select max(l.loaded_at) from ops.loads as l
-           inner join ops.build_loads as b on l.load_id = b.load_id
-           where b.build_id = (
-               select max(build_id) from ops.builds where schema_name = ? and status = 'succeeded'
-           )""",
-        [settings.schema],
-    ).fetchall()
-    return rows[0][0]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reverse_etl import outbox, runner
+from reverse_etl import ledger, outbox, runner
 from reverse_etl.destinations.hubspot import HubSpot
 from reverse_etl.destinations.klaviyo import Klaviyo
 from reverse_etl.destinations.mailchimp import Mailchimp
@@ -25,6 +25,7 @@ from warehouse.clock import utcnow
 from warehouse.connection import connect
 from warehouse.errors import ConfigError, DataError, RefusedError
 from warehouse.settings import Settings
+from warehouse.state import ensure_state
 
 ANN, BOB = Happening("ann@shop.test"), Happening("bob@shop.test", "cart")
 PEOPLE = (Person("ann@shop.test"), Person("bob@shop.test"))
@@ -429,3 +430,20 @@ def test_names_that_a_destination_cannot_have(
     )
     with closing(made), pytest.raises(DestinationConfigError, match=message):
         outbox.check_destination(declaration, made)
+
+
+def test_waves_of_events_stay_small(settings: Settings) -> None:
+    """What a killed run leaves in doubt is at most one wave, and may stay so for ever; fields are only sent again."""
+    with connect(settings, purpose="test") as con:
+        ensure_state(con, settings)
+        for operation in ("update", "event"):
+            con.execute(
+                """insert into ledger.sync_plan_items (plan_id, sync_name, destination, object, record_key,
+                       subscriber_hash, operation, batch_number)
+                   select 'p', 's', 'd', 'x', cast(i as text), 'h', ?, i + ? from range(40) as r (i)""",
+                [operation, 0 if operation == "update" else 100],
+            )
+        found = ledger.waves(con, "p", 16, 8_000)
+    assert [(operation, len(numbers)) for operation, numbers in found] == [
+        ("update", 40), ("event", 16), ("event", 16), ("event", 8),
+    ]  # fmt: skip

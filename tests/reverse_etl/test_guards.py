@@ -248,3 +248,61 @@ def test_fields_that_do_not_fit_are_refused_before_anything_is_written(world: Wo
     with pytest.raises(ConfigError, match="T1 is of type text there and date here"):
         sync(world.settings, "small", gate=open_gate, destination=world.destination())
     assert world.twin.writes == 0
+
+
+def test_too_many_would_be_updated(world: World) -> None:
+    small_declaration(world.settings, guards={**GUARDS, "max_share_changed": 0.5})
+    world.sync_name = "small"
+    world.desire(*_people(8, city="Oslo"))
+    world.sync()
+    world.desire(*_people(4, city="Rome"), *_people(8, city="Oslo")[4:])
+    assert world.sync().updated == 4
+    world.desire(*_people(8, city="Bern"))
+    assert "8 of 8 confirmed people would be updated; at most 50% may" in str(_tripped(world, "share_changed"))
+    assert world.sync(overrides=["share_changed"]).updated == 8
+
+
+def test_a_list_that_others_filled_trips_no_share(world: World) -> None:
+    small_declaration(world.settings, guards=GUARDS)
+    world.sync_name = "small"
+    for person in _people(8):
+        world.twin.put(person.email)
+    world.desire(*_people(8, city="Oslo"))
+    assert world.sync().updated == 8
+
+
+def _loaded(world: World, hours_ago: float, *, is_ours: bool = True) -> None:
+    with connect(world.settings, purpose="test") as con:
+        at = utcnow() - timedelta(hours=hours_ago)
+        con.execute("delete from ops.builds; delete from ops.loads; delete from ops.build_loads")
+        con.execute(
+            """insert into ops.builds (build_id, schema_name, as_of, known_at, started_at, finished_at, status)
+               values ('b', 'analytics', ?, ?, ?, ?, 'succeeded')""",
+            [AS_OF, at, at, at if not is_ours else utcnow()],
+        )
+        if is_ours:
+            con.execute("insert into ops.build_loads values ('b', 'l')")
+            columns = {row[0]: row[1] for row in con.execute("describe ops.loads").fetchall()}
+            given = {"load_id": "l", "loaded_at": at}
+            values = [
+                given.get(name, 0 if "INT" in kind else at if "TIME" in kind else "x") for name, kind in columns.items()
+            ]
+            con.execute(f"insert into ops.loads values ({', '.join('?' * len(values))})", values)
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_what_nothing_was_loaded_for_is_stale(guarded: World, is_ours: bool) -> None:
+    _loaded(guarded, 47, is_ours=is_ours)
+    guarded.desire(*_people(8, city="Oslo"))
+    assert guarded.sync().updated == 8
+    _loaded(guarded, 50, is_ours=is_ours)
+    guarded.desire(*_people(8, city="Rome"))
+    message = str(_tripped(guarded, "stale_source"))
+    assert (
+        "load that the models know" if is_ours else "build of the models"
+    ) + " is 50 hours old; 48 may be" in message
+    assert guarded.sync(overrides=["stale_source"]).updated == 8
+    lax = {**GUARDS, "max_hours_without_load": None}
+    small_declaration(guarded.settings, guards=lax)
+    guarded.desire(*_people(8, city="Bern"))
+    assert guarded.sync().updated == 8
