@@ -240,7 +240,7 @@ def _send(settings: Settings, out: Output) -> tuple[dict[str, dict[str, Any]], d
                 plan = pipeline.plan_sync(settings, name, overrides=AS_SIMULATED, on_line=step.detail)
                 step.note(plan_note(plan.to_dict()))
             with out.step(f"Sync to {VENDORS[name]}") as step:
-                report = pipeline.apply_sync(settings, name, plan=plan, overrides=AS_SIMULATED, on_line=step.detail)
+                report = pipeline.apply_sync(settings, name, overrides=AS_SIMULATED, on_line=step.detail)
                 step.note(f"{count(report.writes)} writes, {count(report.requests)} requests")
             after = _esp_counters(twin.stats)
         syncs[name] = report.to_dict()

@@ -161,9 +161,14 @@ def declare_sync(
 ) -> tuple[Draft, Path | None]:
     """A new declaration, and where it was written (unless `dry_run`)."""
     from reverse_etl.connect import open_account
-    from reverse_etl.declaration import own_folder
+    from reverse_etl.declaration import check_name, own_folder
     from reverse_etl.scaffold import columns_of, draft, write
     from warehouse.connection import connect
+
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise ConfigError(f"'{name[:80]}' cannot be: {error}.", todo="choose another name") from None
 
     with connect(settings, read_only=True, purpose="sync new") as con:
         columns = columns_of(con, settings.schema, model)

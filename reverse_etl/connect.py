@@ -71,6 +71,9 @@ def open_account(kind: str, account: str = "", limits: Mapping[str, int] | None 
     vendors, ours = kind.upper() + "_", account + "_"
     others = {name: value for name, value in os.environ.items() if not name.startswith(vendors)}
     own = {name: value for name, value in os.environ.items() if name.startswith(ours)}
+    named = getattr(_module(kind), "NAME", None)
+    if named is not None:  # two accounts that nobody told apart would share what is confirmed, and what was read
+        own.setdefault(ours + named.removeprefix(vendors), account.lower())
     try:
         return make_destination(
             kind, others | {vendors + name.removeprefix(ours): value for name, value in own.items()}

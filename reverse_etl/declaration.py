@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from reverse_etl.destination import FieldSpec
-from reverse_etl.limits import lowerable
+from reverse_etl.limits import kinds, lowerable
 from warehouse.errors import ConfigError
 from warehouse.settings import Settings
 
@@ -209,6 +209,15 @@ class Checks(_Strict):
     """Of those, the share that may not be as confirmed."""
 
 
+def check_name(name: str) -> None:
+    """
+    Raises:
+        ValueError: it cannot be the name of a sync, which becomes that of a file, an asset and a job.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,60}", name):
+        raise ValueError("a sync's name has letters, digits and _ alone, at most 60")
+
+
 class SyncDeclaration(_Strict):
     """The whole file."""
 
@@ -243,6 +252,12 @@ class SyncDeclaration(_Strict):
             raise ValueError("must be the name of a model")
         return value
 
+    @field_validator("name")
+    @classmethod
+    def _word(cls, value: str) -> str:
+        check_name(value)
+        return value
+
     @field_validator("account")
     @classmethod
     def _variable(cls, value: str) -> str:
@@ -256,6 +271,13 @@ class SyncDeclaration(_Strict):
         if value is not None and len(value.split()) != 5:
             raise ValueError('must be a cron expression of five fields, such as "30 5 * * *"')
         return value
+
+    @model_validator(mode="after")
+    def _own_vendor(self) -> SyncDeclaration:
+        for kind in kinds():
+            if kind != self.destination and f"{self.account}_".startswith(f"{kind.upper()}_"):
+                raise ValueError(f"account {self.account} is one of {kind}, and the destination is {self.destination}")
+        return self
 
     @model_validator(mode="after")
     def _lower_alone(self) -> SyncDeclaration:

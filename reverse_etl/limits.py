@@ -37,6 +37,12 @@ def _declared(destination: str) -> dict[str, Limit]:
     return {name: Limit(**entry) for name, entry in text.get(destination, {}).items()}
 
 
+@functools.cache
+def kinds() -> list[str]:
+    """Every kind of destination."""
+    return sorted(yaml.safe_load(LIMITS_FILE.read_text(encoding="utf-8")))
+
+
 def limits_of(destination: str) -> dict[str, Limit]:
     """All limits of one kind of destination."""
     found = dict(_declared(destination))

@@ -30,8 +30,9 @@ from reverse_etl.diff import (
 
 WORTH_REMEMBERING = 0.1
 """Share of the model from which on people who were looked at for nothing are remembered."""
-_EXACT = re.compile(r"VARCHAR|DATE|TIMESTAMP|BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DECIMAL\(\d+,\d+\)")
-"""Types of which equal values are equal texts; of others (0.0 is -0.0) the text is taken."""
+_EXACT = re.compile(r"VARCHAR|DATE|TIMESTAMP|BOOLEAN|U?(TINY|SMALL|BIG)?INT(EGER)?|DECIMAL\((\d|1[0-8]),\d+\)")
+"""Types of which equal values are equal texts, and have numbers of their own; of others the text is taken: 0.0 is -0.0,
+and of numbers of 128 bits 0 and -1 have one `hash`."""
 _PLAIN = f"state = 'confirmed' and not is_doubtful and confirmed_version = '{HASH_VERSION}'"
 
 

@@ -45,6 +45,8 @@ _ELSEWHERE = """select record_key from ledger.sync_state
     where destination = $destination and sync_name <> $sync_name and object = 'event'
         and (state <> 'rejected' or is_doubtful)"""
 """SQL: events that another sync told, or may have told, this destination."""
+_NEVER_TOLD = "(s.record_key is null or (s.state = 'rejected' and not s.is_doubtful))"
+"""SQL: this sync has not told the event, for certain (alias `s`, left joined)."""
 
 
 def check_destination(declaration: SyncDeclaration, destination: Destination) -> None:
@@ -222,8 +224,8 @@ def _judged_sql(scope: Scope, events: Events, is_keyed: bool) -> str:
                 when s.record_key is null and h.occurred_at <= coalesce(b.baseline_at, $as_of) then 'before_first_run'
                 when h.occurred_at < $oldest then 'too_old'
                 when h.consent_verdict is distinct from 'subscribe' or c.subscriber_hash is null then 'no_consent'
-                when s.record_key is null and t.subscriber_hash is not null then 'told_at_another_address'
-                when s.record_key is null and h.event_id in ({_ELSEWHERE}) then 'told_by_another_sync'
+                when {_NEVER_TOLD} and t.subscriber_hash is not null then 'told_at_another_address'
+                when {_NEVER_TOLD} and h.event_id in ({_ELSEWHERE}) then 'told_by_another_sync'
                 when r.status = 'subscribed' or n.subscriber_hash is not null then null
                 when r.subscriber_hash is null then 'not_a_member'
                 else r.status || '_in_destination'
@@ -293,7 +295,7 @@ def wave_sql(scope: Scope, items: str) -> str:
             on i.sync_name = s.sync_name and i.destination = s.destination and s.object = 'event'
             and i.record_key = s.record_key
         where r.status = 'subscribed' and i.subscriber_hash in ({subscribable_sql(scope)})
-            and (s.record_key is not null or i.record_key not in ({_ELSEWHERE}))
+            and (not {_NEVER_TOLD} or i.record_key not in ({_ELSEWHERE}))
         order by i.batch_number, o.occurred_at, i.record_key"""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -237,22 +237,26 @@ def estimate(con: duckdb.DuckDBPyConnection, plan_id: str, destination: Destinat
     return requests, round(rounds * seconds / 60, 2)
 
 
-def newest_load(con: duckdb.DuckDBPyConnection, schema: str) -> datetime | None:
-    """When the newest load was made that the schema's last good build could read."""
+_FROM_ESPS = ("email_events", "consent_events")
+"""Raw tables that an ESP fills by itself (`mailwright pull`, webhooks): they say nothing of the shop's data."""
+
+
+def newest_load(con: duckdb.DuckDBPyConnection, schema: str, *, but_for: Sequence[str] = ()) -> datetime | None:
+    """When the newest load was made that the schema's last good build could read; `but_for` these tables."""
     return con.execute(
         """select max(l.loaded_at) from ops.loads as l
            inner join ops.build_loads as b on l.load_id = b.load_id
-           where b.build_id = (
+           where l.table_name not in (select unnest(cast(? as text[]))) and b.build_id = (
                select max(build_id) from ops.builds where schema_name = ? and status = 'succeeded'
            )""",
-        [schema],
+        [list(but_for), schema],
     ).fetchall()[0][0]
 
 
 def _stale(con: duckdb.DuckDBPyConnection, scope: Scope) -> list[Guard]:
     """Windows move on while nothing comes in: "we miss you" would go to yesterday's buyer."""
     most = scope.declaration.guards.max_hours_without_load
-    newest, what = newest_load(con, scope.schema), "load that the models know"
+    newest, what = newest_load(con, scope.schema, but_for=_FROM_ESPS), "load that the models know"
     if newest is None:  # another loader fills the warehouse
         newest, what = con.execute(
             """select max(finished_at), 'build of the models' from ops.builds
@@ -299,7 +303,8 @@ def tripped_guards(con: duckdb.DuckDBPyConnection, scope: Scope, n_source: int, 
     ).fetchall()[0][0]
     removed = total(members, "clear") + retired
     share("share_removed", removed, confirmed, guards.max_share_removed, "confirmed people are gone from the model")
-    if guards.max_share_changed < 1:  # a list that others filled is updated, and nobody of it was confirmed
+    # a list that others filled is updated, and nobody of it was confirmed
+    if guards.max_share_changed < 1 and confirmed() > 0:
         changed = total(members, "update")
         share("share_changed", changed, confirmed, guards.max_share_changed, "confirmed people would be updated")
     found += _stale(con, scope)

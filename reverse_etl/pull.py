@@ -33,7 +33,7 @@ from reverse_etl.limits import limit
 from reverse_etl.webhooks.rows import ConsentEvent, EmailEvent, NoRow, Unaddressed, to_jsonl
 from warehouse.clock import utcnow
 from warehouse.connection import connect
-from warehouse.errors import MailwrightError
+from warehouse.errors import ConfigError, MailwrightError
 from warehouse.failpoints import failpoint
 from warehouse.ids import new_id
 from warehouse.settings import Settings
@@ -128,13 +128,15 @@ def pull(
     Args:
         name: a declared sync, whose account is asked.
         load: how files get into the raw tables.
-        since: read again from this instant on (naive UTC), whatever the cursors say.
+        since: read again from this instant on (naive UTC); never less than what is new.
         destination: instead of the one that `name` says, which has its credentials from the environment.
 
     Raises:
         DestinationConfigError, DestinationDown: what was read until then is loaded, and the next pull goes on there.
         LeaseHeld: another pull of this destination is under way.
     """
+    if since is not None and since > now():
+        raise ConfigError(f"--since {since} is in the future.", todo="name an instant that has passed, in UTC")
     with _opened(settings, name, destination) as target:
         began, report = time.monotonic(), PullReport(new_id("pull"), target.key, now())
         with connect(settings, purpose="pull") as con:
@@ -171,10 +173,11 @@ def _since(kind: str, cursors: dict[str, datetime], since: datetime | None) -> S
     overlap = timedelta(seconds=limit(kind, "engagement_overlap_seconds"))
 
     def of(stream: str) -> datetime | None:
-        if since is not None:
-            return since
         reached = cursors.get(stream)
-        return None if reached is None else reached - overlap
+        if reached is None:
+            return since
+        usual = reached - overlap
+        return usual if since is None else min(since, usual)  # what lies between was not read yet
 
     return of
 
@@ -287,7 +290,7 @@ class _Spool:
         for table, rows in fresh.items():
             if rows:
                 path = self._folder / table / f"{self._report.pull_id}_{self._n}.jsonl"
-                path.parent.mkdir(parents=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(to_jsonl(rows), encoding="utf-8")
 
 

@@ -27,7 +27,7 @@ def pull_command(
     since: Annotated[
         str | None,
         typer.Option(
-            "--since", metavar="INSTANT", help="Read again from here on (UTC), whatever was read before.",
+            "--since", metavar="INSTANT", help="Read again from here on (UTC); what is new is read anyway.",
             show_default=False,
         ),
     ] = None,

@@ -57,6 +57,8 @@ from reverse_etl.http import RetryPolicy, transport_outcome
 from reverse_etl.limits import limit
 
 NEEDS = ("HUBSPOT_ACCESS_TOKEN", "HUBSPOT_SUBSCRIPTION_ID")
+NAME = "HUBSPOT_PORTAL"
+"""Tells accounts apart in the ledger."""
 LISTS = "/crm/v3/lists"
 CONTACT_TYPE = "0-1"
 NOT_SEEN = Outcome("rejected", RejectedClass.RETRYABLE, "The destination does not show this contact (yet).")
@@ -115,7 +117,7 @@ class HubSpot:
         return cls(
             environment["HUBSPOT_ACCESS_TOKEN"],
             environment["HUBSPOT_SUBSCRIPTION_ID"],
-            environment.get("HUBSPOT_PORTAL") or "default",
+            environment.get(NAME) or "default",
             base_url=environment.get("HUBSPOT_BASE_URL") or None,
         )
 

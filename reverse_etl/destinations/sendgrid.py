@@ -56,6 +56,8 @@ from reverse_etl.http import RetryPolicy, transport_outcome
 from reverse_etl.limits import limit
 
 NEEDS = ("SENDGRID_API_KEY",)
+NAME = "SENDGRID_ACCOUNT"
+"""Tells accounts apart in the ledger."""
 _ACCOUNT = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _MOST_SPLITS = 40
 _Sent = tuple[Record, dict[str, Any]]
@@ -102,7 +104,7 @@ class SendGrid:
             )
         return cls(
             environment["SENDGRID_API_KEY"],
-            environment.get("SENDGRID_ACCOUNT") or "default",
+            environment.get(NAME) or "default",
             base_url=environment.get("SENDGRID_BASE_URL") or None,
         )
 

@@ -190,7 +190,7 @@ def sent(shared_dir: Callable[[str], Path], one_place: Callable[[], Path]) -> It
         second = pipeline.apply_sync(settings, "mailchimp")
         members, total = twin.store.members(DEFAULT_LIST)
         assert len(members) == total
-        page = render_html(read_report_data(settings), second.to_dict(), {})
+        page = render_html(read_report_data(settings), {"mailchimp": second.to_dict()}, {})
         yield Sent(settings, texts, {member.email_address: member for member in members}, first, second, page)
 
 

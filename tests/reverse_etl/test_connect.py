@@ -69,3 +69,23 @@ def test_what_a_vendor_takes_at_all_is_not_ours_to_choose() -> None:
 def test_an_unknown_kind_is_named() -> None:
     with pytest.raises(DestinationConfigError, match="Unknown destination 'braze'"):
         open_account("braze", "BRAZE_EU")
+
+
+@pytest.mark.parametrize(
+    ("kind", "needs", "name"),
+    [
+        ("sendgrid", {"API_KEY": "SG.0123456789abcdef.0123456789abcdef0123456789abcdef"}, "ACCOUNT"),
+        ("hubspot", {"ACCESS_TOKEN": "pat-na1-0123", "SUBSCRIPTION_ID": "4711"}, "PORTAL"),
+    ],
+)
+def test_accounts_that_nobody_named_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch, kind: str, needs: dict[str, str], name: str
+) -> None:
+    """They would share what is confirmed, and how far suppressions were read."""
+    for prefix in (kind.upper(), f"{kind.upper()}_UK"):
+        for variable, value in needs.items():
+            monkeypatch.setenv(f"{prefix}_{variable}", value)
+    main, uk = open_account(kind), open_account(kind, f"{kind.upper()}_UK")
+    assert main.key != uk.key
+    monkeypatch.setenv(f"{kind.upper()}_UK_{name}", "islands")
+    assert "islands" in open_account(kind, f"{kind.upper()}_UK").key

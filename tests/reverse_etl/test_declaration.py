@@ -80,6 +80,8 @@ def _parse(tmp_path: Path, body: object) -> str:
         ({"events": {**TOLD, "properties": [{"column": "a; drop"}]}}, "must be a column name"),
         ({"name": "other"}, "calls itself 'other'"),
         ({"account": "mailchimp-uk"}, "account: must be the start of a name of a variable"),
+        ({"account": "KLAVIYO_UK"}, "account KLAVIYO_UK is one of klaviyo, and the destination is mailchimp"),
+        ({"name": "news-letter"}, "name: a sync's name has letters, digits and _ alone"),
         ({"schedule": "daily"}, "schedule: must be a cron expression of five fields"),
         (
             {"limits": {"connections": 3}},

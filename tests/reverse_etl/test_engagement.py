@@ -332,3 +332,13 @@ def test_a_kill_between_two_pages_loses_no_older_one(engaged: Engaged, monkeypat
         engaged.pull(load=second_fails)
     engaged.pull()
     assert engaged.rows() == expected
+
+
+def test_since_never_jumps_over_what_was_not_read(engaged: Engaged) -> None:
+    engaged.plant(COMMON, "ann@shop.test", 1)
+    engaged.pull()
+    with pytest.raises(ConfigError, match="in the future"):
+        engaged.pull(since=NOW + timedelta(days=400))
+    engaged.now = NOW + timedelta(days=10)
+    engaged.plant(COMMON, "bob@shop.test", 24 * 3)
+    assert engaged.pull(since=NOW + timedelta(days=8)).new[COMMON] == 1

@@ -447,3 +447,24 @@ def test_waves_of_events_stay_small(settings: Settings) -> None:
     assert [(operation, len(numbers)) for operation, numbers in found] == [
         ("update", 40), ("event", 16), ("event", 16), ("event", 8),
     ]  # fmt: skip
+
+
+def test_what_another_sync_told_meanwhile_is_not_told_again(begun: World) -> None:
+    """Throttled here, told there: to the person it is one event."""
+    own = begun.settings.home / "syncs"
+    (own / "second.yml").write_text((own / "small.yml").read_text().replace("name: small", "name: second"))
+    begun.sync_name = "second"
+    begun.desire(*PEOPLE)
+    begun.sync()
+    begun.desire(*PEOPLE, as_of=LATER)
+    write_events(begun.settings, [ANN])
+    begun.sync_name = "small"
+    begun.twin.faults.add("429", times=-1, method="POST", path="events")
+    with pytest.raises(DestinationDown):
+        begun.sync()
+    begun.twin.faults.clear()
+    begun.sync_name = "second"
+    assert begun.sync().events == 1
+    begun.sync_name = "small"
+    assert begun.sync().events == 0
+    assert told(begun, ANN.email) == [("entered_segment", "vip")]

@@ -271,7 +271,7 @@ def test_a_list_that_others_filled_trips_no_share(world: World) -> None:
     assert world.sync().updated == 8
 
 
-def _loaded(world: World, hours_ago: float, *, is_ours: bool = True) -> None:
+def _loaded(world: World, hours_ago: float, *, is_ours: bool = True, table: str = "shop_orders") -> None:
     with connect(world.settings, purpose="test") as con:
         at = utcnow() - timedelta(hours=hours_ago)
         con.execute("delete from ops.builds; delete from ops.loads; delete from ops.build_loads")
@@ -283,7 +283,7 @@ def _loaded(world: World, hours_ago: float, *, is_ours: bool = True) -> None:
         if is_ours:
             con.execute("insert into ops.build_loads values ('b', 'l')")
             columns = {row[0]: row[1] for row in con.execute("describe ops.loads").fetchall()}
-            given = {"load_id": "l", "loaded_at": at}
+            given = {"load_id": "l", "loaded_at": at, "table_name": table}
             values = [
                 given.get(name, 0 if "INT" in kind else at if "TIME" in kind else "x") for name, kind in columns.items()
             ]
@@ -306,3 +306,16 @@ def test_what_nothing_was_loaded_for_is_stale(guarded: World, is_ours: bool) -> 
     small_declaration(guarded.settings, guards=lax)
     guarded.desire(*_people(8, city="Bern"))
     assert guarded.sync().updated == 8
+
+
+def test_what_the_esp_told_says_nothing_of_the_shop(guarded: World) -> None:
+    _loaded(guarded, 50)
+    with connect(guarded.settings, purpose="test") as con:
+        con.execute("insert into ops.build_loads values ('b', 'pulled')")
+        con.execute(
+            """insert into ops.loads by name select * replace (
+                   'pulled' as load_id, 'email_events' as table_name, cast(? as timestamp) as loaded_at
+               ) from ops.loads""",
+            [utcnow()],
+        )
+    _tripped(guarded, "stale_source")

@@ -137,3 +137,17 @@ def test_waves_are_of_batches_or_of_people(world: World) -> None:
         assert [len(numbers) for _, numbers in waves(con, "p", 2)] == [2, 2, 1, 2, 2, 1]
         assert [len(numbers) for _, numbers in waves(con, "p", 2, 35)] == [3, 2, 3, 2]
         assert [len(numbers) for _, numbers in waves(con, "p", 4, 10)] == [4, 1, 4, 1]
+
+
+@pytest.mark.parametrize(("kind", "one"), [("hugeint", "1"), ("decimal(38,2)", "0.01"), ("decimal(18,2)", "0.01")])
+def test_numbers_that_have_one_hash_are_told_apart(world: World, kind: str, one: str) -> None:
+    """In DuckDB, `hash` of 0 and of -1 are one for numbers of 128 bits, which sums are."""
+    fields = [{"column": "net_items", "field": "MW_NET", "name": "Net", "type": "number"}]
+    small_declaration(world.settings, fields=fields, segments=None, addresses="sync_esp__addresses")
+    world.sync_name = "small"
+    world.desire(*PEOPLE)
+    world.rows(f"alter table {MEMBERS} add column net_items {kind} default 0")
+    world.sync()
+    assert world.plan().unchanged == 4
+    world.rows(f"update {MEMBERS} set net_items = -{one}")
+    assert world.plan().updated == 4
