@@ -25,7 +25,13 @@ from warehouse.settings import Settings
 
 pytestmark = pytest.mark.postgres
 
-TYPES = {"VARCHAR": "text", "DOUBLE": "double precision", "TIMESTAMP": "timestamp", "HUGEINT": "numeric(38,0)"}
+TYPES = {
+    "VARCHAR": "text",
+    "DOUBLE": "double precision",
+    "TIMESTAMP": "timestamp",
+    "HUGEINT": "numeric(38,0)",
+    "UBIGINT": "numeric(20,0)",
+}
 
 
 def _copy(con: duckdb.DuckDBPyConnection, pg: psycopg.Connection, schema: str, table: str) -> int:
