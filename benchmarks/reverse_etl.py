@@ -21,9 +21,9 @@ from typing import Any
 
 import duckdb
 
-from benchmarks import _sending as sending
+from benchmarks import _sending_people as people
 from benchmarks._reverse_etl_tables import COLUMNS, SYNC, AllThere, change, installation
-from reverse_etl import ledger, runner
+from reverse_etl import ledger, runner, sending
 from reverse_etl.declaration import read_sync
 from reverse_etl.destination import CONFIRMED, BatchOutcome
 from reverse_etl.destinations.mailchimp import Mailchimp
@@ -106,7 +106,7 @@ def acknowledge(settings: Settings, n: int, n_changed: int) -> dict[str, float]:
     declaration, destination = read_sync(settings, SYNC), audience(n)
     with connect(settings) as con:
         plan_id = con.execute("select max(plan_id) from ledger.sync_plan_items").fetchall()[0][0]
-        waves = ledger.waves(con, plan_id, runner.BATCHES_PER_WAVE, runner.people_per_wave(n))
+        waves = ledger.waves(con, plan_id, sending.BATCHES_PER_WAVE, sending.people_per_wave(n))
     scope = Scope(plan_id, settings.schema, declaration, destination.key)
     took = {"take": 0.0, "record": 0.0, "commit": 0.0, "rows": 0.0, "waves": float(len(waves))}
 
@@ -118,7 +118,7 @@ def acknowledge(settings: Settings, n: int, n_changed: int) -> dict[str, float]:
     results: list[tuple[ledger.Batch, BatchOutcome]] = []
     began, cpu = time.monotonic(), time.process_time()
     for numbers in [*(numbers for _, numbers in waves), []]:
-        with connect(settings, checkpoint=n < runner.LOG_FROM) as con:
+        with connect(settings, checkpoint=n < sending.LOG_FROM) as con:
             if results:
                 con.execute("begin")
                 clocked("record", lambda c=con, r=results: ledger.record_outcomes(c, scope, "sync_bench", r))
@@ -211,7 +211,7 @@ def main() -> None:
     sizes = [int(text.replace("_", "")) for text in sys.argv[1:]] or list(SIZES)
     print("\n".join(measure(sizes)))
     print()
-    print("\n".join(sending.measure(min(max(sizes), sending.PEOPLE))))
+    print("\n".join(people.measure(min(max(sizes), people.PEOPLE))))
 
 
 if __name__ == "__main__":

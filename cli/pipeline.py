@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from ingest.report import LoadReport
     from ingest.withdraw import WithdrawReport
     from ml_jobs.report import JobReport
-    from reverse_etl.plan import Plan, SyncReport
+    from reverse_etl.plan import Plan
     from reverse_etl.pull import PullReport
+    from reverse_etl.report import SyncReport
     from reverse_etl.scaffold import Draft
     from warehouse.build import BuildReport, Stage
 

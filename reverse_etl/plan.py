@@ -1,4 +1,4 @@
-"""What a person is shown before and after a sync: `Plan` and `SyncReport`; and the guards between the two."""
+"""What a person is shown before a sync, `Plan`; and the guards that stand between it and the sync."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _FILE_VERSION = 1
 Counts = Mapping[tuple[str, str], int]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 
@@ -110,7 +110,7 @@ class Plan:
         return (self.created, self.updated, self.lowered, self.cleared, self.entering, self.leaving, self.events)
 
     def to_dict(self) -> dict[str, Any]:
-        return _plain(asdict(self))
+        return plain(asdict(self))
 
     def save(self, path: Path) -> None:
         """As a file that `load` reads; no row of a person is in it."""
@@ -139,59 +139,6 @@ class Plan:
         except ValueError as error:
             what = str(error).splitlines()[0]
             raise ConfigError(f"This file is no plan: {what}.", where=str(path), todo=todo) from None
-
-
-@dataclass(frozen=True)
-class SyncReport:
-    """What a sync did."""
-
-    sync_run_id: str
-    sync_name: str
-    destination: str
-    schema: str
-    as_of: datetime | None
-    is_dry_run: bool
-    created: int = 0
-    updated: int = 0
-    lowered: int = 0
-    cleared: int = 0
-    entering: int = 0
-    leaving: int = 0
-    events: int = 0
-    events_blocked: Mapping[str, int] = field(default_factory=dict)
-    events_in_doubt: int = 0
-    """Sent and not answered, by this run or an older one; without a key of the destination's a person decides."""
-    retired: int = 0
-    """Closed without sending: wanted neither here nor there."""
-    unchanged: int = 0
-    memberships_unchanged: int = 0
-    blocked: Mapping[str, int] = field(default_factory=dict)
-    memberships_blocked: int = 0
-    rejected: Mapping[str, int] = field(default_factory=dict)
-    held: Mapping[str, int] = field(default_factory=dict)
-    in_doubt: int = 0
-    waiting: int = 0
-    """Accepted, by this run or an older one, and not decided when the run ended; the next run looks first."""
-    requests: int = 0
-    writes: int = 0
-    throttled: int = 0
-    passes: int = 0
-    duration_seconds: float = 0.0
-    newest_loaded_at: datetime | None = None
-    """When the newest data that the build could read was loaded."""
-    latency_seconds: float | None = None
-    """From that load to the last confirmation: event-to-destination latency, without the source's own delay."""
-    data_age_seconds: float | None = None
-    """`as_of` minus that load: how much later the clock stands than the newest data came in."""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def is_complete(self) -> bool:
-        """Everything was confirmed, or is known not to be wanted."""
-        return self.in_doubt == 0 and self.waiting == 0 and not self.rejected.get("retryable")
-
-    def to_dict(self) -> dict[str, Any]:
-        return _plain(asdict(self)) | {"is_complete": self.is_complete}
 
 
 def by_reason(counts: Counts, operation: str) -> dict[str, int]:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from cli import pipeline
 from cli.app import app
 from expectations.gate import assert_checked
-from reverse_etl.plan import SyncReport
+from reverse_etl.report import SyncReport
 from reverse_etl.runner import sync
 from tests.reverse_etl.world import TwinServer, World
 from warehouse.connection import connect

@@ -24,7 +24,7 @@ from cli import pipeline
 from cli.report.data import read_report_data
 from cli.report.render import render_html
 from ingest.emails import normalize_email
-from reverse_etl.plan import SyncReport
+from reverse_etl.report import SyncReport
 from sandbox.twins.mailchimp_store import DEFAULT_LIST, Member
 from tests.dbt.names_oracle import greets
 from tests.reverse_etl.world import API_KEY, TwinServer

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from reverse_etl import ledger, outbox, runner
+from reverse_etl import ledger, outbox, sending
+from reverse_etl.context import stopping
 from reverse_etl.destinations.hubspot import HubSpot
 from reverse_etl.destinations.klaviyo import Klaviyo
 from reverse_etl.destinations.mailchimp import Mailchimp
@@ -372,12 +373,12 @@ def test_a_stopped_run_leaves_nothing_half_sent(begun: World, monkeypatch: pytes
         if wish is not None:
             raise wish
 
-    monkeypatch.setattr(runner._stopping, "check", check)
+    monkeypatch.setattr(stopping, "check", check)
     with pytest.raises(Stopped):
         begun.sync()
     monkeypatch.undo()
-    assert len(told(begun, ANN.email)) == runner.BATCHES_PER_WAVE
-    assert begun.sync().events == 20 - runner.BATCHES_PER_WAVE
+    assert len(told(begun, ANN.email)) == sending.BATCHES_PER_WAVE
+    assert begun.sync().events == 20 - sending.BATCHES_PER_WAVE
     assert len(told(begun, ANN.email)) == 20
 
 

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reverse_etl import lease as leases
-from reverse_etl import runner
+from reverse_etl import runner, sending
 from tests.reverse_etl.events_world import EVENTS, LATER, Happening, states, write_events
 from tests.reverse_etl.klaviyo_world import KlaviyoServer, KlaviyoWorld, klaviyo_declaration
 from tests.reverse_etl.test_faults import _ledger_folds
@@ -122,14 +122,14 @@ class Lab:
         self.late(step.polls)
         if step.fault:
             faults.add(step.fault, times=-1, skip=step.skip, method="POST", path=step.path)
-        self.patch.setattr(runner, "failpoint", failpoint)
+        self.patch.setattr(sending, "failpoint", failpoint)
         try:
             self.world.sync()
         except (Killed, MailwrightError):
             pass
         finally:
             faults.clear()
-            self.patch.setattr(runner, "failpoint", lambda _: None)
+            self.patch.setattr(sending, "failpoint", lambda _: None)
 
 
 class MailchimpLab(Lab):

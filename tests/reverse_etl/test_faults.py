@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reverse_etl import runner
+from reverse_etl import sending
 from reverse_etl.connect import make_destination
 from reverse_etl.destination import Record
 from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer, without_secrets
@@ -94,7 +94,7 @@ def test_unknown_list(world: World) -> None:
 
 def test_key_revoked_half_way(world: World) -> None:
     world.desire(*PEOPLE)
-    apply = runner._send
+    apply = sending._send
     world.twin.door.api_key = API_KEY
 
     def revoke(destination: object, batch: object) -> object:
@@ -103,7 +103,7 @@ def test_key_revoked_half_way(world: World) -> None:
         return apply(destination, batch)  # pyright: ignore[reportArgumentType]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "_send", revoke)
+        patch.setattr(sending, "_send", revoke)
         with pytest.raises(DestinationConfigError, match="API key"):
             world.sync()
     world.twin.door.api_key = API_KEY

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import reverse_etl.destinations.mailchimp as mc
-from reverse_etl import runner
+from reverse_etl import planning
 from reverse_etl.destination import BatchOutcome, Operation, Outcome, Record
 from reverse_etl.errors import RejectedClass
 from tests.reverse_etl.world import Person, World
@@ -49,7 +49,7 @@ def test_a_kill_after_the_pull_loses_nothing(world: World, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "look_at_segments", killed)
+        patch.setattr(planning, "look_at_segments", killed)
         with pytest.raises(KeyboardInterrupt):
             world.sync()
     world.twin.put("a@shop.test", "unsubscribed")

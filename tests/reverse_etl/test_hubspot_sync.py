@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from reverse_etl import runner
+from reverse_etl import sending
 from reverse_etl.destinations.hubspot_consent import Consent
 from tests.reverse_etl.contract import ContractTransport
 from tests.reverse_etl.hubspot_world import HubSpotWorld, declare
@@ -143,14 +143,14 @@ def test_who_leaves_between_pull_and_push_is_not_raised(
 ) -> None:
     hubspot.desire(*PEOPLE)
     hubspot.twin.store.shows_wide_opt_out = everything != "shown apart"
-    original = runner._send
+    original = sending._send
 
     def late(destination: Any, batch: Any) -> Any:
         if batch.operation == "create":
             (hubspot.twin.store.opt_out if everything else hubspot.twin.leave)("p0@shop.test")
         return original(destination, batch)
 
-    monkeypatch.setattr(runner, "_send", late)
+    monkeypatch.setattr(sending, "_send", late)
     report = hubspot.sync()
     assert (report.created, report.rejected) == (3, {"consent": 1})
     assert hubspot.twin.contact("p0@shop.test") is None
@@ -183,14 +183,14 @@ def test_who_comes_between_pull_and_push_keeps_what_is_hers(
 ) -> None:
     """A form made her a contact meanwhile: a create leaves her alone, the next pass updates her, nobody raises her."""
     hubspot.desire(*PEOPLE)
-    original = runner._send
+    original = sending._send
 
     def late(destination: Any, batch: Any) -> Any:
         if batch.operation == "create" and hubspot.twin.contact("p0@shop.test") is None:
             hubspot.twin.put("p0@shop.test", None, firstname="Anna")
         return original(destination, batch)
 
-    monkeypatch.setattr(runner, "_send", late)
+    monkeypatch.setattr(sending, "_send", late)
     report = hubspot.sync()
     assert (report.created, report.updated, report.passes) == (3, 1, 2)
     assert hubspot.twin.fields_of("p0@shop.test") == {"firstname": "Anna", "mw_city": "A"}

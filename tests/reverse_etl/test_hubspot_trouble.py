@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reverse_etl import runner
+from reverse_etl import sending
 from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer
 from reverse_etl.limits import limit
 from sandbox.twins.hubspot import Rates
@@ -88,14 +88,14 @@ def test_somebody_deleted_meanwhile_is_created_anew_and_told(
     hubspot.desire(*PEOPLE)
     hubspot.sync()
     hubspot.desire(*(Person(p.email, p.verdict, p.segments, {"city": "B"}) for p in PEOPLE))
-    original = runner._send
+    original = sending._send
 
     def late(destination: Any, batch: Any) -> Any:
         hubspot.twin.store.delete_contact("p0@shop.test")
         return original(destination, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "_send", late)
+        patch.setattr(sending, "_send", late)
         report = hubspot.sync()
     assert any("1 people who were to be updated had been deleted" in note for note in report.notes)
 
@@ -104,7 +104,7 @@ def test_a_list_or_property_that_goes_missing_is_one_error(
     hubspot: HubSpotWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hubspot.desire(*PEOPLE)
-    original = runner._send
+    original = sending._send
 
     def late(destination: Any, batch: Any) -> Any:
         if batch.segment_id:
@@ -114,7 +114,7 @@ def test_a_list_or_property_that_goes_missing_is_one_error(
         return original(destination, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "_send", late)
+        patch.setattr(sending, "_send", late)
         with pytest.raises(DestinationConfigError, match="no contact property mw_city"):
             hubspot.sync()
         city = {"name": "mw_city", "label": "City", "type": "string", "fieldType": "text", "groupName": "mailwright"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reverse_etl import lease as leases
-from reverse_etl import runner
+from reverse_etl import runner, sending
 from reverse_etl.connect import make_destination
 from reverse_etl.destinations.klaviyo import Klaviyo
 from reverse_etl.errors import DestinationConfigError, DestinationDown
@@ -48,7 +48,7 @@ def _kill_at(patch: pytest.MonkeyPatch, name: str, passage: int = 1) -> None:
         if here == name and passed[0] == passage:
             raise Killed
 
-    patch.setattr(runner, "failpoint", failpoint)
+    patch.setattr(sending, "failpoint", failpoint)
 
 
 def _folds(world: KlaviyoWorld) -> None:
@@ -144,7 +144,7 @@ def test_the_next_run_goes_on_with_a_job_without_sending_again(
     _kill_at(killing, "sync.committed")
     with pytest.raises(Killed):
         world.sync()
-    killing.setattr(runner, "failpoint", lambda _: None)
+    killing.setattr(sending, "failpoint", lambda _: None)
     assert world.rows("select distinct state from ledger.sync_state") == [("accepted",)]
     assert world.twin.subscribers == set()
     report = world.sync()
@@ -162,7 +162,7 @@ def test_the_next_run_goes_on_with_a_withdrawal(klaviyo_world: KlaviyoWorld, kil
     _kill_at(killing, "sync.committed")
     with pytest.raises(Killed):
         world.sync()
-    killing.setattr(runner, "failpoint", lambda _: None)
+    killing.setattr(sending, "failpoint", lambda _: None)
     report = world.sync()
     assert (report.lowered, report.in_doubt, report.is_complete) == (1, 0, True)
     assert world.twin.consent("p0@shop.test") == "UNSUBSCRIBED"
@@ -221,7 +221,7 @@ def test_a_job_that_is_forgotten_leaves_its_records_in_doubt(
     _kill_at(killing, "sync.committed")
     with pytest.raises(Killed):
         world.sync()
-    killing.setattr(runner, "failpoint", lambda _: None)
+    killing.setattr(sending, "failpoint", lambda _: None)
     world.twin.store.forget_jobs()
     _converged(world)
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from reverse_etl import lease as leases
-from reverse_etl import runner
+from reverse_etl import runner, sending
+from reverse_etl.context import stopping
 from reverse_etl.destination import CONFIRMED, BatchOutcome, Jobs, Operation, Outcome, Record
 from reverse_etl.destinations.sendgrid import SendGrid
 from reverse_etl.errors import DestinationConfigError, GuardTripped, Stopped
@@ -116,7 +117,7 @@ def test_an_answer_is_written_before_others_are_waited_for(
         outcome = real(self, operation, records)
         if operation != "update":
             return outcome
-        runner._stopping._asked.set()
+        stopping._asked.set()
         return BatchOutcome(CONFIRMED)
 
     monkeypatch.setattr(SendGrid, "upsert", upsert)
@@ -190,7 +191,7 @@ def test_a_creation_that_never_was_is_closed_in_the_end_and_may_come_back(
     finish = runner._finish
     world.desire(P0, P1)
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "failpoint", kill)
+        patch.setattr(sending, "failpoint", kill)
         patch.setattr(runner, "_finish", lambda *args: None if args[3] == "Killed" else finish(*args))
         with pytest.raises(Killed):
             world.sync()

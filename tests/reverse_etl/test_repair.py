@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from reverse_etl import runner
+from reverse_etl import sending
 from reverse_etl.errors import LeaseHeld, RejectedClass, Stopped
 from reverse_etl.repair import rebaseline, rejected, retry, skip
 from tests.reverse_etl.test_faults import _ledger_folds
@@ -98,7 +98,7 @@ def test_no_decision_while_a_run_is_under_way(stuck: World, monkeypatch: pytest.
                 retry(stuck.settings, "small")
             refused.append(caught.value.what)
 
-    monkeypatch.setattr(runner, "failpoint", decide)
+    monkeypatch.setattr(sending, "failpoint", decide)
     stuck.desire(Person(GOOD.email, "subscribe", (), {"city": "B"}), FAKE)
     assert stuck.sync().updated == 1
     assert refused
@@ -162,13 +162,13 @@ def test_asked_to_end_a_run_stops_between_batches(closed_world: World, monkeypat
         if name == "sync.answered_uncommitted":
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(runner, "failpoint", ask)
+    monkeypatch.setattr(sending, "failpoint", ask)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Stopped) as caught:
         world.sync()
     assert caught.value.exit_code == 5
     assert signal.getsignal(signal.SIGTERM) is before
-    monkeypatch.setattr(runner, "failpoint", lambda _: None)
+    monkeypatch.setattr(sending, "failpoint", lambda _: None)
     # what was under way is confirmed, nothing is in doubt, and the next run does the rest
     assert world.rows("select object, state, count(*) from ledger.sync_state group by all") == [
         ("member", "confirmed", 2)

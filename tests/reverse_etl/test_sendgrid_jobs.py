@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reverse_etl import lease as leases
-from reverse_etl import runner
+from reverse_etl import runner, sending
 from reverse_etl.destination import Jobs, Record
 from reverse_etl.destinations.sendgrid import SendGrid
 from reverse_etl.errors import DestinationDown, RejectedClass
@@ -34,7 +34,7 @@ def _sync_until(world: SendGridWorld, name: str, nth: int = 1) -> None:
             raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "failpoint", failpoint)
+        patch.setattr(sending, "failpoint", failpoint)
         patch.setattr(runner, "_finish", lambda *_: None)
         with pytest.raises(Killed):
             world.sync()

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from reverse_etl import runner
+from reverse_etl import runner, sending
 from reverse_etl.destination import BatchOutcome, Outcome
 from reverse_etl.errors import DestinationConfigError, RejectedClass
 from sandbox.twins.sendgrid import Rate
@@ -56,14 +56,14 @@ def test_people_whom_an_update_created_are_told(sendgrid: SendGridWorld) -> None
     gone = sendgrid.twin.contact("p0@shop.test")
     assert gone is not None
     sendgrid.desire(*(Person(p.email, p.verdict, p.segments, {"city": "B"}) for p in PEOPLE))
-    apply = runner._apply
+    apply = runner.apply
 
     def deleted_before(*arguments: Any) -> int:
         sendgrid.twin.store.drop_contact(gone.id)
         return apply(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "_apply", deleted_before)
+        patch.setattr(runner, "apply", deleted_before)
         report = sendgrid.sync()
     assert report.updated == 4
     assert any("1 people who were to be updated had been deleted" in note for note in report.notes)
@@ -199,7 +199,7 @@ def test_a_window_that_is_full_is_waited_for(sendgrid: SendGridWorld, resets: An
 def test_key_revoked_half_way(sendgrid: SendGridWorld) -> None:
     """One batch of the wave was taken, then the key is refused: the run ends, and the next goes on from there."""
     sendgrid.desire(*PEOPLE)
-    send = runner._send
+    send = sending._send
 
     def revoke(destination: Any, batch: Any) -> Any:
         if batch.operation == "add":
@@ -207,7 +207,7 @@ def test_key_revoked_half_way(sendgrid: SendGridWorld) -> None:
         return send(destination, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "_send", revoke)
+        patch.setattr(sending, "_send", revoke)
         with pytest.raises(DestinationConfigError, match="API key"):
             sendgrid.sync()
     sendgrid.twin.app.api_key = SENDGRID_KEY
@@ -219,7 +219,7 @@ def test_key_revoked_half_way(sendgrid: SendGridWorld) -> None:
 def test_a_wave_that_ends_in_an_error_and_in_jobs_ends_the_run(sendgrid: SendGridWorld) -> None:
     """Of two lists one was taken and the other met a wrong key: what was taken is known, and no more is sent."""
     sendgrid.desire(*(Person(p.email, p.verdict, ("a", "b"), p.columns) for p in PEOPLE))
-    send = runner._send
+    send = sending._send
     refusal = DestinationConfigError("The key was revoked.")
 
     def half(destination: Any, batch: Any) -> BatchOutcome:
@@ -228,7 +228,7 @@ def test_a_wave_that_ends_in_an_error_and_in_jobs_ends_the_run(sendgrid: SendGri
         return send(destination, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "_send", half)
+        patch.setattr(sending, "_send", half)
         with pytest.raises(DestinationConfigError, match="revoked"):
             sendgrid.sync()
     states = sendgrid.rows("select state, count(*) from ledger.sync_state where object <> 'member' group by all")

@@ -17,7 +17,8 @@ import uvicorn
 
 from reverse_etl.declaration import SyncDeclaration
 from reverse_etl.destinations.mailchimp import Mailchimp
-from reverse_etl.plan import Plan, SyncReport
+from reverse_etl.plan import Plan
+from reverse_etl.report import SyncReport
 from reverse_etl.runner import plan, sync
 from sandbox.twins.faults import App, Faults
 from sandbox.twins.mailchimp import create_app

@@ -15,10 +15,11 @@ from typing import Any, ClassVar, Literal, cast
 import pytest
 
 from reverse_etl import lease as leases
-from reverse_etl import runner
+from reverse_etl import runner, sending
 from reverse_etl.declaration import SyncDeclaration
 from reverse_etl.destination import Destination
-from reverse_etl.plan import Plan, SyncReport
+from reverse_etl.plan import Plan
+from reverse_etl.report import SyncReport
 from tests.reverse_etl.conformance.capabilities import CAPABILITIES, Capabilities
 from tests.reverse_etl.contract import ContractTransport, contract_at_hand
 from tests.reverse_etl.world import InProcess, Person, Served, World, small_declaration
@@ -155,7 +156,7 @@ class Port(ABC):
                 finish(con, lease, status, message, report)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(runner, "failpoint", reached)
+            patch.setattr(sending, "failpoint", reached)
             patch.setattr(runner, "_finish", unless_killed)
             yield passed
 

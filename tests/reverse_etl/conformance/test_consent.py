@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from reverse_etl import runner
+from reverse_etl import runner, sending
 from reverse_etl.destination import BatchOutcome, Destination
 from reverse_etl.ledger import Batch
 from tests.reverse_etl.conformance.port import Port
@@ -142,7 +142,7 @@ def test_once_weighed_consent_decides_for_her_other_addresses(port: Port) -> Non
 def test_verdicts_are_read_again_when_sending(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
     """Consent is withdrawn between plan and push: the content is the same, the record is still not sent."""
     port.desire(*PEOPLE)
-    apply = runner._apply
+    apply = runner.apply
     late: list[int] = []
 
     def withdrawn_before(*arguments: object) -> int:
@@ -151,7 +151,7 @@ def test_verdicts_are_read_again_when_sending(port: Port, monkeypatch: pytest.Mo
             port.desire(*(replace(person, verdict="unsubscribe") for person in PEOPLE[:1]), *PEOPLE[1:])
         return apply(*arguments)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(runner, "_apply", withdrawn_before)
+    monkeypatch.setattr(runner, "apply", withdrawn_before)
     report = port.sync()
     assert late
     assert report.created == 2
@@ -161,7 +161,7 @@ def test_verdicts_are_read_again_when_sending(port: Port, monkeypatch: pytest.Mo
 def test_who_leaves_between_pull_and_push_is_not_raised(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
     """She was absent when we looked; she signed up and left before we wrote."""
     port.desire(*PEOPLE)
-    send = runner._send
+    send = sending._send
     late: list[int] = []
 
     def left_before(destination: Destination, batch: Batch) -> BatchOutcome:
@@ -171,7 +171,7 @@ def test_who_leaves_between_pull_and_push_is_not_raised(port: Port, monkeypatch:
             port.unsubscribe("p0@shop.test")
         return send(destination, batch)
 
-    monkeypatch.setattr(runner, "_send", left_before)
+    monkeypatch.setattr(sending, "_send", left_before)
     port.sync()
     port.time_passes()
     assert late

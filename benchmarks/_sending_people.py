@@ -13,13 +13,13 @@ from benchmarks import _virtual_vendors as vendors
 from benchmarks._reverse_etl_tables import SYNC, AllThere, change, installation
 from benchmarks._virtual_time import VirtualClock, pool_on
 from benchmarks._virtual_vendors import ANSWERS, Rule, VirtualVendor, shortest
-from reverse_etl import runner
+from reverse_etl import runner, sending
 from reverse_etl.destination import Record
 from reverse_etl.destinations.hubspot import HubSpot
 from reverse_etl.destinations.klaviyo import Klaviyo
 from reverse_etl.destinations.mailchimp import Mailchimp
 from reverse_etl.destinations.sendgrid import SendGrid
-from reverse_etl.limits import limits_of
+from reverse_etl.limits import keep_to, limits_of
 
 PEOPLE = 1_000_000
 THROUGH_THE_ENGINE = 100_000
@@ -71,9 +71,7 @@ CASES = (
 
 def _use(case: Case) -> None:
     """For this process alone: the connections of an account that nobody else uses."""
-    if case.used is not None:
-        limits = limits_of(case.kind)
-        limits["connections_used"] = replace(limits["connections_used"], value=case.used)
+    keep_to(case.kind, {} if case.used is None else {"connections_used": case.used})
 
 
 def _destination(case: Case, clock: VirtualClock, transport: VirtualVendor, n: int) -> Any:
@@ -143,7 +141,7 @@ def sync(case: Case, n: int) -> tuple[int, float, float, int, int, float]:
     with tempfile.TemporaryDirectory() as folder:
         settings = installation(folder, case.kind, n, destination.key)
         change(settings, 1)
-        runner.ThreadPoolExecutor = pool_on(clock)  # pyright: ignore[reportAttributeAccessIssue]
+        sending.ThreadPoolExecutor = pool_on(clock)  # pyright: ignore[reportAttributeAccessIssue]
         report = runner.sync(settings, SYNC, gate=lambda *_: None, destination=destination)
     if not report.updated == vendor.people == n:
         sys.exit(f"{case.kind}: {n} people changed, {report.updated} were updated, {vendor.people} came")
