@@ -23,7 +23,7 @@ from reverse_etl.connect import open_destination
 from reverse_etl.declaration import FieldMapping, SyncDeclaration, read_sync
 from reverse_etl.destination import Destination, Record, RemoteMember
 from reverse_etl.diff import GONE, MAILABLE, Scope, check_model, payload_hash
-from reverse_etl.payload import fields_of
+from reverse_etl.payload import fields_of, formats_of
 from warehouse.clock import utcnow
 from warehouse.connection import connect
 from warehouse.ids import new_id
@@ -196,7 +196,7 @@ def _differences(
         # her own word, or a bounce: the next pull takes it up, and nothing is sent against it
         yield "member", person.key, "status"
         return
-    wanted = fields_of(declaration, person.row, "update", there.fields)
+    wanted = fields_of(formats_of(declaration), person.row, "update", there.fields)
     mappings = {mapping.field: mapping for mapping in declaration.fields}
     for field, value in wanted.items():
         if not _is_same(mappings[field], value, (there.fields or {}).get(field)):

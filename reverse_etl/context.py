@@ -88,6 +88,10 @@ class Stopping:
         finally:
             signal.signal(signal.SIGTERM, before)
 
+    @property
+    def is_asked(self) -> bool:
+        return self._asked.is_set()
+
     def check(self) -> None:
         """
         Raises:

@@ -31,7 +31,7 @@ from reverse_etl.diff import (
     subscribable_sql,
 )
 from reverse_etl.errors import RejectedClass
-from reverse_etl.payload import fields_of
+from reverse_etl.payload import Formats, fields_of, formats_of
 from warehouse.clock import utcnow
 from warehouse.ids import new_id
 
@@ -161,9 +161,10 @@ def take_wave(
     rows = _wave_rows(con, scope, numbers)
     batches: list[Batch] = []
     too_large: list[tuple[Batch, BatchOutcome]] = []
+    formats = formats_of(scope.declaration)
     con.execute("create temp table sending (batch_number integer, batch_id text, record_key text)")
     for number, group in groupby(rows, key=lambda row: row["batch_number"]):
-        for batch in _packed(scope, list(group), destination):
+        for batch in _packed(scope, formats, list(group), destination):
             if isinstance(batch, tuple):
                 too_large.append(batch)
             else:
@@ -190,7 +191,7 @@ def take_wave(
 
 
 def _packed(
-    scope: Scope, rows: Sequence[dict[str, Any]], destination: Destination
+    scope: Scope, formats: Formats, rows: Sequence[dict[str, Any]], destination: Destination
 ) -> Iterator[Batch | tuple[Batch, BatchOutcome]]:
     """The records of one batch, in as many batches as their bytes ask for."""
     operation, segment_id = rows[0]["operation"], rows[0]["segment_id"]
@@ -198,7 +199,7 @@ def _packed(
     records: list[Record] = []
     weight = 0
     for row in rows:
-        record = _record(scope, operation, row)
+        record = _record(scope, formats, operation, row)
         size = 0 if most is None and most_of_one is None else destination.bytes_of(operation, record)
         limit = min(n for n in (most, most_of_one, size) if n is not None)
         if size > limit:
@@ -215,14 +216,14 @@ def _packed(
         yield Batch(new_id("batch"), operation, tuple(records), segment_id)
 
 
-def _record(scope: Scope, operation: Operation, row: dict[str, Any]) -> Record:
+def _record(scope: Scope, formats: Formats, operation: Operation, row: dict[str, Any]) -> Record:
     if operation == "event" and scope.declaration.events is not None:
         return outbox.event_of(scope.declaration.events, row)
     fields = {}
     if operation in {"create", "update", "clear"}:
         # who is there already keeps what is hers: only who is not gets the fallbacks of a new person
         how = "update" if operation == "create" and row["remote_status"] else operation
-        fields = fields_of(scope.declaration, row, how, _remote_fields(row["remote_fields"]))
+        fields = fields_of(formats, row, how, _remote_fields(row["remote_fields"]))
     return Record(row["record_key"], row["email"], fields, row["remote_id"], row["subscriber_hash"])
 
 

@@ -12,7 +12,7 @@ from reverse_etl.connect import open_destination
 from reverse_etl.declaration import SyncDeclaration, read_sync
 from reverse_etl.destination import Destination, Record, RemoteMember
 from reverse_etl.diff import Scope
-from reverse_etl.payload import fields_of
+from reverse_etl.payload import fields_of, formats_of
 from reverse_etl.plan import Plan
 from warehouse.connection import connect
 from warehouse.settings import Settings
@@ -109,9 +109,9 @@ def _shown(declaration: SyncDeclaration, row: Mapping[str, Any], there: RemoteMe
     before = dict(there.fields or {}) if there else {}
     sent: dict[str, Any] = {}
     if operation in {"create", "update"} and row["has_row"] and not row["is_member_alone"]:
-        sent = fields_of(declaration, row, operation, before)
+        sent = fields_of(formats_of(declaration), row, operation, before)
     elif operation == "clear":
-        sent = fields_of(declaration, row, "clear", before)
+        sent = fields_of(formats_of(declaration), row, "clear", before)
     changes = {
         name: (before.get(name) or None, value if value != "" else None)
         for name, value in sent.items()

@@ -16,15 +16,15 @@ import duckdb
 from reverse_etl import lease as leases
 from reverse_etl import ledger, outbox
 from reverse_etl.context import SyncContext, stopping
-from reverse_etl.destination import BatchOutcome, Destination, Event, Jobs, Operation
+from reverse_etl.destination import BatchOutcome, Destination, Event, Jobs, Operation, Outcome
 from reverse_etl.diff import Scope, check_model
-from reverse_etl.errors import DestinationConfigError, DestinationDown
+from reverse_etl.errors import DestinationConfigError, DestinationDown, RejectedClass
 from reverse_etl.plan import Plan
 from warehouse.connection import connect
 from warehouse.failpoints import failpoint
 
 BATCHES_PER_WAVE = 16
-PEOPLE_PER_WAVE = 8_000
+PEOPLE_PER_WAVE = 25_000
 SHARE_PER_WAVE = 0.005
 MOST_PEOPLE_PER_WAVE = 50_000
 LOG_FROM = 1_000_000
@@ -192,6 +192,8 @@ def settle_older_jobs(ctx: SyncContext, lease: leases.Lease, tally: Tally) -> No
 
 
 def _send(destination: Destination, batch: ledger.Batch) -> BatchOutcome:
+    if stopping.is_asked:  # a wave may take a minute, and who asked does not wait for so long
+        return BatchOutcome(Outcome("rejected", RejectedClass.RETRYABLE, "Not sent: the run was asked to end."))
     if batch.operation == "event":
         result = destination.send_events([record for record in batch.records if isinstance(record, Event)])
     elif batch.segment_id is not None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reverse_etl.declaration import FieldMapping, SyncDeclaration
-from reverse_etl.payload import cut, fields_of, format_value
+from reverse_etl.payload import cut, fields_of, format_value, formats_of
 from tests.reverse_etl.world import Person, World, small_declaration
 
 FAMILY = "👨‍👩‍👧‍👦"  # four people and three joiners: 25 bytes, one sign
@@ -108,11 +108,20 @@ def test_null_policies(
     updated: dict[str, str],
     cleared: dict[str, str],
 ) -> None:
-    declaration, row = _declared(policy, fallback), {"city": value}
-    assert fields_of(declaration, row, "create") == created
-    assert fields_of(declaration, row, "update", {"X": there}) == updated
-    assert fields_of(declaration, {}, "clear") == cleared
-    assert fields_of(declaration, row, "update", {"X": there}) == updated
+    formats, row = formats_of(_declared(policy, fallback)), {"city": value}
+    assert fields_of(formats, row, "create") == created
+    assert fields_of(formats, row, "update", {"X": there}) == updated
+    assert fields_of(formats, {}, "clear") == cleared
+    assert fields_of(formats, row, "update", {"X": there}) == updated
+
+
+def test_values_that_are_equal_in_python_are_told_apart() -> None:
+    """What a value became is remembered: by its type too, and without a sign of nothing."""
+    formats = formats_of(_declared("overwrite", None))
+    values = [1, True, 1.0, 0.0, -0.0]
+    shown = [fields_of(formats, {"city": value}, "update")["X"] for value in values]
+    assert shown == ["1", "True", "1.0", "0.0", "0.0"]
+    assert fields_of(formats_of(_declared("overwrite", None)), {"city": -0.0}, "update") == {"X": "0.0"}
 
 
 def test_policies_and_hard_names_arrive(world: World) -> None:

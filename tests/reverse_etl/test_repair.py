@@ -8,6 +8,8 @@ import signal
 import pytest
 
 from reverse_etl import sending
+from reverse_etl.context import stopping
+from reverse_etl.destinations.mailchimp import Mailchimp
 from reverse_etl.errors import LeaseHeld, RejectedClass, Stopped
 from reverse_etl.repair import rebaseline, rejected, retry, skip
 from tests.reverse_etl.test_faults import _ledger_folds
@@ -176,4 +178,34 @@ def test_asked_to_end_a_run_stops_between_batches(closed_world: World, monkeypat
     assert world.rows("select status from ledger.sync_runs") == [("stopped",)]
     report = world.sync()
     assert (report.created, report.updated, report.entering) == (0, 0, 2)
+    _ledger_folds(world)
+
+
+def test_asked_to_end_a_run_begins_no_other_batch(closed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What of a wave has not gone out is not in doubt: nobody is looked up for it, and it is sent by the next run."""
+    world = closed_world
+    small_declaration(world.settings)
+    world.sync_name = "small"
+    monkeypatch.setattr(Mailchimp, "batch_size", lambda *_: 1)
+    monkeypatch.setattr(Mailchimp, "concurrency", 1)
+    world.desire(*(Person(f"p{n}@shop.test", "subscribe") for n in range(4)))
+    sent: list[str] = []
+
+    def ask(name: str) -> None:
+        if name == "sync.sent_unanswered":
+            sent.append(name)
+            stopping._asked.set()  # the signal itself comes to the main thread, sooner or later
+
+    monkeypatch.setattr(sending, "failpoint", ask)
+    with pytest.raises(Stopped):
+        world.sync()
+    assert len(sent) == 1
+    assert world.rows(
+        "select state, rejected_class, is_doubtful, count(*) from ledger.sync_state group by all order by 1"
+    ) == [
+        ("confirmed", None, False, 1),
+        ("rejected", "retryable", False, 3),
+    ]
+    monkeypatch.setattr(sending, "failpoint", lambda _: None)
+    assert world.sync().created == 3
     _ledger_folds(world)
