@@ -1,4 +1,4 @@
-"""What `mailwright status` reads: loads, builds, checks, syncs. Read-only, and no personal column."""
+"""What `mailwright status` reads: loads, builds, checks, syncs, pulls. Read-only, and no personal column."""
 
 from __future__ import annotations
 
@@ -97,6 +97,16 @@ QUERIES: dict[str, str] = {
         ) as newest
         where newest.age = 1
         order by newest.sync_name, newest.destination""",
+    "pulls": """
+        select newest.destination, newest.status, newest.started_at, newest.finished_at, newest.message, newest.report
+        from (
+            select
+                *,
+                row_number() over (partition by destination order by started_at desc, pull_id desc) as age
+            from ledger.engagement_pulls
+        ) as newest
+        where newest.age = 1
+        order by newest.destination""",
     "ledger": """
         select sync_name, object, state, rejected_class, count(*) as records
         from ledger.sync_state
@@ -148,7 +158,7 @@ def read_status(settings: Settings) -> Status:
         with contextlib.suppress(duckdb.CatalogException):
             rows = con.execute(f'select as_of from "{settings.schema}".clock').fetchall()
             as_of = rows[0][0] if rows else None
-    for row in tables["syncs"]:
+    for row in (*tables["syncs"], *tables["pulls"]):
         row["report"] = json.loads(row["report"]) if row["report"] else {}
     now = utcnow()
     newest = max((row["last_loaded_at"] for row in tables["loads"]), default=None)

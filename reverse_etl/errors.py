@@ -49,7 +49,8 @@ class WebhookRefused(RefusedError):
     """A delivery that is not proven to be the vendor's, or that nobody can read: nothing of it was taken."""
 
 
-_ADDRESS = re.compile(r"[^\s@<>\"'(),:;]+@[^\s@<>\"'(),:;]+")
+_ADDRESS = re.compile(r"""(\\?"[^"]+"|[^\s@<>"'(),:;]+)(@|%40)[^\s@<>"'(),:;&]+""")
+"""As people write them, with a quoted local part, or as a part of a link."""
 
 
 def without_secrets(text: str, secrets: tuple[str, ...] = ()) -> str:

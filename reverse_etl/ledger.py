@@ -101,7 +101,7 @@ def _wave_sql(scope: Scope, operation: str) -> str:
                 ) as r on {same_member}
             )
             select * from found as d
-            where {payload_hash(scope.declaration, "d")} = d.desired_hash"""
+            where {payload_hash(scope.declaration, "d")} = d.desired_hash and md5(lower(d.email)) = d.subscriber_hash"""
         if operation == "create":
             return f"""{found}
                 and coalesce(d.remote_status, '{NEVER_SUBSCRIBED}') = '{NEVER_SUBSCRIBED}'

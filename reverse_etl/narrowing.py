@@ -27,6 +27,7 @@ from reverse_etl.diff import (
     payload_hash,
     refused_ctes,
 )
+from warehouse.errors import DataError
 
 WORTH_REMEMBERING = 0.1
 """Share of the model from which on people who were looked at for nothing are remembered."""
@@ -59,7 +60,7 @@ def look_at(con: duckdb.DuckDBPyConnection, scope: Scope, n_source: int) -> int:
     """Make the temporary table `looked_at` (key_number): whoever is not in it is unchanged; rows of the model in it.
 
     Raises:
-        DataError: a person is in the model twice.
+        DataError: a person is in the model twice, or with the key of another address.
     """
     row, confirmed = _row_number(con, scope)
     values = {"sync_name": scope.sync_name, "destination": scope.destination}
@@ -103,13 +104,21 @@ def look_at(con: duckdb.DuckDBPyConnection, scope: Scope, n_source: int) -> int:
         "select count(*) filter (where is_of_model_alone), count(*) filter (where is_known_alone) from looked_at"
     ).fetchall()[0]
     n_known = con.execute(f"select count(*) from ledger.sync_state where {MEMBERS}", values).fetchall()[0][0]
-    n_looked_at, n_keys = con.execute(
-        f"""select count(*), count(distinct subscriber_hash) from {scope.relation}
-            where hash(subscriber_hash) in (select key_number from looked_at)"""
+    n_looked_at, n_keys, n_wrong = con.execute(
+        f"""select
+                count(*), count(distinct subscriber_hash),
+                count(*) filter (where subscriber_hash is distinct from md5(lower(email)))
+            from {scope.relation} where hash(subscriber_hash) in (select key_number from looked_at)"""
     ).fetchall()[0]
     # each record of the ledger is one person's: where as many rows as records agree, no person is there twice
     if n_looked_at != n_keys or n_source - n_model != n_known - n_known_alone:
         check_keys(con, scope)
+    if n_wrong:  # a verdict is looked up by the one and goes out to the other
+        raise DataError(
+            f"In {n_wrong} rows of the model `subscriber_hash` is not that of `email`: the MD5 of it in lower case.",
+            where=f"{scope.schema}.{scope.declaration.model}",
+            todo="take both from the same row of `int_activation__subscribers`",
+        )
     return n_looked_at
 
 

@@ -57,6 +57,10 @@ def load_command(
         with session.out.step(f"Withdraw {withdraw}"):
             removed = pipeline.withdraw_load(session.settings, withdraw)
         said = f"{plural(removed.rows, 'row')} of raw.{removed.table} taken out. Next: [bold]mailwright build[/bold]"
+        if Path(removed.file_name).name.startswith("pull_"):  # cursors only move forward
+            said = (
+                f"{said}\nThe ESP is asked for it again by [bold]mailwright pull --since[/bold] an instant before it."
+            )
         session.out.result(removed.to_dict(), lambda console: console.print(said))
         return
     assert path is not None

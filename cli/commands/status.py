@@ -24,7 +24,7 @@ def status_command(
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Last loads, builds, checks, models and syncs; rejected and doubtful records; the data's age. Changes nothing.
+    """Last loads, builds, checks, models, syncs and pulls; rejected and doubtful records; the data's age.
 
     Where the installation has no warehouse yet but the demo has, the demo's is shown.
 
@@ -84,6 +84,14 @@ def render(console: Console, status: Status) -> None:
         "event to ESP": lambda row: latency_text(row["report"]),
         "message": lambda row: redact(row["message"] or ""),
     })  # fmt: skip
+    _table(console, "Pulled", tables["pulls"], {
+        "from": lambda row: row["destination"],
+        "started": lambda row: _when(row["started_at"]),
+        "status": lambda row: row["status"],
+        "new": lambda row: count(row["report"].get("n_new", 0)),
+        "read up to": lambda row: (row["report"].get("cursor") or "–").replace("T", " ")[:16],
+        "message": lambda row: redact(row["message"] or ""),
+    })  # fmt: skip
     _table(console, "Ledger", tables["ledger"], {
         "sync": lambda row: row["sync_name"],
         "object": lambda row: row["object"],
@@ -136,7 +144,7 @@ def _table(console: Console, title: str, rows: list[dict[str, Any]], columns: di
     if title:
         console.print(Text(title, style="bold"))
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    numeric = {"files", "rows", "quarantined", "models", "tests", "failed", "records"}
+    numeric = {"files", "rows", "quarantined", "models", "tests", "failed", "records", "new"}
     for name in columns:
         table.add_column(name, justify="right" if name in numeric else "left", overflow="fold")
     for row in rows:

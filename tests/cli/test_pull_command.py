@@ -11,6 +11,7 @@ import pytest
 from tests.cli.conftest import Outcome
 from tests.reverse_etl.engagement_world import engaged
 from tests.reverse_etl.klaviyo_world import API_KEY, DEFAULT_LIST
+from warehouse.connection import connect
 from warehouse.settings import Settings
 
 
@@ -35,6 +36,15 @@ def test_the_command_says_what_is_new(
         assert second.document["cursor"] == "2026-06-01T16:00:00Z"
         third = mailwright("pull", "klaviyo", "--json", "--since", "2026-06-01T15:30", home=settings.home)
         assert (third.document["n_new"], third.document["known"]) == (0, 4)  # what is new is read anyway, a day back
+        status = mailwright("status", home=settings.home).stdout
+        shown = next(line for line in status.splitlines() if line.startswith("klaviyo/"))
+        assert shown.split()[3:] == ["succeeded", "0", "2026-06-01", "16:00"]
+        with connect(settings, read_only=True) as con:
+            load_id = con.execute("select load_id from ops.loads order by loaded_at desc limit 1").fetchall()[0][0]
+        assert "pull --since" in mailwright("load", "--withdraw", load_id, home=settings.home).stdout
+        assert (
+            mailwright("pull", "klaviyo", "--json", "--since", "2026-06-01", home=settings.home).document["n_new"] == 1
+        )
         for wrong, code, said in (
             (("pull", "nobody"), 2, "nobody"),
             (("pull", "hubspot"), 2, "HUBSPOT_ACCESS_TOKEN"),

@@ -126,6 +126,10 @@ def test_unknown_destination_and_missing_credentials(world: World) -> None:
 def test_messages_hold_no_secret_and_no_address() -> None:
     text = without_secrets("key abc-us1 for <ann@shop.test>, 'bo+x@shop.test'\n again", ("abc-us1",))
     assert text == "key <secret> for <<address>>, '<address>' again"
+    text = without_secrets(
+        r"""{"email":"ann@shop.test","in":"\"ann b\"@shop.test"} "c d"@shop.test?e=x%40shop.test&n=1"""
+    )
+    assert text == r"""{"email":"<address>","in":"<address>"} <address>&n=1"""
 
 
 def test_errors_are_never_bare(world: World) -> None:

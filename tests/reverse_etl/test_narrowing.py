@@ -117,6 +117,14 @@ def test_a_remembered_person_who_is_there_twice(small: World, change: str) -> No
         small.plan()
 
 
+@pytest.mark.parametrize("other", ["'bob@shop.test'", "null"])
+def test_an_address_with_the_key_of_another(small: World, other: str) -> None:
+    """Her consent would be looked up, and he would be written to."""
+    small.rows(f"update {MEMBERS} set email = {other}, city = 'Oslo' where {WHO}")
+    with pytest.raises(DataError, match="In 1 rows of the model `subscriber_hash` is not that of `email`"):
+        small.plan()
+
+
 def test_the_hash_of_a_row_is_what_it_always_was(world: World) -> None:
     world.desire(Person("p@shop.test", columns={"first_name": "Zoë"}))
     declaration = small_declaration(world.settings)
