@@ -78,8 +78,8 @@ def twin_command(
                 console.print(f"Simulated {twin.label}: {twin.page}", soft_wrap=True)
 
         session.out.result({"twins": {twin.vendor: twin.page for twin in twins}}, show)
-        session.out.say("Ctrl-C ends it.")
         try:
+            session.out.say("Ctrl-C ends it.")  # and may come as soon as this is read
             _wait(twins, folder)
         except KeyboardInterrupt:
             session.out.say("Ended.")
