@@ -67,8 +67,9 @@ def declare(settings: Settings, kind: str) -> SyncDeclaration:
     return read_sync(settings, SYNC)
 
 
-def installation(folder: str | Path, kind: str, n: int, key: str) -> Settings:
-    """`n` people who are all as they should be there, with every column of every table that a sync fills."""
+def installation(folder: str | Path, kind: str, n: int, key: str | None) -> Settings:
+    """`n` people who are all as they should be there, with every column of every table that a sync fills; without the
+    `key` of a destination, people of whom nothing was ever sent."""
     settings = Settings(home=Path(folder), target="prod")
     declaration = declare(settings, kind)
     with connect(settings.model_copy(update={"memory_limit": "8GB"}), purpose="benchmark") as con:
@@ -81,7 +82,8 @@ def installation(folder: str | Path, kind: str, n: int, key: str) -> Settings:
                select profile_id, email, subscriber_hash, false as is_refused, as_of as suppressions_weighed_to
                from analytics.sync_esp__members"""
         )
-        _write_ledger(con, declaration, key, n)
+        if key is not None:
+            _write_ledger(con, declaration, key, n)
         con.execute("checkpoint")
     return settings
 

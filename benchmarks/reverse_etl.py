@@ -3,6 +3,7 @@
 A plan is `mailwright plan`: from the activation table to a stored plan, for a destination that holds everybody already,
 beside a plain DuckDB full join of `hash()`es of today's and yesterday's rows. Acknowledging is what a run writes around
 its requests. How fast people can be sent is simulated: sending them would take a vendor's patience, and an account.
+drt-core, another tool, does the same work beside us where MAILWRIGHT_BENCH_DRT names it (`_peer_drt.py`).
 
     python -m benchmarks.reverse_etl [people … (100_000 1_000_000 10_000_000: half an hour, and 12 GB of disk)]
 """
@@ -22,6 +23,7 @@ from typing import Any
 
 import duckdb
 
+from benchmarks import _peer_drt as peer_tool
 from benchmarks import _sending_people as people
 from benchmarks._reverse_etl_tables import COLUMNS, SYNC, AllThere, change, installation
 from reverse_etl import ledger, runner, sending
@@ -216,6 +218,8 @@ def main() -> None:
     print("\n".join(measure(sizes)))
     print()
     print("\n".join(people.measure(min(max(sizes), people.PEOPLE))))
+    print()
+    print("\n".join(peer_tool.measure()))
 
 
 if __name__ == "__main__":
