@@ -17,7 +17,7 @@ from reverse_etl.plan import Plan
 from warehouse.connection import connect
 from warehouse.settings import Settings
 
-SHOWN = ("create", "update", "lower", "clear", "blocked", "held")
+CHANGES = ("create", "update", "lower", "clear")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,10 @@ class SampledPerson:
 
 
 def sample(settings: Settings, made: Plan, n: int, *, destination: Destination | None = None) -> list[SampledPerson]:
-    """At most `n` people of the plan that was just made, the same ones for the same plan; those who change first.
+    """At most `n` people of the plan that was just made, the same ones for the same plan.
+
+    Those who change come first, and of each kind of change, with and without a segment, as many as of any other, as
+    far as there are: the few who are new or leave would not be seen among all who are updated.
 
     Reads the destination; values are personal data: for a screen, not for a log.
     """
@@ -66,7 +69,7 @@ def sample(settings: Settings, made: Plan, n: int, *, destination: Destination |
 
 def _rows(con: duckdb.DuckDBPyConnection, scope: Scope, n: int) -> list[dict[str, Any]]:
     columns = "".join(f", d.{column}" for column in scope.declaration.columns)
-    order = " ".join(f"when '{name}' then {number}" for number, name in enumerate(SHOWN))
+    order = " ".join(f"when '{name}' then {number}" for number, name in enumerate(CHANGES))
     cursor = con.execute(
         f"""with items as (
                 select * from ledger.sync_plan_items where plan_id = $plan_id and operation <> 'retire'
@@ -84,20 +87,35 @@ def _rows(con: duckdb.DuckDBPyConnection, scope: Scope, n: int) -> list[dict[str
                     coalesce(i.operation, 'update') as operation,
                     i.reason,
                     i.subscriber_hash is null as is_member_alone,
+                    m.subscriber_hash is not null as is_moved,
                     m.enters,
                     m.leaves
                 from (select * from items where object = 'member') as i
                 full outer join moves as m on i.subscriber_hash = m.subscriber_hash
+            ),
+            numbered as (
+                select
+                    *,
+                    case operation {order} end as kind,
+                    row_number() over (
+                        partition by operation, is_moved order by md5($plan_id || subscriber_hash)
+                    ) as number_of_kind
+                from people
+                qualify number_of_kind <= $n
+            ),
+            picked as (
+                from numbered
+                order by kind is null, number_of_kind, kind, not is_moved, subscriber_hash
+                limit $n
             )
             select
                 p.*, p.subscriber_hash as record_key, r.email as remote_email, r.remote_id,
                 d.subscriber_hash is not null as has_row{columns}
-            from people as p
+            from picked as p
             left join {scope.relation} as d on p.subscriber_hash = d.subscriber_hash
             left join ledger.remote_members as r
                 on p.subscriber_hash = r.subscriber_hash and r.destination = $destination
-            order by case p.operation {order} end, md5($plan_id || p.subscriber_hash)
-            limit $n""",
+            order by p.kind, p.operation, p.number_of_kind, p.subscriber_hash""",
         {"plan_id": scope.plan_id, "destination": scope.destination, "n": n},
     )
     names = [column[0] for column in cursor.description or []]

@@ -64,3 +64,25 @@ def test_those_who_change_come_first(world: World) -> None:
     )
     shown = _sample(world, 4)
     assert sorted(person.operation for person in shown.values()) == ["blocked", "create", "create", "create"]
+
+
+def test_each_kind_of_change_is_seen(world: World) -> None:
+    """The few who are new, move or withdraw, among the many who are updated."""
+    small_declaration(world.settings)
+    world.sync_name = "small"
+    names = [f"old{n}" for n in range(9)]
+    world.desire(*(Person(f"{name}@shop.test", "subscribe", (), {"city": "A"}) for name in [*names, "withdraws"]))
+    world.sync()
+    world.desire(
+        *(Person(f"{name}@shop.test", "subscribe", ("vip",) * (name == "old8"), {"city": "B"}) for name in names),
+        Person("withdraws@shop.test", "unsubscribe", (), {"city": "A"}),
+        Person("new@shop.test", "subscribe", (), {"city": "C"}),
+    )
+    made = world.plan()
+    target = world.destination()
+    try:
+        shown = sample(world.settings, made, 5, destination=target)
+    finally:
+        target.close()
+    assert [person.operation for person in shown] == ["create", "update", "update", "update", "lower"]
+    assert [person.enters for person in shown].count(("mw:vip",)) == 1
