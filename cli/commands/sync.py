@@ -15,8 +15,8 @@ from typer.core import TyperGroup
 
 from cli.commands.sync_new import new_command
 from cli.output import count
+from cli.plan_view import render, render_sample, save_picture
 from cli.redact import redact
-from cli.report.sync_view import latency_text
 from cli.session import HomeOption, JsonOption, TargetOption, open_session
 from cli.teach import add_command
 from reverse_etl.errors import RejectedClass
@@ -57,6 +57,12 @@ def plan_command(
     sample: Annotated[
         int, typer.Option("--sample", metavar="N", min=0, max=1000, help="Show N people with values before and after.")
     ] = 0,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--picture", metavar="FILE.svg", help="Draw what is shown, for somebody who is not at this terminal."
+        ),
+    ] = None,
     as_of: PastOption = None,
     allow_schema: AllowSchemaOption = None,
     override: OverrideOption = None,
@@ -73,6 +79,7 @@ def plan_command(
       mailwright --target prod plan
       mailwright --target prod plan mailchimp --sample 20
       mailwright --target prod plan mailchimp --out plan.json
+      mailwright --target prod plan mailchimp --sample 5 --picture plan.svg   for whoever approves it
 
     [bold]Exit codes[/bold]: 0 shown · 2 unknown sync, wrong key · 4 a check failed, or a guard · 5 ESP unreachable
     """
@@ -92,22 +99,12 @@ def plan_command(
     def show(console: Console) -> None:
         render(console, data)
         if sample:
-            _render_sample(console, people)
+            render_sample(console, people)
 
+    if picture is not None:
+        when = f" with the data as of {plan.as_of:%Y-%m-%d %H:%M} (UTC)" if plan.as_of else ""
+        save_picture(picture, f"What the sync {sync} would do{when}", data, people)
     session.out.result(data | ({"sample": people} if sample else {}), show)
-
-
-def _render_sample(console: Console, people: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for name in ("Person", "What", "Field", "There now", "Sent"):
-        table.add_column(name, overflow="fold")
-    for person in people:
-        what = person["operation"] + (f" ({person['reason'].replace('_', ' ')})" if person["reason"] else "")
-        lines = [(name, *("" if v is None else str(v) for v in pair)) for name, pair in person["changes"].items()]
-        lines += [(name, "", "in") for name in person["enters"]] + [(name, "in", "") for name in person["leaves"]]
-        for number, line in enumerate(lines or [("", "", "")]):
-            table.add_row(person["subscriber_hash"] if not number else "", what if not number else "", *line)
-    console.print(table)
 
 
 def sync_command(
@@ -174,50 +171,6 @@ def _refuse_the_past(*schemas: str | None) -> None:
 
 def _options(allow_schema: str | None, override: list[str] | None) -> dict[str, Any]:
     return {"allow_schema": allow_schema, "overrides": tuple(override or ())}
-
-
-_COUNTS = (
-    ("created", "people created"),
-    ("updated", "people updated"),
-    ("lowered", "subscriptions ended"),
-    ("cleared", "people whose fields are emptied"),
-    ("entering", "segment entries"),
-    ("leaving", "segment exits"),
-    ("events", "events"),
-    ("unchanged", "people unchanged"),
-    ("in_doubt", "in doubt: the next sync settles them"),
-    ("events_in_doubt", "events in doubt: sent, and not answered"),
-    ("waiting", "accepted, not decided yet: the next sync looks first"),
-    ("requests", "requests"),
-    ("writes", "of them writing"),
-)
-
-
-_SELDOM = {"in_doubt", "waiting", "cleared", "lowered", "events", "events_in_doubt"}
-"""Counts that are shown only where there are any."""
-
-
-def render(console: Console, data: dict[str, Any]) -> None:
-    """Counts, then what stays behind and why, then what a guard or a check says."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(justify="right")
-    table.add_column()
-    for key, name in _COUNTS:
-        if data.get(key) or (key in data and key not in _SELDOM):
-            table.add_row(count(data[key]), name)
-    console.print(table)
-    for title in ("blocked", "rejected", "held", "events_blocked"):
-        for reason, number in sorted((data.get(title) or {}).items(), key=lambda item: -item[1]):
-            text = f"{title.replace('_', ' ')} {count(number)}: {reason.replace('_', ' ')}"
-            console.print(Text(text, style="dim"))
-    for guard in data.get("guards") or ():
-        console.print(Text(f"Guard {guard['name']}: {guard['message']}", style="yellow"))
-    for note in data.get("notes") or ():
-        console.print(Text(redact(note)))
-    if "estimated_minutes" in data:
-        console.print(Text(f"At the vendor's limits: about {data['estimated_minutes']:g} minutes.", style="dim"))
-    if data.get("latency_seconds") is not None:
-        console.print(Text(f"Event to ESP: {latency_text(data)} since the newest load.", style="dim"))
 
 
 def _people(named: list[str] | None) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -18,6 +20,7 @@ from warehouse.settings import Settings
 Call = Callable[..., Outcome]
 GOOD = Person("good@shop.test", "subscribe", ("vip",), {"city": "A"})
 FAKE = Person("fake@shop.invalid", "subscribe", (), {"city": "A"})
+SVG = "http://www.w3.org/2000/svg"
 
 
 @pytest.fixture
@@ -84,6 +87,26 @@ def test_a_plan_is_saved_shown_and_applied(mailwright: Call, shop: World, tmp_pa
     file.write_text("{}")
     outcome = mailwright("--target", "prod", "sync", "small", "--plan", file)
     assert (outcome.code, "no plan" in outcome.stderr) == (2, True)
+
+
+def test_a_plan_is_drawn_for_whoever_has_no_terminal(mailwright: Call, shop: World, tmp_path: Path) -> None:
+    """The same as on the screen; as text alone, without an address, and with nothing to be fetched."""
+    city, picture = "<b>B</b> [bold]C[/bold]", tmp_path / "plan.svg"
+    shop.desire(Person(GOOD.email, "subscribe", ("cart",), {"city": city, "first_name": "ann@shop.test"}), FAKE)
+    drawn = mailwright("--target", "prod", "plan", "small", "--sample", "5", "--picture", picture)
+    assert drawn.code == 0, drawn.stderr
+    text = picture.read_text(encoding="utf-8")
+    elements = ElementTree.fromstring(text).iter(f"{{{SVG}}}text")
+    in_picture = " ".join(" ".join("".join(element.itertext()) for element in elements).split())
+    for line in ("1 people updated", "mw:cart 1 0", hash_of(GOOD.email) + " updated", "MW_CITY A " + city):
+        assert line in in_picture
+        assert line in " ".join(drawn.stdout.split())
+    assert "FNAME there [address]" in in_picture
+    assert "shop.test" not in text
+    assert re.findall(r"https?:[^\"]*", text) == [SVG]
+    assert not any(word in text for word in ("@font-face", "@import", "href", "<image", "<script"))
+    refused = mailwright("--target", "prod", "plan", "small", "--picture", tmp_path / "none" / "plan.svg")
+    assert (refused.code, "cannot be written" in refused.stderr) == (2, True)
 
 
 def test_events_are_shown(mailwright: Call, shop: World) -> None:
