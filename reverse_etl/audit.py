@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from math import floor
 from typing import Any
@@ -221,5 +222,13 @@ def _is_same(mapping: FieldMapping, wanted: Any, found: Any) -> bool:
         worth = mapping.significance
         return sent == has if worth is None else floor(sent / worth) == floor(has / worth)
     if mapping.type == "date":
-        return str(found)[:10] == str(wanted)[:10]
+        return _multiple(str(found)[:10], mapping.significance) == _multiple(str(wanted)[:10], mapping.significance)
     return str(found).strip() == str(wanted).strip()
+
+
+def _multiple(day: str, worth: Decimal | None) -> str | int:
+    """Of so many days a day is in; a day that is none is itself."""
+    try:
+        return day if worth is None else (date.fromisoformat(day) - date(1970, 1, 1)).days // int(worth)
+    except ValueError:
+        return day

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -34,6 +34,14 @@ _AGE = r"^[1-9]\d{0,4} (minute|hour|day)s?$"
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Compared(NamedTuple):
+    """A column in the hash of a row."""
+
+    column: str
+    significance: Decimal | None
+    is_date: bool
 
 
 class FieldMapping(_Strict):
@@ -56,8 +64,8 @@ class FieldMapping(_Strict):
     field is left as it is. clear: without a value it is emptied, whatever the fallback. fill_if_empty: written only
     where the destination has nothing yet, so that what people typed there stays."""
     significance: Decimal | None = Field(default=None, gt=0)
-    """For numbers: what is worth a request. A value that stays within the same multiple of it is not sent again by
-    itself (with 0.5, 123.41 and 123.44 are the same); what is sent is the exact value."""
+    """For numbers, and for dates (days): what is worth a request. A value that stays within the same multiple of it is
+    not sent again by itself (with 0.5, 123.41 and 123.44 are the same); what is sent is the exact value."""
     fallback: str | None = None
     """Stands in where there is no value (new people get it under every policy but `clear`)."""
 
@@ -69,9 +77,11 @@ class FieldMapping(_Strict):
         return value
 
     @model_validator(mode="after")
-    def _numbers_alone(self) -> FieldMapping:
-        if self.significance is not None and self.type != "number":
-            raise ValueError(f"significance is for fields of type number; {self.field} is {self.type}")
+    def _what_has_multiples(self) -> FieldMapping:
+        if self.significance is not None and self.type not in {"number", "date"}:
+            raise ValueError(f"significance is for fields of type number or date; {self.field} is {self.type}")
+        if self.significance is not None and self.type == "date" and self.significance % 1:
+            raise ValueError(f"significance of a date is in whole days; {self.field} has {self.significance}")
         return self
 
     @property
@@ -304,14 +314,17 @@ class SyncDeclaration(_Strict):
         return tuple(dict.fromkeys(mapping.column for mapping in self.fields))
 
     @property
-    def compared(self) -> tuple[tuple[str, Decimal | None], ...]:
-        """What the hash of a row is made of: (column, significance), as fine as the finest field that shows it."""
-        finest: dict[str, Decimal | None] = {}
+    def compared(self) -> tuple[Compared, ...]:
+        """What the hash of a row is made of, as fine as the finest field that shows it."""
+        by_column: dict[str, list[FieldMapping]] = {}
         for mapping in self.fields:
-            known = finest.get(mapping.column, mapping.significance)
-            both = known is not None and mapping.significance is not None
-            finest[mapping.column] = min(known, mapping.significance) if both else None  # pyright: ignore[reportArgumentType]
-        return tuple(finest.items())
+            by_column.setdefault(mapping.column, []).append(mapping)
+        found: list[Compared] = []
+        for column, mappings in by_column.items():
+            worths = [m.significance for m in mappings if m.significance is not None]
+            is_whole = len(worths) == len(mappings) and len({m.type for m in mappings}) == 1
+            found.append(Compared(column, min(worths) if is_whole else None, mappings[0].type == "date"))
+        return tuple(found)
 
     @property
     def fingerprint(self) -> str:

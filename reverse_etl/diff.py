@@ -7,16 +7,19 @@ state, says no. A hash covers the columns that are sent and the fingerprint of t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
 import duckdb
 
-from reverse_etl.declaration import SyncDeclaration
+from reverse_etl.declaration import Compared, SyncDeclaration
 from warehouse.clock import utcnow
 from warehouse.errors import ConfigError, DataError
 
 HASH_VERSION = "md5.1"
+_NUMBERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|DECIMAL|FLOAT|DOUBLE|REAL|NUMERIC")
+_DATES = re.compile(r"DATE|TIMESTAMP")
 GONE = "gone"
 """Hash of a record that is to be, or is, no longer there (a tombstone; a membership that ended)."""
 LOWERED = "lowered"
@@ -69,15 +72,22 @@ def listed(values: tuple[str, ...]) -> str:
     return ", ".join("'" + value.replace("'", "''") + "'" for value in values)
 
 
+def compared_value(compared: Compared, alias: str) -> str:
+    """SQL (portable) of what of a column makes a difference: the value, or the multiple that it is in."""
+    value = f"{alias}.{compared.column}"
+    if compared.significance is None:
+        return value
+    if compared.is_date:
+        value = f"(cast({value} as date) - date '1970-01-01')"
+    return f"floor({value} / {compared.significance})"
+
+
 def payload_hash(declaration: SyncDeclaration, alias: str) -> str:
     """SQL (portable) of the hash of what would be sent for a row of the activation model; returns text.
 
     `concat` joins all parts at once: a chain of `||` copies what came before for each column.
     """
-    values = [
-        f"{alias}.{column}" if worth is None else f"floor({alias}.{column} / {worth})"
-        for column, worth in declaration.compared
-    ]
+    values = (compared_value(one, alias) for one in declaration.compared)
     parts = "".join(f", chr(31), coalesce(cast({value} as text), chr(30))" for value in values)
     return f"md5(concat('{declaration.fingerprint}'{parts}))"
 
@@ -91,7 +101,15 @@ def check_model(con: duckdb.DuckDBPyConnection, scope: Scope, *, with_keys: bool
     """
     declaration = scope.declaration
     needed = {"subscriber_hash", "email", "consent_verdict", *declaration.columns}
-    check_columns(con, scope.schema, declaration.model, needed, declaration.name)
+    types = check_columns(con, scope.schema, declaration.model, needed, declaration.name)
+    for one in declaration.compared:
+        if one.significance is not None and not (_DATES if one.is_date else _NUMBERS).match(types[one.column]):
+            raise ConfigError(
+                f"`significance` needs a column of {'dates' if one.is_date else 'numbers'}; "
+                f"{one.column} is {types[one.column]}.",
+                where=f"sync '{declaration.name}', {scope.schema}.{declaration.model}",
+                todo="leave `significance` out, or cast the column in the model",
+            )
     if declaration.addresses:
         needed = {"profile_id", "subscriber_hash", "is_refused", "suppressions_weighed_to"}
         check_columns(con, scope.schema, declaration.addresses, needed, declaration.name)
@@ -118,25 +136,28 @@ def check_keys(con: duckdb.DuckDBPyConnection, scope: Scope) -> None:
         )
 
 
-def check_columns(con: duckdb.DuckDBPyConnection, schema: str, model: str, needed: set[str], sync: str) -> None:
-    found = {
-        row[0]
-        for row in con.execute(
-            "select column_name from information_schema.columns where table_schema = ? and table_name = ?",
+def check_columns(
+    con: duckdb.DuckDBPyConnection, schema: str, model: str, needed: set[str], sync: str
+) -> dict[str, str]:
+    """The types of the model's columns."""
+    found = dict(
+        con.execute(
+            "select column_name, data_type from information_schema.columns where table_schema = ? and table_name = ?",
             [schema, model],
         ).fetchall()
-    }
+    )
     if not found:
         raise DataError(
             f"The model '{model}' is not in schema '{schema}'.", todo="run `mailwright build`, then this again"
         )
-    missing = sorted(needed - found)
+    missing = sorted(needed - found.keys())
     if missing:
         raise ConfigError(
             f"The sync '{sync}' needs columns that its model does not have: {', '.join(missing)}.",
             where=f"{schema}.{model}",
             todo="correct `column` in the sync's `fields`, or add the columns to the model",
         )
+    return found
 
 
 def _known_sql(kind: str) -> str:

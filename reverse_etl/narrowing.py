@@ -23,6 +23,7 @@ from reverse_etl.diff import (
     MEMBERS,
     Scope,
     check_keys,
+    compared_value,
     listed,
     payload_hash,
     refused_ctes,
@@ -47,11 +48,11 @@ def _row_number(con: duckdb.DuckDBPyConnection, scope: Scope) -> tuple[str, str]
         ).fetchall()
     }
     parts = []
-    for column, worth in scope.declaration.compared:
-        value = f"m.{column}" if worth is None else f"floor(m.{column} / {worth})"
-        is_exact = worth is None and _EXACT.fullmatch(types[column])
+    for one in scope.declaration.compared:
+        value = compared_value(one, "m")
+        is_exact = one.significance is None and _EXACT.fullmatch(types[one.column])
         parts.append(value if is_exact else f"cast({value} as text)")
-    about = (duckdb.__version__, scope.declaration.fingerprint, *(types[c] for c, _ in scope.declaration.compared))
+    about = (duckdb.__version__, scope.declaration.fingerprint, *(types[c.column] for c in scope.declaration.compared))
     tag = hashlib.md5("/".join(about).encode(), usedforsecurity=False).hexdigest()
     return f"hash({', '.join(parts)})", f"hash(confirmed_hash, '{tag}')"
 

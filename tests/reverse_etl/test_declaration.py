@@ -63,6 +63,8 @@ def _parse(tmp_path: Path, body: object) -> str:
         ({"fields": [{**GOOD["fields"][0], "on_nul": "keep"}]}, "fields.0.on_nul: is not known here; did you mean"),
         ({"fields": [{**GOOD["fields"][0], "on_null": "drop"}]}, "'overwrite', 'keep', 'clear' or 'fill_if_empty'"),
         ({"fields": [{**GOOD["fields"][0], "column": "a; drop"}]}, "must be a column name"),
+        ({"fields": [{**GOOD["fields"][0], "significance": 3}]}, "significance is for fields of type number or date"),
+        ({"fields": [{**GOOD["fields"][0], "type": "date", "significance": 0.5}]}, "in whole days; MW_CITY has 0.5"),
         ({"fields": GOOD["fields"] * 2}, "field MW_CITY is written twice"),
         ({"guards": {"max_share_leaving": 3}}, "guards.max_share_leaving"),
         ({"segments": {"model": "s", "prefix": " "}}, "segments.prefix: must not be empty"),
@@ -137,8 +139,10 @@ def test_a_built_in_sync_sends_what_the_models_have(settings: Settings, name: st
     assert (declaration.model, declaration.addresses) == ("sync_esp__members", "sync_esp__addresses")
     assert declaration.segments is not None
     assert declaration.segments.model == "sync_esp__segment_members"
-    offers = {mapping.on_null for mapping in declaration.fields if mapping.column.startswith("rec")}
+    offers = {mapping.on_null for mapping in declaration.fields if mapping.column.startswith("rec_")}
     assert offers == {"clear"}, "an offer that has expired must not stay in anybody's mail"
+    holds = next(mapping for mapping in declaration.fields if mapping.column == "recs_expire_at")
+    assert (holds.type, holds.significance) == ("date", 3), "it moves each day, and everybody with it"
 
 
 def test_the_built_in_sync_fits_vendor_and_model(settings: Settings) -> None:

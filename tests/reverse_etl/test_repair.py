@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import datetime
 
 import pytest
 
 from reverse_etl import sending
+from reverse_etl.audit import audit
 from reverse_etl.context import stopping
 from reverse_etl.destinations.mailchimp import Mailchimp
 from reverse_etl.errors import LeaseHeld, RejectedClass, Stopped
@@ -152,6 +154,46 @@ def test_a_change_that_is_not_worth_a_request(world: World) -> None:
     assert sync_price(123.5, "B") == (1, 123.5)
     assert sync_price(None, "B") == (1, None)
     assert sync_price(0, "B") == (1, 0)
+
+
+def test_a_date_that_moved_by_less_than_is_worth_a_request(world: World) -> None:
+    fields = [
+        {"column": "first_name", "field": "FNAME", "name": "First Name"},
+        {"column": "recs_expire_at", "field": "MW_UNTIL", "name": "Until", "type": "date", "significance": 3},
+    ]
+    small_declaration(world.settings, fields=fields, segments=None)
+    world.sync_name = "small"
+
+    def sync_day(until: datetime | None, name: str = "A") -> tuple[int, object]:
+        world.desire(Person(GOOD.email, "subscribe", (), {"recs_expire_at": until, "first_name": name}))
+        report = world.sync()
+        member = world.twin.member(GOOD.email)
+        assert member is not None
+        return report.created + report.updated, member.merge_fields.get("MW_UNTIL")
+
+    def drift() -> int:
+        target = world.destination()
+        try:
+            return audit(world.settings, "small", destination=target, sample=None).n_drifted
+        finally:
+            target.close()
+
+    assert sync_day(datetime(2026, 7, 6, 23)) == (1, "2026-07-06")
+    assert sync_day(datetime(2026, 7, 8, 1)) == (0, "2026-07-06")
+    assert drift() == 0, "it is there as it was meant to be"
+    assert sync_day(datetime(2026, 7, 8), "B") == (1, "2026-07-08")  # sent for another reason: as it is
+    assert sync_day(datetime(2026, 7, 9), "B") == (1, "2026-07-09")
+    assert sync_day(None, "B") == (1, None)
+
+
+def test_significance_needs_numbers_or_dates(world: World) -> None:
+    for kind, column in (("date", "city"), ("number", "city"), ("number", "recs_expire_at")):
+        field = {"column": column, "field": "MW_X", "name": "X", "type": kind, "significance": 3}
+        small_declaration(world.settings, fields=[field], segments=None)
+        world.sync_name = "small"
+        world.desire(GOOD)
+        with pytest.raises(ConfigError, match=f"`significance` needs a column of {kind}s; {column} is "):
+            world.plan()
 
 
 def test_asked_to_end_a_run_stops_between_batches(closed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
