@@ -23,7 +23,7 @@ from reverse_etl import ledger
 from reverse_etl.connect import open_destination
 from reverse_etl.declaration import FieldMapping, SyncDeclaration, read_sync
 from reverse_etl.destination import Destination, Record, RemoteMember
-from reverse_etl.diff import GONE, MAILABLE, Scope, check_model, payload_hash
+from reverse_etl.diff import GONE, MAILABLE, Scope, check_model, payload_hash, payload_struct
 from reverse_etl.payload import fields_of, formats_of
 from warehouse.clock import utcnow
 from warehouse.connection import connect
@@ -151,10 +151,9 @@ def _people(con: duckdb.DuckDBPyConnection, scope: Scope, sample: int | None) ->
             and d.consent_verdict in ('subscribe', 'update_only')"""
     total = con.execute(f"select count(*) {in_sync}", values).fetchall()[0][0]
     limit = "" if sample is None else "limit $sample"
-    columns = "".join(f", d.{column}" for column in scope.declaration.columns)
     con.execute(
         f"""create temp table looked_at as
-            select d.subscriber_hash, d.email{columns} {in_sync}
+            select d.subscriber_hash, d.email, {payload_struct(scope.declaration, "d")} as payload {in_sync}
             order by md5($seed || d.subscriber_hash) {limit}""",
         {**values, "seed": scope.plan_id, **({} if sample is None else {"sample": sample})},
     )
@@ -181,7 +180,13 @@ def _people(con: duckdb.DuckDBPyConnection, scope: Scope, sample: int | None) ->
         segments.setdefault(key, {})[remote_id] = name
     con.execute("drop table looked_at")
     return total, [
-        _Person(row["subscriber_hash"], row["email"], row["remote_id"], row, segments.get(row["subscriber_hash"], {}))
+        _Person(
+            row["subscriber_hash"],
+            row["email"],
+            row["remote_id"],
+            row["payload"],
+            segments.get(row["subscriber_hash"], {}),
+        )
         for row in rows
     ]
 

@@ -87,6 +87,7 @@ class Stopping:
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
+            self._asked.clear()  # it was this run that was asked
 
     @property
     def is_asked(self) -> bool:

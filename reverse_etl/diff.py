@@ -82,6 +82,11 @@ def compared_value(compared: Compared, alias: str) -> str:
     return f"floor({value} / {compared.significance})"
 
 
+def payload_struct(declaration: SyncDeclaration, alias: str) -> str:
+    """SQL of the columns that are sent, in a place of their own: they may be called as anything else is."""
+    return "struct_pack(" + ", ".join(f'"{column}" := {alias}."{column}"' for column in declaration.columns) + ")"
+
+
 def payload_hash(declaration: SyncDeclaration, alias: str) -> str:
     """SQL (portable) of the hash of what would be sent for a row of the activation model; returns text.
 
@@ -244,6 +249,21 @@ def subscribable_sql(scope: Scope) -> str:
     where m.consent_verdict = 'subscribe' and u.subscriber_hash is null"""
 
 
+def wanted_memberships_sql(scope: Scope) -> str:
+    """Who is in which segment, as the destination calls it, by the model; as far as consent goes."""
+    mirror = scope.declaration.segments
+    assert mirror is not None
+    prefix = mirror.prefix.replace("'", "''")
+    included = "true" if mirror.include == "all" else f"segment_name in ({listed(mirror.include) or 'null'})"
+    return f"""
+        select distinct
+            subscriber_hash,
+            '{prefix}' || segment_name as segment_name,
+            '{prefix}' || segment_name || '/' || subscriber_hash as record_key
+        from "{scope.schema}"."{mirror.model}"
+        where consent_verdict in ('subscribe', 'update_only') and {included}"""
+
+
 def members_sql(scope: Scope) -> str:
     """One row per person of the model or of the ledger to whom anything is, or would have to be, done; whoever is
     unchanged is left out. Of the tables that have a row for everybody, just what is in `looked_at` is read on.
@@ -394,20 +414,9 @@ def members_sql(scope: Scope) -> str:
 
 def memberships_sql(scope: Scope) -> str:
     """One row per membership of the model or of the ledger; needs the plan's member items to be there already."""
-    mirror = scope.declaration.segments
-    assert mirror is not None
-    prefix = mirror.prefix.replace("'", "''")
-    included = "true" if mirror.include == "all" else f"segment_name in ({listed(mirror.include) or 'null'})"
     return f"""
     with
-    wanted as (
-        select distinct
-            subscriber_hash,
-            '{prefix}' || segment_name as segment_name,
-            '{prefix}' || segment_name || '/' || subscriber_hash as record_key
-        from "{scope.schema}"."{mirror.model}"
-        where consent_verdict in ('subscribe', 'update_only') and {included}
-    ),
+    wanted as ({wanted_memberships_sql(scope)}),
     remote as (
         select subscriber_hash, status, is_counted from ledger.remote_members where destination = $destination
     ),

@@ -28,7 +28,10 @@ from reverse_etl.diff import (
     Scope,
     listed,
     payload_hash,
+    payload_struct,
+    refused_ctes,
     subscribable_sql,
+    wanted_memberships_sql,
 )
 from reverse_etl.errors import RejectedClass
 from reverse_etl.payload import Formats, fields_of, formats_of
@@ -88,12 +91,12 @@ def _wave_sql(scope: Scope, operation: str) -> str:
     remote = "(select * from ledger.remote_members where destination = $destination)"
     same_member = "r.subscriber_hash = i.subscriber_hash"
     if operation in {"create", "update"}:
-        columns = "".join(f", d.{column}" for column in scope.declaration.columns)
         # found by their keys first, so that the content of nobody else is hashed
         found = f"""
             with found as materialized (
                 select {common}, d.email, d.consent_verdict as verdict_now, null as segment_id,
-                    r.fields as remote_fields, r.remote_id, r.status as remote_status{columns}
+                    r.fields as remote_fields, r.remote_id, r.status as remote_status,
+                    {payload_struct(scope.declaration, "d")} as payload
                 {items} inner join {scope.relation} as d on d.subscriber_hash = i.subscriber_hash
                 left join (
                     select * from {remote} as m
@@ -101,7 +104,8 @@ def _wave_sql(scope: Scope, operation: str) -> str:
                 ) as r on {same_member}
             )
             select * from found as d
-            where {payload_hash(scope.declaration, "d")} = d.desired_hash and md5(lower(d.email)) = d.subscriber_hash"""
+            where {payload_hash(scope.declaration, "d.payload")} = d.desired_hash
+                and md5(lower(d.email)) = d.subscriber_hash"""
         if operation == "create":
             return f"""{found}
                 and coalesce(d.remote_status, '{NEVER_SUBSCRIBED}') = '{NEVER_SUBSCRIBED}'
@@ -113,17 +117,39 @@ def _wave_sql(scope: Scope, operation: str) -> str:
                 and d.verdict_now in ('subscribe', 'update_only')
             order by d.batch_number, d.record_key"""
     if operation in {"lower", "clear"}:
+        # who agreed again, or came back, since the plan was made is left to the next one
+        still = (
+            "m.consent_verdict = 'unsubscribe' or f.subscriber_hash is not null"
+            if operation == "lower"
+            else "m.subscriber_hash is null"
+        )
         return f"""
+            with {refused_ctes(scope)}
             select {common}, r.email, r.fields as remote_fields, null as segment_id, r.remote_id
             {items} inner join {remote} as r on {same_member}
+            left join {scope.relation} as m on m.subscriber_hash = i.subscriber_hash
+            left join refused as f on f.subscriber_hash = i.subscriber_hash
+            where {still}
             order by i.batch_number, i.record_key"""
-    mailable = f"where r.status in ({listed(MAILABLE)})" if operation == "add" else ""
+    segment = """inner join ledger.remote_segments as g
+            on g.segment_name = i.segment_name and g.destination = $destination"""
+    if operation == "remove":
+        return f"""
+            select {common}, r.email, null as remote_fields, g.remote_id as segment_id, r.remote_id
+            {items} inner join {remote} as r on {same_member}
+            {segment}
+            order by i.batch_number, i.record_key"""
+    # an entry may start an automation: who withdrew, or is no longer meant to be in it, does not enter
     return f"""
+        with {refused_ctes(scope)}
         select {common}, r.email, null as remote_fields, g.remote_id as segment_id, r.remote_id
         {items} inner join {remote} as r on {same_member}
-        inner join ledger.remote_segments as g
-            on g.segment_name = i.segment_name and g.destination = $destination
-        {mailable}
+        {segment}
+        inner join ({wanted_memberships_sql(scope)}) as w on w.record_key = i.record_key
+        left join {scope.relation} as m on m.subscriber_hash = i.subscriber_hash
+        left join refused as f on f.subscriber_hash = i.subscriber_hash
+        where r.status in ({listed(MAILABLE)}) and f.subscriber_hash is null
+            and coalesce(m.consent_verdict, '') <> 'unsubscribe'
         order by i.batch_number, i.record_key"""
 
 
@@ -223,7 +249,7 @@ def _record(scope: Scope, formats: Formats, operation: Operation, row: dict[str,
     if operation in {"create", "update", "clear"}:
         # who is there already keeps what is hers: only who is not gets the fallbacks of a new person
         how = "update" if operation == "create" and row["remote_status"] else operation
-        fields = fields_of(formats, row, how, _remote_fields(row["remote_fields"]))
+        fields = fields_of(formats, row.get("payload") or {}, how, _remote_fields(row["remote_fields"]))
     return Record(row["record_key"], row["email"], fields, row["remote_id"], row["subscriber_hash"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
@@ -17,6 +18,8 @@ Formats = Sequence[tuple[FieldMapping, Callable[[Any], str | int | float | None]
 
 _REMEMBERED = 10_000
 """Values per column: cities, dates and scores come again and again, and to look one up takes a tenth of making it."""
+_LOOK_AS_THEY_ARE = {str, int, bool, float, date, datetime, Decimal}
+"""Types of which, in one column, equal values look the same: not times with a zone, 10:00+00 being 11:00+01."""
 _JOINS = {"\u200d", "\ufe0e", "\ufe0f"}  # zero-width joiner and variation selectors hold one visible sign together
 
 
@@ -75,6 +78,8 @@ def format_value(mapping: FieldMapping, value: Any) -> str | int | float | None:
         return None
     if isinstance(value, float):
         value += 0.0  # there is no minus nothing: it equals 0.0, and must look like it
+    if isinstance(value, (float, Decimal)) and not math.isfinite(value):
+        return None  # what is no number is no value, and no JSON
     if mapping.type == "number":
         return float(value) if isinstance(value, (float, Decimal)) else int(value)
     if mapping.type == "date":
@@ -90,9 +95,17 @@ def format_value(mapping: FieldMapping, value: Any) -> str | int | float | None:
 
 
 def formats_of(declaration: SyncDeclaration) -> Formats:
-    """For the rows of one model: within a column, values that are equal look the same."""
-    remember = functools.lru_cache(_REMEMBERED, typed=True)
-    return [(mapping, remember(functools.partial(format_value, mapping))) for mapping in declaration.fields]
+    """For the rows of one model."""
+    return [(mapping, _remembering(mapping)) for mapping in declaration.fields]
+
+
+def _remembering(mapping: FieldMapping) -> Callable[[Any], str | int | float | None]:
+    known = functools.lru_cache(_REMEMBERED, typed=True)(functools.partial(format_value, mapping))
+
+    def format_(value: Any) -> str | int | float | None:
+        return known(value) if type(value) in _LOOK_AS_THEY_ARE else format_value(mapping, value)
+
+    return format_
 
 
 def fields_of(

@@ -33,12 +33,16 @@ def retry(
 ) -> int:
     """Let records that were rejected for good, or skipped, be sent by the next run; how many.
 
-    `classes` and `people` (subscriber hashes) narrow it; without either, all of them. Events in doubt are sent again
-    for people who are named, and for nobody else: they may have arrived.
+    `classes` and `people` (subscriber hashes) narrow it; without either, all of them. Events in doubt, skipped or
+    not, are sent again for people who are named, and for nobody else: they may have arrived.
     """
-    state = "s.state = 'skipped' or (s.state = 'rejected' and s.rejected_class <> 'retryable')"
-    if people:
-        state += " or (s.object = 'event' and s.state in ('in_doubt', 'sent'))"
+    closed = "s.state = 'skipped' or (s.state = 'rejected' and s.rejected_class <> 'retryable')"
+    doubtful = "s.object = 'event' and s.is_doubtful"
+    state = (
+        f"({closed}) or ({doubtful} and s.state in ('in_doubt', 'sent'))"
+        if people
+        else f"({closed}) and not ({doubtful})"
+    )
     return _decide(settings, sync_name, "retried", reason, state, classes, people)
 
 

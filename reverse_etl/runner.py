@@ -174,6 +174,7 @@ def _run(ctx: SyncContext, run_id: str, lease: leases.Lease, wanted: Plan | None
             is_done = ledger.open_records(con, run_id, are_events_repeated=keyed) == 0
         if is_done or number == most_passes:
             return Applied(first, number, retired, tally.unexpected)
+        stopping.check()
         current = make_plan(ctx, run_id, (), lease)
         refuse_later(current, ctx.overrides)
     raise AssertionError("unreachable")

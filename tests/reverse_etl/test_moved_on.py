@@ -271,3 +271,29 @@ def test_an_exit_cannot_be_skipped(world: World) -> None:
     assert skip(world.settings, "small", "why", people=[hash_of(P0.email)]) == 0
     assert world.sync().leaving == 1
     assert world.twin.inside("mw:vip") == {hash_of(P1.email)}
+
+
+def test_a_plan_that_was_looked_at_creates_nobody_else(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model becomes another while fields and segments are created: as many people as before, and others."""
+    small_declaration(world.settings)
+    world.sync_name = "small"
+    world.desire(Person("ann@shop.test", segments=("vip",), columns=A), Person("bob@shop.test", columns=A))
+    made = world.plan()
+    create = runner._create_what_is_missing
+
+    def rebuilt(job: Any, plan: Any) -> None:
+        create(job, plan)
+        world.desire(*people)
+
+    monkeypatch.setattr(runner, "_create_what_is_missing", rebuilt)
+    same = [Person("ann@shop.test", segments=("vip",), columns=A)]
+    for people in ([Person("eve@shop.test", segments=("vip",), columns=A)], same):
+        people.append(Person("bob@shop.test", columns={"city": "seen by nobody"} if people is same else A))
+        with pytest.raises(RefusedError, match="data moved"):
+            world.sync(plan=made)
+        assert world.twin.member("bob@shop.test") is None
+        world.desire(Person("ann@shop.test", segments=("vip",), columns=A), Person("bob@shop.test", columns=A))
+        world.twin.store._rows("delete from segments")
+        made = world.plan()
+    people = [Person("ann@shop.test", segments=("vip",), columns=A), Person("bob@shop.test", columns=A)]
+    assert world.sync(plan=made).created == 2

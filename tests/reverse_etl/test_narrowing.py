@@ -159,3 +159,27 @@ def test_numbers_that_have_one_hash_are_told_apart(world: World, kind: str, one:
     assert world.plan().unchanged == 4
     world.rows(f"update {MEMBERS} set net_items = -{one}")
     assert world.plan().updated == 4
+
+
+OURS = ("segment_id", "remote_id", "operation", "batch_number", "record_key", "desired_hash", "verdict_now",
+        "remote_fields",
+        "remote_status", "payload", "reason", "position", "order", "email")  # fmt: skip
+
+
+def test_columns_may_be_called_as_ours(world: World) -> None:
+    """A row whose content is not what was planned is left out: another's column of that name must not be read."""
+    small_declaration(
+        world.settings,
+        fields=[{"column": name, "field": f"MW_{n}", "name": name} for n, name in enumerate(OURS)],
+        segments=None,
+    )
+    world.sync_name = "small"
+    world.desire(*PEOPLE)
+    for name in OURS[:-1]:
+        world.rows(f"alter table {MEMBERS} add column \"{name}\" text default '{name[:3]}'")
+    assert world.sync().created == 4
+    assert world.plan().unchanged == 4
+    member = world.twin.member("p1@shop.test")
+    assert member is not None
+    shown = [member.merge_fields[f"MW_{n}"] for n in range(len(OURS))]
+    assert shown == [*(name[:3] for name in OURS[:-1]), "p1@shop.test"]

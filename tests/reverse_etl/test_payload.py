@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+import math
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -65,6 +66,10 @@ def test_cut_is_a_prefix_that_fits(text: str, most: int) -> None:
         ("text", "مرحبا", "مرحبا"),
         ("number", Decimal("12.50"), 12.5),
         ("number", 7, 7),
+        ("number", math.nan, None),
+        ("number", -math.inf, None),
+        ("number", Decimal("NaN"), None),
+        ("text", math.nan, None),
         ("date", date(2011, 12, 9), "2011-12-09"),
         ("date", datetime(2011, 12, 9, 23, 59), "2011-12-09"),
         ("date", "2011-12-09 10:00:00", "2011-12-09"),
@@ -121,6 +126,9 @@ def test_values_that_are_equal_in_python_are_told_apart() -> None:
     values = [1, True, 1.0, 0.0, -0.0]
     shown = [fields_of(formats, {"city": value}, "update")["X"] for value in values]
     assert shown == ["1", "True", "1.0", "0.0", "0.0"]
+    zones = [time(10, tzinfo=UTC), time(11, tzinfo=timezone(timedelta(hours=1)))]
+    shown = [fields_of(formats, {"city": value}, "update")["X"] for value in (*zones, ["a"])]
+    assert shown == ["10:00:00+00:00", "11:00:00+01:00", "['a']"]
     assert fields_of(formats_of(_declared("overwrite", None)), {"city": -0.0}, "update") == {"X": "0.0"}
 
 

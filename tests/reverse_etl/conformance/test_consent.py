@@ -170,6 +170,58 @@ def test_rows_are_read_again_when_sending(port: Port, how: str, monkeypatch: pyt
     assert port.held("p0@shop.test") is None
 
 
+def _become_before_sending(port: Port, monkeypatch: pytest.MonkeyPatch, *people: Person, sql: str = "") -> None:
+    """The model is rebuilt between plan and push, once."""
+    apply = runner.apply
+    late: list[int] = []
+
+    def rebuilt(*arguments: object) -> int:
+        if not late:
+            late.append(1)
+            port.desire(*people)
+            if sql:
+                port.rows(sql)
+        return apply(*arguments)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(runner, "apply", rebuilt)
+
+
+@pytest.mark.parametrize("how", ["withdrew", "refused elsewhere", "not meant any more", "gone"])
+def test_entries_are_asked_for_again_when_sending(port: Port, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry may start an automation: it is the last to go out, and the model may be another by then."""
+    outside = [replace(person, segments=()) for person in PEOPLE]
+    inside = [replace(person, segments=("vip",)) for person in PEOPLE]
+    port.desire(*outside)
+    port.sync()
+    port.desire(*inside)
+    first = {
+        "withdrew": [replace(inside[0], verdict="unsubscribe")],
+        "refused elsewhere": inside[:1],
+        "not meant any more": outside[:1],
+        "gone": [],
+    }[how]
+    refuses = "update analytics.sync_esp__addresses set is_refused = true where subscriber_hash = md5('p0@shop.test')"
+    _become_before_sending(port, monkeypatch, *first, *inside[1:], sql=refuses if how == "refused elsewhere" else "")
+    port.sync()
+    port.time_passes()
+    assert port.inside("mw:vip") == {person.email for person in PEOPLE[1:]}
+
+
+@pytest.mark.parametrize("end", ["lower", "clear"])
+def test_ends_are_asked_for_again_when_sending(port: Port, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who agreed again, or is back, is not unsubscribed, and her fields are not emptied, by a plan of before."""
+    people = [replace(person, columns={"city": "A"}) for person in PEOPLE]
+    port.desire(*people)
+    port.sync()
+    port.desire(*([replace(people[0], verdict="unsubscribe")] if end == "lower" else []), *people[1:])
+    made = port.plan()
+    assert (made.lowered, made.cleared) == ((1, 0) if end == "lower" else (0, 1))
+    _become_before_sending(port, monkeypatch, *people)
+    report = port.sync()
+    assert (report.lowered, report.cleared, report.is_complete) == (0, 0, True)
+    assert (port.status("p0@shop.test"), port.city("p0@shop.test")) == ("subscribed", "A")
+
+
 def test_who_leaves_between_pull_and_push_is_not_raised(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
     """She was absent when we looked; she signed up and left before we wrote."""
     port.desire(*PEOPLE)
