@@ -151,11 +151,14 @@ def klaviyo(request: httpx.Request, vendor: VirtualVendor) -> tuple[int, Any]:
         vendor.people += n
         name = vendor.begin_job()
         return 202, {"data": {"id": name, "attributes": {"total_count": n}}}
-    if path.endswith("/import-errors") or path == "/profile-bulk-import-jobs":
-        return 200, {"data": [], "links": {}}
+    now = vendor.clock.time()
+    if path == "/profile-bulk-import-jobs":  # those under way are asked for; a page has a hundred of them
+        return 200, {"data": [{"id": job} for job, until in vendor.jobs.items() if until > now][:100], "links": {}}
     name = path.rsplit("/", 1)[1]
-    is_over = vendor.clock.time() >= vendor.jobs[name]
-    return 200, {"data": {"id": name, "attributes": {"status": "complete" if is_over else "processing"}}}
+    if now < vendor.jobs[name]:
+        return 200, {"data": {"id": name, "attributes": {"status": "processing"}}}
+    counts = {"total_count": 1, "completed_count": 1, "failed_count": 0}
+    return 200, {"data": {"id": name, "attributes": {"status": "complete", **counts}}}
 
 
 ANSWERS: Mapping[str, Answer] = {

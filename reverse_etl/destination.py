@@ -130,6 +130,8 @@ class Jobs:
     """How a destination's jobs are waited for."""
 
     most_open: int
+    most_people: int
+    """In the open ones together: so many a crash leaves to be looked up."""
     pause: float
     """Seconds between two looks at the open ones."""
     patience: float
@@ -252,11 +254,16 @@ class Destination(Protocol):
         certainly did not take effect, in which case it is rejected as retryable."""
         ...
 
+    def still_running(self, jobs: Sequence[str]) -> Collection[str]:
+        """Those of the jobs that certainly run, asked for in few requests: they need no look of their own. None, where
+        it cannot be asked so."""
+        ...
+
     def poll(self, job: str, operation: Operation, records: Sequence[Record]) -> BatchOutcome | None:
         """How a job ended, or None while it runs. Its records have a subscriber_hash, and perhaps no address.
 
         An outcome may be `accepted` again, with the job that follows. A job that is not known any more leaves its
-        records in doubt.
+        records in doubt. Several jobs are looked at at once, each by one thread at a time.
         """
         ...
 

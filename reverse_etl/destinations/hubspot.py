@@ -148,6 +148,9 @@ class HubSpot:
     def most_bytes(self, operation: Operation) -> tuple[None, None]:
         return None, None
 
+    def still_running(self, jobs: Sequence[str]) -> Collection[str]:
+        raise AssertionError("every call ends with its answer here")
+
     def poll(self, job: str, operation: Operation, records: Sequence[Record]) -> BatchOutcome | None:
         raise AssertionError("every call ends with its answer here")
 

@@ -149,7 +149,8 @@ class Klaviyo:
     @property
     def jobs(self) -> Jobs:
         return Jobs(
-            limit(KIND, "jobs_open"),
+            limit(KIND, "open_jobs"),
+            limit(KIND, "people_in_open_jobs"),
             limits_of(KIND)["job_pause_seconds"].value,
             limits_of(KIND)["job_patience_seconds"].value,
         )
@@ -405,6 +406,9 @@ class Klaviyo:
 
     def send_events(self, events: Sequence[Event]) -> BatchOutcome:
         return klaviyo_events.send(self._client, events)
+
+    def still_running(self, jobs: Sequence[str]) -> Collection[str]:
+        return self._follower.still_running(jobs)
 
     def poll(self, job: str, operation: Operation, records: Sequence[Record]) -> BatchOutcome | None:
         return self._follower.poll(job, operation, records)

@@ -91,6 +91,13 @@ class JobFollower:
         query = {"filter": 'any(status,["queued","processing"])'}
         return {row["id"] for page in self._client.pages(_IMPORTS, query) for row in page}
 
+    def still_running(self, jobs: Iterable[str]) -> set[str]:
+        """Tokens of imports that the vendor lists as under way: a hundred to a request, where a look at each has the
+        same window as sending it had. Whom the list leaves out need not have ended: a look at it decides."""
+        imports = {job: token.imports for job in jobs if (token := Token.parse(job)).step == "import"}
+        under_way = self._imports_under_way() if imports else set()
+        return {job for job, ids in imports.items() if not under_way.isdisjoint(ids)}
+
     def poll(self, job: str, operation: Operation, records: Sequence[Record]) -> BatchOutcome | None:
         token = Token.parse(job)
         self.know(token.imports)
@@ -110,7 +117,8 @@ class JobFollower:
         if states & {"queued", "processing"}:
             return None
         is_whole = len(jobs) == 1 and attributes[0].get("total_count") == len(records)
-        exceptions, n_unknown = self._import_errors(token.imports, records, is_whole)
+        with_errors = [one for one, a in zip(token.imports, attributes, strict=True) if not _is_flawless(a)]
+        exceptions, n_unknown = self._import_errors(with_errors, records, is_whole)
         rest = [r for r in records if r.key not in exceptions]
         if n_unknown or states != {"complete"}:
             # somebody failed and it does not say who, or it was called off: who is in its profiles was done
@@ -245,6 +253,12 @@ class JobFollower:
                 late = Outcome("in_doubt", None, "The destination has not unsubscribed this person.")
                 outcomes[record.key] = _NOT_TAKEN if wanted == "subscribed" else late
         return BatchOutcome(ACCEPTED, outcomes, job=str(token)) if outcomes else None
+
+
+def _is_flawless(job: Mapping[str, Any]) -> bool:
+    """Whether an import job says that it did everybody. Its counts may be null, or not up to date [specification]: the
+    errors are asked for unless both say so."""
+    return job.get("failed_count") == 0 and job.get("completed_count") == job.get("total_count") is not None
 
 
 def _refused(standing: Standing) -> Outcome:
