@@ -43,6 +43,9 @@ class VirtualVendor(httpx.BaseTransport):
     job_seconds: float = 0.0
     requests: int = 0
     refused: int = 0
+    writes: int = 0
+    written: int = 0
+    """Bytes of the writes' bodies."""
     last_write: float = 0.0
     people: int = 0
     jobs: dict[str, float] = field(default_factory=dict)
@@ -67,6 +70,8 @@ class VirtualVendor(httpx.BaseTransport):
             self._open -= 1
             status, body = self.answer(request, self)
             if request.method != "GET":
+                self.writes += 1
+                self.written += len(request.content)
                 self.last_write = self.clock.time()
         return httpx.Response(status, content=json.dumps(body).encode(), request=request)
 

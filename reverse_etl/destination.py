@@ -130,8 +130,6 @@ class Jobs:
     """How a destination's jobs are waited for."""
 
     most_open: int
-    most_people: int
-    """In the open ones together: so many a crash leaves to be looked up."""
     pause: float
     """Seconds between two looks at the open ones."""
     patience: float
@@ -177,6 +175,11 @@ class Destination(Protocol):
         ...
 
     def batch_size(self, operation: Operation) -> int: ...
+
+    @property
+    def emptying_size(self) -> int | None:
+        """Size of a batch of updates that empty a field, if those take so long that they go apart from the others."""
+        ...
 
     def bytes_of(self, operation: Operation, record: Record) -> int:
         """What a record adds to the body of a batch."""

@@ -88,7 +88,8 @@ def apply(ctx: SyncContext, lease: leases.Lease, made: Plan, tally: Tally) -> in
         if jobs is None:
             waves = ledger.waves(con, made.plan_id, BATCHES_PER_WAVE, people_per_wave(made.n_source))
         else:
-            most = min(BATCHES_PER_WAVE, ctx.destination.concurrency, jobs.most_open)
+            # large ones: two waves use all connections, and no more than they hold is in memory
+            most = max(1, min(ctx.destination.concurrency, jobs.most_open) // 2)
             waves = ledger.waves(con, made.plan_id, most)
     tally.silent = 0
     with ThreadPoolExecutor(ctx.destination.concurrency, thread_name_prefix="sync") as pool:
@@ -198,9 +199,7 @@ class _Line:
             has_room = not self._flying
         else:
             flying = sum(len(wave.futures) for wave in self._flying)
-            n_people = sum(len(batch.records) for batch in self.open_jobs)
-            n_people += (flying + len(numbers)) * self.ctx.destination.batch_size(operation)
-            has_room = flying + len(numbers) + len(self.open_jobs) <= jobs.most_open and n_people <= jobs.most_people
+            has_room = flying + len(numbers) + len(self.open_jobs) <= jobs.most_open
             has_room = has_room and (operation == self._operation or not self.open_jobs)
         if not self._flying:
             return has_room

@@ -142,6 +142,10 @@ class HubSpot:
                  "event": "events_per_request"}  # fmt: skip
         return limit(KIND, names.get(operation, "records_per_batch"))
 
+    @property
+    def emptying_size(self) -> None:
+        return None
+
     def bytes_of(self, operation: Operation, record: Record) -> int:
         return 0
 

@@ -67,8 +67,8 @@ NEEDS = ("KLAVIYO_API_KEY", "KLAVIYO_LIST_ID")
 BASE_URL = "https://a.klaviyo.com/api"
 _LIST_ID = re.compile(r"[A-Za-z0-9]{1,40}")
 _BATCHES = {
-    "create": "records_per_import",
-    "update": "records_per_update",
+    "create": "records_per_create",
+    "update": "records_per_import",
     "clear": "records_per_clear",
     "lower": "records_per_unsubscription",
     "add": "records_per_segment_change",
@@ -150,13 +150,16 @@ class Klaviyo:
     def jobs(self) -> Jobs:
         return Jobs(
             limit(KIND, "open_jobs"),
-            limit(KIND, "people_in_open_jobs"),
             limits_of(KIND)["job_pause_seconds"].value,
             limits_of(KIND)["job_patience_seconds"].value,
         )
 
     def batch_size(self, operation: Operation) -> int:
         return limit(KIND, _BATCHES[operation])
+
+    @property
+    def emptying_size(self) -> int:
+        return limit(KIND, "records_per_emptying")
 
     def bytes_of(self, operation: Operation, record: Record) -> int:
         if operation == "event":

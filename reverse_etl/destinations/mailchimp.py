@@ -154,6 +154,10 @@ class Mailchimp:
     def jobs(self) -> None:
         return None
 
+    @property
+    def emptying_size(self) -> None:
+        return None
+
     def bytes_of(self, operation: Operation, record: Record) -> int:
         return 0
 

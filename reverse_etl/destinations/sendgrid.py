@@ -90,7 +90,7 @@ class SendGrid:
         )
         self._fields = Fields(self._api)
         self._unknown_looks: dict[str, int] = {}
-        """Job that was accepted here → how often it may still be unknown to the vendor. Only the one thread that looks at
+        """Job that was accepted here → how often it may still be unknown to the vendor. Only the thread that looks at
         a job touches its entry."""
 
     @classmethod
@@ -125,7 +125,6 @@ class SendGrid:
     def jobs(self) -> Jobs:
         return Jobs(
             limit(KIND, "open_jobs"),
-            limit(KIND, "open_jobs") * limit(KIND, "records_per_batch"),
             limit(KIND, "job_pause_seconds"),
             limit(KIND, "job_patience_seconds"),
         )
@@ -133,6 +132,10 @@ class SendGrid:
     def batch_size(self, operation: Operation) -> int:
         names = {"lower": "suppressions_per_request", "remove": "ids_per_removal"}
         return limit(KIND, names.get(operation, "records_per_batch"))
+
+    @property
+    def emptying_size(self) -> None:
+        return None
 
     def bytes_of(self, operation: Operation, record: Record) -> int:
         if operation in {"lower", "remove"}:

@@ -31,7 +31,7 @@ NEVER = 10_000
 @pytest.fixture
 def slow(sendgrid: SendGridWorld, monkeypatch: pytest.MonkeyPatch) -> SendGridWorld:
     """Jobs go on until a test ends them, and a run soon stops waiting."""
-    monkeypatch.setattr(SendGrid, "jobs", Jobs(most_open=4, most_people=100, pause=5, patience=15))
+    monkeypatch.setattr(SendGrid, "jobs", Jobs(most_open=4, pause=5, patience=15))
     sendgrid.twin.store.job_looks = NEVER
     return sendgrid
 

@@ -48,7 +48,7 @@ def _dead_holders(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """Four looks at a job and no more."""
-    jobs = Jobs(most_open=4, most_people=100, pause=5, patience=15)
+    jobs = Jobs(most_open=4, pause=5, patience=15)
     monkeypatch.setattr(SendGrid, "jobs", jobs)
     return jobs
 

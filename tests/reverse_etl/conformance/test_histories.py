@@ -216,7 +216,7 @@ def _live(port: Port, history: list[Step], seen: Counter[str]) -> None:
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_any_history_converges(vendor: str, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "MOST_PASSES", 2)
-    monkeypatch.setattr(SendGrid, "jobs", Jobs(most_open=4, most_people=100, pause=5, patience=15))
+    monkeypatch.setattr(SendGrid, "jobs", Jobs(most_open=4, pause=5, patience=15))
     seen: Counter[str] = Counter()
 
     @settings(

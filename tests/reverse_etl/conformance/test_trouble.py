@@ -178,7 +178,7 @@ def test_jobs_that_outlive_a_run(port: Port, monkeypatch: pytest.MonkeyPatch) ->
         assert port.sync().waiting == 0  # every call ends with its answer
         return
     target = port.destination()
-    monkeypatch.setattr(type(target), "jobs", Jobs(most_open=4, most_people=100, pause=5, patience=15))
+    monkeypatch.setattr(type(target), "jobs", Jobs(most_open=4, pause=5, patience=15))
     target.close()
     port.jobs_take(10**6)
     port.desire(*PEOPLE)
