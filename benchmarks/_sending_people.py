@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks import _virtual_vendors as vendors
 from benchmarks._reverse_etl_tables import SYNC, AllThere, change, installation
-from benchmarks._virtual_time import VirtualClock, pool_on
+from benchmarks._virtual_time import VirtualClock, pool_on, wait_on
 from benchmarks._virtual_vendors import ANSWERS, Rule, VirtualVendor, shortest
 from reverse_etl import runner, sending
 from reverse_etl.destination import Record
@@ -44,7 +44,7 @@ class Case:
 
 
 _MAILCHIMP = Case("mailchimp", Mailchimp, ("key-us0", "bench"), (), r"POST .*", (), connections=10, seconds=2.5)
-_BULK, _EACH = ((10, 1), (150, 60)), ((75, 1), (750, 60))
+_BULK, _EACH, _HUBSPOT = ((10, 1), (150, 60)), ((75, 1), (750, 60)), ((10, 1), (100, 10))
 _KLAVIYO = Case(
     "klaviyo", Klaviyo, ("key", "Bench1"), _BULK, r"POST .*/profile-bulk-import-jobs",
     (Rule(r"POST .*/profile-bulk-import-jobs", _BULK), Rule(r"GET .*/profile-bulk-import-jobs", _BULK),
@@ -68,7 +68,7 @@ CASES = (
     _SENDGRID,
     replace(_SENDGRID, kept=(("records_per_batch", 500),)),
     Case(
-        "hubspot", HubSpot, ("token", "1", "bench"), ((100, 10),), r"POST .*", (Rule(r"POST .*", ((100, 10),)),),
+        "hubspot", HubSpot, ("token", "1", "bench"), _HUBSPOT, r"POST .*", (Rule(r"POST .*", _HUBSPOT),),
         connections=None, seconds=1.0,
     ),
 )  # fmt: skip
@@ -166,6 +166,7 @@ def sync(case: Case, n: int) -> Found:
         settings = installation(folder, case.kind, n, destination.key)
         change(settings, 1)
         sending.ThreadPoolExecutor = pool_on(clock)  # pyright: ignore[reportAttributeAccessIssue]
+        sending.wait = wait_on(clock)  # pyright: ignore[reportAttributeAccessIssue]
         report = runner.sync(settings, SYNC, gate=lambda *_: None, destination=destination)
     if not report.updated == vendor.people == n:
         sys.exit(f"{case.kind}: {n} people changed, {report.updated} were updated, {vendor.people} came")

@@ -157,13 +157,20 @@ def klaviyo(request: httpx.Request, vendor: VirtualVendor) -> tuple[int, Any]:
         name = vendor.begin_job()
         return 202, {"data": {"id": name, "attributes": {"total_count": n}}}
     now = vendor.clock.time()
-    if path == "/profile-bulk-import-jobs":  # those under way are asked for; a page has a hundred of them
-        return 200, {"data": [{"id": job} for job, until in vendor.jobs.items() if until > now][:100], "links": {}}
-    name = path.rsplit("/", 1)[1]
-    if now < vendor.jobs[name]:
-        return 200, {"data": {"id": name, "attributes": {"status": "processing"}}}
-    counts = {"total_count": 1, "completed_count": 1, "failed_count": 0}
-    return 200, {"data": {"id": name, "attributes": {"status": "complete", **counts}}}
+
+    def job(name: str) -> dict[str, Any]:
+        is_over = now >= vendor.jobs[name]
+        counts = {"total_count": 1, "completed_count": int(is_over), "failed_count": 0}
+        return {"id": name, "attributes": {"status": "complete" if is_over else "processing", **counts}}
+
+    if path != "/profile-bulk-import-jobs":
+        return 200, {"data": job(path.rsplit("/", 1)[1])}
+    query = dict(request.url.params)
+    names = list(reversed(vendor.jobs)) if query.get("sort") == "-created_at" else []  # else: older ones, of nobody
+    first = int(query.get("page[cursor]", 0))
+    last = first + int(query["page[size]"])
+    links = {"next": f"https://vendor.test?page[cursor]={last}"} if last < len(names) else {}
+    return 200, {"data": [job(name) for name in names[first:last]], "links": links}
 
 
 ANSWERS: Mapping[str, Answer] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -170,13 +170,10 @@ class _Line:
                 self.ctx.progress("send", len(waves) - len(todo), len(waves))
                 landed: list[list[Result]] = []
                 ended: list[Result] = []
-                if not self._may_go(todo):
-                    if self._is_waiting():
-                        ended = self._look()
-                    elif self._flying:
-                        landed.append(self._flying.popleft().results())
-                    else:
+                if not self._may_go(todo) and not self._is_answer_come():
+                    if not self._is_waiting():
                         break
+                    ended = self._look()
                 while self._flying and self._flying[0].is_answered():
                     landed.append(self._flying.popleft().results())
                 self._write_and_send(landed, ended, todo)
@@ -191,20 +188,33 @@ class _Line:
         """Whether the next wave may go out now."""
         if not todo or self.halt is not None:
             return False
-        operation, numbers = todo[0]
-        jobs = self.ctx.destination.jobs
-        if jobs is None or not (self.open_jobs or self._flying):
-            has_room = True
-        elif self.open_jobs and not self._is_waiting():  # no job has ended for long: it goes on without them
-            has_room = not self._flying
-        else:
-            flying = sum(len(wave.futures) for wave in self._flying)
-            has_room = flying + len(numbers) + len(self.open_jobs) <= jobs.most_open
-            has_room = has_room and (operation == self._operation or not self.open_jobs)
+        operation, _ = todo[0]
         if not self._flying:
-            return has_room
+            return self._has_room(todo[0])
         may_follow = operation == self._operation and operation != "event" and self._is_answered
-        return has_room and may_follow and len(self._flying) < 2
+        return may_follow and len(self._flying) < 2 and self._has_room(todo[0])
+
+    def _has_room(self, wave: Planned) -> bool:
+        """Whether no open job stands in its way. Where none has ended for long, it does not wait for them."""
+        jobs = self.ctx.destination.jobs
+        if jobs is None or not self.open_jobs or not self._is_waiting():
+            return True
+        operation, numbers = wave
+        n = len(self.open_jobs) + sum(len(one.futures) for one in self._flying) + len(numbers)
+        return operation == self._operation and n <= jobs.most_open
+
+    def _is_answer_come(self) -> bool:
+        """Whether the oldest wave is answered. It is waited for; if there are jobs, for no longer than until the next
+        look at them is due: what goes out may have to wait for the vendor's windows, and looks have windows too."""
+        if not self._flying:
+            return False
+        if self._n_due == 0:
+            is_for_a_while = self._is_waiting()
+            pause = self._pause()
+            wait(self._flying[0].futures, timeout=pause if is_for_a_while else None)
+            if is_for_a_while and not self._flying[0].is_answered():
+                self._note_pause(pause)
+        return self._flying[0].is_answered()
 
     def _is_waiting(self) -> bool:
         """Whether there are jobs to be waited for, and patience for it."""
@@ -295,17 +305,25 @@ class _Line:
             self._waited = 0.0
         return ended
 
+    def _pause(self) -> float:
+        """Seconds until the next look at jobs."""
+        jobs = self.ctx.destination.jobs
+        return 0.0 if jobs is None else max(jobs.pause, self._waited * SHARE_OF_WAITING)
+
+    def _note_pause(self, seconds: float) -> None:
+        self.has_paused = True
+        self._waited += seconds
+        self._unrenewed += seconds
+
     def _begin_round(self) -> bool:
         """Pause before the open jobs are looked at again; whether any of them may have ended."""
         self.ctx.progress("wait for the destination's jobs", 0, len(self.open_jobs))
         if self._n_due:
             return True
-        jobs = self.ctx.destination.jobs
-        if jobs is not None and not self.has_paused:
-            pause = max(jobs.pause, self._waited * SHARE_OF_WAITING)
+        if not self.has_paused:
+            pause = self._pause()
             self.ctx.destination.wait(pause)
-            self._waited += pause
-            self._unrenewed += pause
+            self._note_pause(pause)
         self.has_paused = False
         try:
             running = set(self.ctx.destination.still_running([batch.job or "" for batch in self.open_jobs]))
