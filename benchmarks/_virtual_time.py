@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Self
 
 
@@ -54,49 +56,112 @@ class VirtualClock:
             self._leave(1)
 
 
-def pool_on(clock: VirtualClock) -> type:
-    """What takes the place of `ThreadPoolExecutor` for work that sleeps on the clock."""
+class VirtualFuture:
+    """What becomes of one call in a virtual pool."""
 
-    class VirtualPool:
-        def __init__(self, workers: int, **_: object) -> None:
-            self._workers = workers
+    def __init__(self, pool: VirtualPool, call: Callable[[], Any]) -> None:
+        self._pool, self.call = pool, call
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.is_over = False
+        self.awaited: threading.Event | None = None
 
-        def __enter__(self) -> Self:
-            return self
+    def done(self) -> bool:
+        return self.is_over
 
-        def __exit__(self, *_: object) -> None:
-            return None
+    def cancel(self) -> bool:
+        return self._pool.withdraw(self)
 
-        def map(self, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-            todo = list(items)
-            results: list[Any] = [None] * len(todo)
-            failed: list[BaseException] = []
-            positions = iter(range(len(todo)))
-            taking = threading.Lock()
+    def result(self) -> Any:
+        self._pool.await_(self)
+        if self.error is not None:
+            raise self.error
+        return self.value
 
-            def run() -> None:
-                try:
-                    while True:
-                        with taking:
-                            position = next(positions, None)
-                        if position is None:
-                            return
-                        results[position] = work(todo[position])
-                except BaseException as error:
-                    failed.append(error)
-                finally:
-                    clock.leave()
 
-            threads = [threading.Thread(target=run, daemon=True) for _ in range(min(self._workers, len(todo)))]
-            clock.join(len(threads))
-            for thread in threads:
-                thread.start()
-            clock.leave()
-            for thread in threads:
-                thread.join()
-            clock.join(1)
-            if failed:
-                raise failed[0]
-            return iter(results)
+class VirtualPool:
+    """Takes the place of `ThreadPoolExecutor` for work that sleeps on the clock, and for one thread that waits for it.
 
-    return VirtualPool
+    A thread counts while it works; the one that waits for a call does not, until the worker that ended the call counts
+    it again: no instant is skipped in between.
+    """
+
+    def __init__(self, clock: VirtualClock, workers: int) -> None:
+        self._clock, self._workers = clock, workers
+        self._todo: deque[VirtualFuture] = deque()
+        self._working = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def submit(self, work: Callable[..., Any], *args: Any) -> VirtualFuture:
+        future = VirtualFuture(self, partial(work, *args))
+        with self._lock:
+            self._todo.append(future)
+            is_needed = self._working < self._workers
+            self._working += is_needed
+        if is_needed:
+            self._clock.join(1)
+            threading.Thread(target=self._run, daemon=True).start()
+        return future
+
+    def map(self, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        futures = [self.submit(work, item) for item in items]
+        return (future.result() for future in futures)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._todo:
+                    self._working -= 1
+                    break
+                future = self._todo.popleft()
+            try:
+                future.value = future.call()
+            except BaseException as error:
+                future.error = error
+            with self._lock:
+                future.is_over = True
+                if future.awaited is not None:
+                    self._clock.join(1)
+                    future.awaited.set()
+        self._clock.leave()
+
+    def await_(self, future: VirtualFuture) -> None:
+        with self._lock:
+            if future.is_over:
+                return
+            future.awaited = threading.Event()
+        self._clock.leave()
+        future.awaited.wait()
+
+    def withdraw(self, future: VirtualFuture) -> bool:
+        with self._lock:
+            is_waiting = future in self._todo
+            if is_waiting:
+                self._todo.remove(future)
+            return is_waiting
+
+
+def wait_on(clock: VirtualClock) -> Callable[..., None]:
+    """What takes the place of `concurrent.futures.wait`, to within a tenth of a second."""
+
+    def wait(futures: Sequence[VirtualFuture], timeout: float | None = None) -> None:
+        until = None if timeout is None else clock.time() + timeout
+        while not all(future.done() for future in futures) and (until is None or clock.time() < until):
+            clock.sleep(0.1)
+
+    return wait
+
+
+def pool_on(clock: VirtualClock) -> Callable[..., VirtualPool]:
+    """What makes such pools as `ThreadPoolExecutor` makes others."""
+
+    def make(workers: int, **_: object) -> VirtualPool:
+        return VirtualPool(clock, workers)
+
+    return make

@@ -43,6 +43,9 @@ class VirtualVendor(httpx.BaseTransport):
     job_seconds: float = 0.0
     requests: int = 0
     refused: int = 0
+    writes: int = 0
+    written: int = 0
+    """Bytes of the writes' bodies."""
     last_write: float = 0.0
     people: int = 0
     jobs: dict[str, float] = field(default_factory=dict)
@@ -67,6 +70,8 @@ class VirtualVendor(httpx.BaseTransport):
             self._open -= 1
             status, body = self.answer(request, self)
             if request.method != "GET":
+                self.writes += 1
+                self.written += len(request.content)
                 self.last_write = self.clock.time()
         return httpx.Response(status, content=json.dumps(body).encode(), request=request)
 
@@ -151,11 +156,21 @@ def klaviyo(request: httpx.Request, vendor: VirtualVendor) -> tuple[int, Any]:
         vendor.people += n
         name = vendor.begin_job()
         return 202, {"data": {"id": name, "attributes": {"total_count": n}}}
-    if path.endswith("/import-errors") or path == "/profile-bulk-import-jobs":
-        return 200, {"data": [], "links": {}}
-    name = path.rsplit("/", 1)[1]
-    is_over = vendor.clock.time() >= vendor.jobs[name]
-    return 200, {"data": {"id": name, "attributes": {"status": "complete" if is_over else "processing"}}}
+    now = vendor.clock.time()
+
+    def job(name: str) -> dict[str, Any]:
+        is_over = now >= vendor.jobs[name]
+        counts = {"total_count": 1, "completed_count": int(is_over), "failed_count": 0}
+        return {"id": name, "attributes": {"status": "complete" if is_over else "processing", **counts}}
+
+    if path != "/profile-bulk-import-jobs":
+        return 200, {"data": job(path.rsplit("/", 1)[1])}
+    query = dict(request.url.params)
+    names = list(reversed(vendor.jobs)) if query.get("sort") == "-created_at" else []  # else: older ones, of nobody
+    first = int(query.get("page[cursor]", 0))
+    last = first + int(query["page[size]"])
+    links = {"next": f"https://vendor.test?page[cursor]={last}"} if last < len(names) else {}
+    return 200, {"data": [job(name) for name in names[first:last]], "links": links}
 
 
 ANSWERS: Mapping[str, Answer] = {

@@ -88,6 +88,11 @@ class FieldMapping(_Strict):
     def spec(self) -> FieldSpec:
         return FieldSpec(self.field, self.name, self.type, is_emptied=self.on_null in EMPTYING)
 
+    @property
+    def is_emptied_by_null(self) -> bool:
+        """Whether an update empties it where the column has no value."""
+        return self.on_null == "clear" or (self.on_null == "overwrite" and not self.fallback)
+
 
 class SegmentMirror(_Strict):
     """Which segments are mirrored, and under which names."""

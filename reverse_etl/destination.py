@@ -176,6 +176,11 @@ class Destination(Protocol):
 
     def batch_size(self, operation: Operation) -> int: ...
 
+    @property
+    def emptying_size(self) -> int | None:
+        """Size of a batch of updates that empty a field, if those take so long that they go apart from the others."""
+        ...
+
     def bytes_of(self, operation: Operation, record: Record) -> int:
         """What a record adds to the body of a batch."""
         ...
@@ -252,11 +257,16 @@ class Destination(Protocol):
         certainly did not take effect, in which case it is rejected as retryable."""
         ...
 
+    def still_running(self, jobs: Sequence[str]) -> Collection[str]:
+        """Those of the jobs that certainly run, asked for in few requests: they need no look of their own. None, where
+        it cannot be asked so."""
+        ...
+
     def poll(self, job: str, operation: Operation, records: Sequence[Record]) -> BatchOutcome | None:
         """How a job ended, or None while it runs. Its records have a subscriber_hash, and perhaps no address.
 
         An outcome may be `accepted` again, with the job that follows. A job that is not known any more leaves its
-        records in doubt.
+        records in doubt. Several jobs are looked at at once, each by one thread at a time.
         """
         ...
 

@@ -29,6 +29,7 @@ def _insert_items(
     if "$plan_id" in select_sql:
         values["plan_id"] = scope.plan_id
     con.execute(f"create temp table judged_items as {select_sql}", values)
+    emptying, size_of_emptying = _emptying_sql(scope, destination)
     counted = con.execute(
         "select operation, coalesce(reason, ''), count(*) from judged_items group by operation, coalesce(reason, '')"
     ).fetchall()
@@ -45,9 +46,11 @@ def _insert_items(
             select
                 *,
                 case operation {order} end as phase,
-                case operation {sizes} end as size,
-                row_number() over (partition by operation, segment_name order by record_key) as position
-            from judged_items
+                case when is_emptying then {size_of_emptying} else case operation {sizes} end end as size,
+                row_number() over (
+                    partition by operation, segment_name, is_emptying order by record_key
+                ) as position
+            from (select *, {emptying} as is_emptying from judged_items)
             where operation <> 'unchanged' and not (operation = 'blocked' and object = 'membership')
         ),
         chunked as (
@@ -59,7 +62,7 @@ def _insert_items(
             case
                 when phase is not null
                     then $first_batch + dense_rank() over (
-                        order by phase nulls last, operation, coalesce(segment_name, ''), chunk
+                        order by phase nulls last, operation, coalesce(segment_name, ''), is_emptying, chunk
                     )
             end
         from chunked
@@ -73,6 +76,20 @@ def _insert_items(
     )
     con.execute("drop table judged_items")
     return {(operation, reason): n for operation, reason, n in counted}
+
+
+def _emptying_sql(scope: Scope, destination: Destination) -> tuple[str, str]:
+    """(which items are updates that empty a field, size of their batches), where those go apart from the others.
+
+    By the columns that have no value: what becomes none on its way (a link that is too long) goes with the others,
+    alone all the same.
+    """
+    columns = [m.column for m in scope.declaration.fields if m.is_emptied_by_null]
+    if destination.emptying_size is None or not columns:
+        return "false", "null"
+    without = " or ".join(f"coalesce(cast({column} as text), '') = ''" for column in columns)
+    people = f"select subscriber_hash from {scope.relation} where {without}"
+    return f"operation = 'update' and record_key in ({people})", str(destination.emptying_size)
 
 
 def write_items(

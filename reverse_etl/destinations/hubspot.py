@@ -142,11 +142,18 @@ class HubSpot:
                  "event": "events_per_request"}  # fmt: skip
         return limit(KIND, names.get(operation, "records_per_batch"))
 
+    @property
+    def emptying_size(self) -> None:
+        return None
+
     def bytes_of(self, operation: Operation, record: Record) -> int:
         return 0
 
     def most_bytes(self, operation: Operation) -> tuple[None, None]:
         return None, None
+
+    def still_running(self, jobs: Sequence[str]) -> Collection[str]:
+        raise AssertionError("every call ends with its answer here")
 
     def poll(self, job: str, operation: Operation, records: Sequence[Record]) -> BatchOutcome | None:
         raise AssertionError("every call ends with its answer here")

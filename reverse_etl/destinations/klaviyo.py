@@ -67,8 +67,8 @@ NEEDS = ("KLAVIYO_API_KEY", "KLAVIYO_LIST_ID")
 BASE_URL = "https://a.klaviyo.com/api"
 _LIST_ID = re.compile(r"[A-Za-z0-9]{1,40}")
 _BATCHES = {
-    "create": "records_per_import",
-    "update": "records_per_update",
+    "create": "records_per_create",
+    "update": "records_per_import",
     "clear": "records_per_clear",
     "lower": "records_per_unsubscription",
     "add": "records_per_segment_change",
@@ -149,13 +149,17 @@ class Klaviyo:
     @property
     def jobs(self) -> Jobs:
         return Jobs(
-            limit(KIND, "jobs_open"),
+            limit(KIND, "open_jobs"),
             limits_of(KIND)["job_pause_seconds"].value,
             limits_of(KIND)["job_patience_seconds"].value,
         )
 
     def batch_size(self, operation: Operation) -> int:
         return limit(KIND, _BATCHES[operation])
+
+    @property
+    def emptying_size(self) -> int:
+        return limit(KIND, "records_per_emptying")
 
     def bytes_of(self, operation: Operation, record: Record) -> int:
         if operation == "event":
@@ -405,6 +409,9 @@ class Klaviyo:
 
     def send_events(self, events: Sequence[Event]) -> BatchOutcome:
         return klaviyo_events.send(self._client, events)
+
+    def still_running(self, jobs: Sequence[str]) -> Collection[str]:
+        return self._follower.still_running(jobs)
 
     def poll(self, job: str, operation: Operation, records: Sequence[Record]) -> BatchOutcome | None:
         return self._follower.poll(job, operation, records)

@@ -13,6 +13,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from reverse_etl.destination import CONFIRMED, BatchOutcome, Operation, Outcome, Record
@@ -24,6 +25,9 @@ from reverse_etl.limits import limit
 
 ACCEPTED = Outcome("accepted")
 _IMPORTS = "/profile-bulk-import-jobs"
+_UNDER_WAY = {"queued", "processing"}
+_MOST_PAGES = 3
+"""Of the list, newest first: where other programs import as well, ours may be further down."""
 _GONE = Outcome("in_doubt", None, "Klaviyo does not know this job any more.")
 _NO_PROFILE = Outcome("in_doubt", None, "The destination does not show this profile.")
 _NO_ADDRESS = Outcome("in_doubt", None, "The job no longer tells whom it was about.")
@@ -63,6 +67,8 @@ class JobFollower:
         self._client, self._now = client, now
         self._needs_confirmation = needs_confirmation
         self._ours: set[str] = set()
+        self._done: dict[str, Mapping[str, Any]] = {}
+        """Imports that the list showed as done without an error, until they are looked at."""
         self._looking = threading.Lock()
         self._is_clear: bool | None = None
 
@@ -91,6 +97,28 @@ class JobFollower:
         query = {"filter": 'any(status,["queued","processing"])'}
         return {row["id"] for page in self._client.pages(_IMPORTS, query) for row in page}
 
+    def still_running(self, jobs: Iterable[str]) -> set[str]:
+        """Tokens of imports that the vendor's list shows as under way.
+
+        The list shows a hundred in one request, where a look at each has the same window as sending it had. Of those
+        that it shows as done without any error the look that follows makes no request either; whatever else it shows,
+        or leaves out, a look at the import itself decides.
+        """
+        imports = {job: token.imports for job in jobs if (token := Token.parse(job)).step == "import"}
+        wanted = {one for ids in imports.values() for one in ids}
+        running: set[str] = set()
+        pages = self._client.pages(_IMPORTS, {"sort": "-created_at"}) if wanted else ()
+        for page in islice(pages, _MOST_PAGES):
+            for row in (row for row in page if row["id"] in wanted):
+                wanted.remove(row["id"])
+                if row["attributes"].get("status") in _UNDER_WAY:
+                    running.add(row["id"])
+                elif row["attributes"].get("status") == "complete" and _is_flawless(row["attributes"]):
+                    self._done[row["id"]] = row["attributes"]
+            if not wanted:
+                break
+        return {job for job, ids in imports.items() if not running.isdisjoint(ids)}
+
     def poll(self, job: str, operation: Operation, records: Sequence[Record]) -> BatchOutcome | None:
         token = Token.parse(job)
         self.know(token.imports)
@@ -102,15 +130,15 @@ class JobFollower:
     # imports
 
     def _import(self, token: Token, operation: Operation, records: list[Record]) -> BatchOutcome | None:
-        jobs = [self._client.find(f"{_IMPORTS}/{one}") for one in token.imports]
-        if not jobs or any(job is None for job in jobs):
+        attributes = [found for one in token.imports if (found := self._attributes(one)) is not None]
+        if not attributes or len(attributes) < len(token.imports):
             return BatchOutcome(_GONE)
-        attributes = [job["data"]["attributes"] for job in jobs]
         states = {a.get("status") for a in attributes}
-        if states & {"queued", "processing"}:
+        if states & _UNDER_WAY:
             return None
-        is_whole = len(jobs) == 1 and attributes[0].get("total_count") == len(records)
-        exceptions, n_unknown = self._import_errors(token.imports, records, is_whole)
+        is_whole = len(attributes) == 1 and attributes[0].get("total_count") == len(records)
+        with_errors = [one for one, a in zip(token.imports, attributes, strict=True) if not _is_flawless(a)]
+        exceptions, n_unknown = self._import_errors(with_errors, records, is_whole)
         rest = [r for r in records if r.key not in exceptions]
         if n_unknown or states != {"complete"}:
             # somebody failed and it does not say who, or it was called off: who is in its profiles was done
@@ -121,6 +149,14 @@ class JobFollower:
         if operation != "create" or not rest:
             return BatchOutcome(CONFIRMED, exceptions)
         return self._subscribe(token.imports, rest, exceptions)
+
+    def _attributes(self, one: str) -> Mapping[str, Any] | None:
+        """Of an import job, as the list showed it if it is done, else as it is now; None where there is none."""
+        done = self._done.pop(one, None)
+        if done is not None:
+            return done
+        found = self._client.find(f"{_IMPORTS}/{one}")
+        return None if found is None else found["data"]["attributes"]
 
     def _import_errors(
         self, imports: Sequence[str], records: list[Record], is_whole: bool
@@ -245,6 +281,12 @@ class JobFollower:
                 late = Outcome("in_doubt", None, "The destination has not unsubscribed this person.")
                 outcomes[record.key] = _NOT_TAKEN if wanted == "subscribed" else late
         return BatchOutcome(ACCEPTED, outcomes, job=str(token)) if outcomes else None
+
+
+def _is_flawless(job: Mapping[str, Any]) -> bool:
+    """Whether an import job says that it did everybody. Its counts may be null, or not up to date [specification]: the
+    errors are asked for unless both say so."""
+    return job.get("failed_count") == 0 and job.get("completed_count") == job.get("total_count") is not None
 
 
 def _refused(standing: Standing) -> Outcome:

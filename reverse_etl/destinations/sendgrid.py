@@ -90,7 +90,8 @@ class SendGrid:
         )
         self._fields = Fields(self._api)
         self._unknown_looks: dict[str, int] = {}
-        """Job that was accepted here → how often it may still be unknown to the vendor."""
+        """Job that was accepted here → how often it may still be unknown to the vendor. Only the thread that looks at
+        a job touches its entry."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> SendGrid:
@@ -122,11 +123,19 @@ class SendGrid:
 
     @property
     def jobs(self) -> Jobs:
-        return Jobs(limit(KIND, "open_jobs"), limit(KIND, "job_pause_seconds"), limit(KIND, "job_patience_seconds"))
+        return Jobs(
+            limit(KIND, "open_jobs"),
+            limit(KIND, "job_pause_seconds"),
+            limit(KIND, "job_patience_seconds"),
+        )
 
     def batch_size(self, operation: Operation) -> int:
         names = {"lower": "suppressions_per_request", "remove": "ids_per_removal"}
         return limit(KIND, names.get(operation, "records_per_batch"))
+
+    @property
+    def emptying_size(self) -> None:
+        return None
 
     def bytes_of(self, operation: Operation, record: Record) -> int:
         if operation in {"lower", "remove"}:
@@ -327,6 +336,10 @@ class SendGrid:
             return BatchOutcome(Outcome("in_doubt", None, "The destination took it and named no job."))
         self._unknown_looks[job] = limit(KIND, "looks_at_an_unknown_job")
         return BatchOutcome(Outcome("accepted"), job=job)
+
+    def still_running(self, jobs: Sequence[str]) -> Collection[str]:
+        """A job is asked about by its own id alone [specification]."""
+        return ()
 
     def poll(self, job: str, operation: Operation, records: Sequence[Record]) -> BatchOutcome | None:
         """The end of all parts of a batch (`job` names one or more), or None while one is under way."""

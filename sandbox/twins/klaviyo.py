@@ -110,11 +110,14 @@ class Endpoints(EventEndpoints):
         return document({"data": job_resource(job, self._base(request))}, 202)
 
     async def jobs(self, request: Request) -> Response:
-        """[spec] filter: `any` and `equals` of `status`."""
+        """[spec] filter: `any` and `equals` of `status`; sort: `created_at`, newest first with a minus."""
         wanted = filtered_statuses(request.query_params.get("filter"))
         found = [job for job in self.store.import_jobs() if wanted is None or job.status in wanted]
+        if request.query_params.get("sort") == "-created_at":
+            found.reverse()
         base = self._base(request)
-        return page(request, [((job.id, ""), job_resource(job, base)) for job in found], most=100, default=20)
+        rows = [((f"{at:06}", ""), job_resource(job, base)) for at, job in enumerate(found)]
+        return page(request, rows, most=100, default=20)
 
     async def job(self, request: Request) -> Response:
         found = self.store.job(request.path_params["job_id"])

@@ -245,6 +245,7 @@ def test_a_whole_sync_keeps_to_the_specification(klaviyo_world: KlaviyoWorld, kl
         Person("p2@shop.test", "subscribe", ("vip",), {"city": "Köln"}),
         Person("p0@shop.test", "unsubscribe", ("vip",)), Person("p1@shop.test", "subscribe", (), {"city": None}),
         Person("new@shop.test", "subscribe", (), {"city": "A"}),
+        Person("new@shop.invalid", "subscribe", (), {"city": "A"}),  # and so the import is asked for its errors
     )  # fmt: skip
     world.sync()
     people_of_the_job = {"GET /api/profile-bulk-import-jobs/{id}/profiles"}  # a run that takes over asks for them

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -248,6 +249,57 @@ def test_import_errors_that_name_nobody_confirm_nobody_else() -> None:
 @pytest.mark.parametrize(("status", "expected"), [("queued", None), ("processing", None), ("complete", GOOD)])
 def test_states_of_a_job(status: str, expected: Any) -> None:
     assert _poll([], job=_job(status)) == expected
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [{}, {"failed_count": 1, "completed_count": 2}, {"failed_count": None, "completed_count": None},
+     {"failed_count": 0, "completed_count": 2}, {"failed_count": 0, "completed_count": None}],
+)  # fmt: skip
+def test_errors_are_asked_for_unless_a_job_is_sure_that_there_are_none(counts: dict[str, Any]) -> None:
+    """Its counts may be null [specification], and one that is still at its default says nothing."""
+    job = _job()
+    job["data"]["attributes"] |= counts
+    assert _poll([_error(0, "p1@shop.test")], job=job) == {**GOOD, "k1": "rejected"}
+
+
+def test_a_job_that_did_everybody_is_not_asked_for_errors() -> None:
+    job = _job()
+    job["data"]["attributes"] |= {"failed_count": 0, "completed_count": 3}
+    assert _poll([_error(0, "p1@shop.test")], job=job) == GOOD
+
+
+def _row(name: str, status: str = "complete", failed: int | None = 0, completed: int | None = 2) -> dict[str, Any]:
+    counts = {"total_count": 2, "failed_count": failed, "completed_count": completed}
+    return {"id": name, "attributes": {"status": status, **counts}}
+
+
+@pytest.fixture
+def listing() -> Iterator[Klaviyo]:
+    """A: done; B: under way; C, D and E: not to be believed without a look; F is not in the list."""
+    rows = [_row("A"), _row("B", "processing"), _row("C", failed=1), _row("D", completed=None), _row("E", "cancelled")]
+    answers = {"/profile-bulk-import-jobs": {"data": [*rows, _row("THEIRS", "queued")]}}
+    target = Klaviyo("pk", "L1", base_url="http://127.0.0.1:9/api", transport=Answers(answers), sleep=lambda _: None)
+    yield target
+    target.close()
+
+
+def test_imports_that_are_listed_as_under_way_need_no_look(listing: Klaviyo) -> None:
+    assert listing.still_running(["import:A", "import:A,B", "import:F", "subscribe:B:5", "lower::5"]) == {"import:A,B"}
+    assert listing.traffic.requests == 1
+    assert listing.still_running(["subscribe:B:5"]) == set()
+    assert listing.traffic.requests == 1
+
+
+@pytest.mark.parametrize(("name", "requests"), [("A", 0), ("C", 1), ("D", 1), ("E", 1), ("F", 1)])
+def test_an_import_that_is_listed_as_done_is_not_asked_about_again(listing: Klaviyo, name: str, requests: int) -> None:
+    """Whoever is not listed as flawless is asked about: here the vendor knows none of them any more."""
+    listing.still_running([f"import:{name}"])
+    before = listing.traffic.requests
+    outcome = listing.poll(f"import:{name}", "update", [Record("k", "", subscriber_hash=hash_of("p@shop.test"))])
+    assert listing.traffic.requests - before == requests
+    assert outcome is not None
+    assert outcome.of("k").kind == ("in_doubt" if requests else "confirmed")
 
 
 def test_a_job_that_was_called_off_confirms_whom_it_had_done() -> None:
