@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -366,6 +368,34 @@ def test_a_plan_that_was_looked_at(begun: World) -> None:
         begun.sync(plan=plan)
     write_events(begun.settings, [ANN])
     assert begun.sync(plan=plan).events == 1
+
+
+def test_no_wave_of_events_follows_one_that_is_not_answered(begun: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed run leaves in doubt of them stays so: one wave. An answer comes when the run has begun to wait."""
+    write_events(begun.settings, [Happening(ANN.email, f"s{n}") for n in range(4)])
+    monkeypatch.setattr(sending, "BATCHES_PER_WAVE", 1)
+    send, take, begins = Mailchimp.send_events, ledger.take_wave, threading.Semaphore(0)
+    answered, before = [0], list[int]()
+
+    def wait(*args: Any, **options: Any) -> Any:
+        begins.release()
+        return concurrent.futures.wait(*args, **options)
+
+    def send_events(*args: Any) -> Any:
+        begins.acquire(timeout=30)
+        outcome = send(*args)
+        answered[0] += 1
+        return outcome
+
+    def take_wave(*args: Any) -> Any:
+        before.append(answered[0])
+        return take(*args)
+
+    monkeypatch.setattr(sending, "wait", wait)
+    monkeypatch.setattr(Mailchimp, "send_events", send_events)
+    monkeypatch.setattr(ledger, "take_wave", take_wave)
+    assert begun.sync().events == 4
+    assert before == [0, 1, 2, 3]
 
 
 def test_a_stopped_run_leaves_nothing_half_sent(begun: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,7 +254,8 @@ def test_states_of_a_job(status: str, expected: Any) -> None:
 @pytest.mark.parametrize(
     "counts",
     [{}, {"failed_count": 1, "completed_count": 2}, {"failed_count": None, "completed_count": None},
-     {"failed_count": 0, "completed_count": 2}, {"failed_count": 0, "completed_count": None}],
+     {"failed_count": 0, "completed_count": 2}, {"failed_count": 0, "completed_count": None},
+     {"failed_count": None, "completed_count": 3}],
 )  # fmt: skip
 def test_errors_are_asked_for_unless_a_job_is_sure_that_there_are_none(counts: dict[str, Any]) -> None:
     """Its counts may be null [specification], and one that is still at its default says nothing."""
