@@ -221,9 +221,8 @@ def _record(scope: Scope, formats: Formats, operation: Operation, row: dict[str,
         return outbox.event_of(scope.declaration.events, row)
     fields = {}
     if operation in {"create", "update", "clear"}:
-        # who is there already keeps what is hers: only who is not gets the fallbacks of a new person
-        how = "update" if operation == "create" and row["remote_status"] else operation
-        fields = fields_of(formats, row, how, _remote_fields(row["remote_fields"]))
+        is_there = row.get("remote_status") is not None
+        fields = fields_of(formats, row, operation, _remote_fields(row["remote_fields"]), is_there=is_there)
     return Record(row["record_key"], row["email"], fields, row["remote_id"], row["subscriber_hash"])
 
 

@@ -50,7 +50,7 @@ def sample(settings: Settings, made: Plan, n: int, *, destination: Destination |
     try:
         with connect(settings, purpose=f"sample of a plan: {made.sync_name}") as con:
             rows = _rows(con, Scope(made.plan_id, made.schema, declaration, made.destination), n)
-        asked = [row for row in rows if row["operation"] in {"update", "clear", "lower"} or row["is_member_alone"]]
+        asked = [row for row in rows if row["operation"] in CHANGES or row["is_member_alone"]]
         records = [
             Record(
                 row["record_key"], row["remote_email"], remote_id=row["remote_id"],
@@ -127,7 +127,8 @@ def _shown(declaration: SyncDeclaration, row: Mapping[str, Any], there: RemoteMe
     before = dict(there.fields or {}) if there else {}
     sent: dict[str, Any] = {}
     if operation in {"create", "update"} and row["has_row"] and not row["is_member_alone"]:
-        sent = fields_of(formats_of(declaration), row, operation, before)
+        is_there = row["remote_email"] is not None
+        sent = fields_of(formats_of(declaration), row, operation, before, is_there=is_there)
     elif operation == "clear":
         sent = fields_of(formats_of(declaration), row, "clear", before)
     changes = {
