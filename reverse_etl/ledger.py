@@ -559,7 +559,10 @@ def mark_drifted(
 
 
 def take_as_given(con: duckdb.DuckDBPyConnection, plan_id: str, sync_run_id: str, objects: Sequence[str]) -> int:
-    """Close what a plan would update or add as if it had been sent and confirmed; how many records."""
+    """Close what a plan would update or add as if it had been sent and confirmed; how many records.
+
+    Nobody is in a segment that is not there: its members stay a difference, and so it is made.
+    """
     batch_id = new_id("given")
     for outcome in ("sent", "confirmed"):
         con.execute(
@@ -567,9 +570,12 @@ def take_as_given(con: duckdb.DuckDBPyConnection, plan_id: str, sync_run_id: str
                 select nextval('ledger.attempt_numbers'), $run, sync_name, destination, object, record_key,
                     subscriber_hash, segment_name, $batch, operation, desired_hash, '{HASH_VERSION}', '{outcome}', null,
                     'Taken as given: nothing was sent.', $now, null
-                from ledger.sync_plan_items
-                where plan_id = $plan_id and operation in ('update', 'add')
-                    and object in (select unnest(cast($objects as text[])))""",
+                from ledger.sync_plan_items as i
+                where plan_id = $plan_id and object in (select unnest(cast($objects as text[])))
+                    and (operation = 'update' or (operation = 'add' and exists (
+                        select 1 from ledger.remote_segments as g
+                        where g.destination = i.destination and g.segment_name = i.segment_name
+                    )))""",
             {"run": sync_run_id, "batch": batch_id, "now": utcnow(), "plan_id": plan_id, "objects": list(objects)},
         )
     _fold_sent(con, [batch_id])
