@@ -20,13 +20,13 @@ from typing import Any
 
 import duckdb
 
+from reverse_etl.columns import ANYTHING, INSTANT, TEXT, check_columns, check_values
 from reverse_etl.declaration import Events, SyncDeclaration
 from reverse_etl.destination import Destination, Event
 from reverse_etl.diff import (
     FINAL_CLASSES,
     Scope,
     addresses_sql,
-    check_columns,
     listed,
     subscribable_sql,
 )
@@ -69,15 +69,19 @@ def check_destination(declaration: SyncDeclaration, destination: Destination) ->
 def check_model(con: duckdb.DuckDBPyConnection, scope: Scope) -> None:
     """
     Raises:
-        DataError: the model of events is not there, or an event is in it twice.
-        ConfigError: it lacks a column that the declaration names.
+        DataError: the model of events is not there, an event is in it twice, or has no person or time.
+        ConfigError: it lacks a column that the declaration names, or has one of another type.
     """
     events = scope.declaration.events
     if events is None:
         return
-    needed = {"event_id", "subscriber_hash", "consent_verdict", "event_name", "occurred_at"}
-    needed |= {column for column, _ in events.named_columns}
+    needed = dict.fromkeys((column for column, _ in events.named_columns), ANYTHING)
+    needed |= dict.fromkeys(("event_id", "subscriber_hash", "consent_verdict", "event_name"), TEXT)
+    needed["occurred_at"] = INSTANT
     check_columns(con, scope.schema, events.model, needed, scope.sync_name)
+    never = "occurred_at is null or not isfinite(occurred_at)"
+    wrong = {"subscriber_hash": "subscriber_hash is null", "occurred_at": never}
+    check_values(con, scope.schema, events.model, wrong)
     rows, keys = con.execute(
         f'select count(*), count(distinct event_id) from "{scope.schema}"."{events.model}"'
     ).fetchall()[0]

@@ -21,13 +21,18 @@ from warehouse.connection import connect
 from warehouse.errors import DataError, RefusedError
 from warehouse.ids import new_id
 
+_NO_END = datetime(9999, 12, 31)
 NO_ADDRESSES = (
     "This sync names no model of `addresses`: a refusal at one address of a person does not reach her other ones here."
 )
 
 
 def as_of_rows(con: duckdb.DuckDBPyConnection, ctx: SyncContext) -> datetime | None:
-    """The instant that the activation rows speak of; the schema's clock when there are no rows."""
+    """The instant that the activation rows speak of; the schema's clock when there are no rows.
+
+    Raises:
+        DataError: it is none.
+    """
     model = f'"{ctx.settings.schema}"."{ctx.declaration.model}"'
     try:
         newest = con.execute(f"select max(as_of) from {model}").fetchall()[0][0]
@@ -38,6 +43,13 @@ def as_of_rows(con: duckdb.DuckDBPyConnection, ctx: SyncContext) -> datetime | N
             return read_clock(con, ctx.settings.schema).as_of
         except DataError:
             return None
+    # infinity is read as the last instant there is
+    if not isinstance(newest, datetime) or newest.tzinfo is not None or newest >= _NO_END:
+        raise DataError(
+            "as_of has to be a timestamp without a zone, and an end.",
+            where=f"{ctx.settings.schema}.{ctx.declaration.model}.as_of",
+            todo="cast it in the model",
+        )
     return newest
 
 

@@ -207,7 +207,8 @@ def test_significance_needs_numbers_or_dates(world: World) -> None:
         small_declaration(world.settings, fields=[field], segments=None)
         world.sync_name = "small"
         world.desire(GOOD)
-        with pytest.raises(ConfigError, match=f"`significance` needs a column of {kind}s; {column} is "):
+        needs = f"needs a column of dates; {column} is " if kind == "date" else f"{column} has to be numbers"
+        with pytest.raises(ConfigError, match=needs):
             world.plan()
 
 
