@@ -33,6 +33,7 @@ from reverse_etl.diff import (
 from reverse_etl.errors import RejectedClass
 from reverse_etl.payload import Formats, fields_of, formats_of
 from warehouse.clock import utcnow
+from warehouse.errors import DataError
 from warehouse.ids import new_id
 
 _ATTEMPT_COLUMNS = """attempt_number, sync_run_id, sync_name, destination, object, record_key, subscriber_hash,
@@ -137,11 +138,17 @@ def _wave_rows(con: duckdb.DuckDBPyConnection, scope: Scope, numbers: Sequence[i
         "select operation from ledger.sync_plan_items where plan_id = ? and batch_number = ? limit 1",
         [scope.plan_id, numbers[0]],
     ).fetchall()[0][0]
-    cursor = con.execute(
-        _wave_sql(scope, operation),
-        {"plan_id": scope.plan_id, "first": numbers[0], "last": numbers[-1], "destination": scope.destination}
-        | ({"sync_name": scope.sync_name} if operation == "event" else {}),
-    )
+    values = {"plan_id": scope.plan_id, "first": numbers[0], "last": numbers[-1], "destination": scope.destination}
+    try:
+        cursor = con.execute(
+            _wave_sql(scope, operation), values | ({"sync_name": scope.sync_name} if operation == "event" else {})
+        )
+    except (duckdb.BinderException, duckdb.CatalogException, duckdb.ConversionException) as error:
+        raise DataError(
+            "The model was rebuilt while the plan was being applied: a column or a table of it is gone, or another.",
+            where=f"sync '{scope.sync_name}', schema {scope.schema}",
+            todo="look at a new plan with `mailwright plan`; what was sent until then is written down",
+        ) from error
     names = [column[0] for column in cursor.description or []]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 

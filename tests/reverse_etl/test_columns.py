@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import duckdb
 import pytest
 
+from reverse_etl import ledger
+from reverse_etl.errors import DestinationConfigError
 from tests.reverse_etl.events_world import EVENTS, Happening, write_events
 from tests.reverse_etl.world import Person, World, small_declaration
 from warehouse.errors import ConfigError, DataError
@@ -73,3 +78,38 @@ def test_a_value_that_nothing_can_be_done_with(modelled: World, model: str, colu
         modelled.plan()
     assert f"{model}.{column}" in str(caught.value)
     assert modelled.rows("select count(*) from ledger.sync_leases") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "rebuilt",
+    [f"alter table {{}}.{MEMBERS} drop column city", f"drop table {{}}.{MEMBERS}", f"drop table {{}}.{ADDRESSES}"],
+)
+def test_a_model_that_is_another_by_the_time_of_sending(
+    modelled: World, monkeypatch: pytest.MonkeyPatch, rebuilt: str
+) -> None:
+    waves = ledger.waves
+
+    def rebuild(con: duckdb.DuckDBPyConnection, *rest: Any) -> Any:
+        con.execute(rebuilt.format(f'"{modelled.settings.schema}"'))
+        return waves(con, *rest)
+
+    monkeypatch.setattr(ledger, "waves", rebuild)
+    with pytest.raises(DataError, match="was rebuilt"):
+        modelled.sync()
+    assert modelled.rows("select count(*) from ledger.sync_state") == [(0,)]
+    assert modelled.rows("select count(*) from ledger.sync_leases") == [(0,)]
+    assert modelled.rows("select status from ledger.sync_runs") == [("failed",)]
+
+
+def test_the_address_is_no_field(modelled: World) -> None:
+    fields = [{"column": "city", "field": "EMAIL", "name": "City"}]
+    small_declaration(modelled.settings, fields=fields, addresses=ADDRESSES)
+    with pytest.raises(DestinationConfigError, match="EMAIL is Mailchimp's own"):
+        modelled.plan()
+
+
+def test_a_plan_notes_memberships_that_nobody_mirrors_any_longer(modelled: World) -> None:
+    modelled.sync()
+    small_declaration(modelled.settings, segments=None, addresses=ADDRESSES)
+    (note,) = modelled.plan().notes
+    assert "1 memberships stay at the destination" in note
