@@ -32,6 +32,18 @@ _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*[A-Z0-9]")
 _AGE = r"^[1-9]\d{0,4} (minute|hour|day)s?$"
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice: YAML takes the last one, in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge" and isinstance(key, yaml.ScalarNode):
+                raise yaml.YAMLError(f"'{key.value}' is there twice (line {key.start_mark.line + 1})")
+            seen |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
+        return super().construct_mapping(node, deep)
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -419,12 +431,16 @@ def parse_declaration(path: Path) -> SyncDeclaration:
     """One file.
 
     Raises:
-        ConfigError: it is not YAML, or not a sync; the message names the keys.
+        ConfigError: it cannot be read, is not YAML, or not a sync; the message names the keys.
     """
     todo = f"correct it; {BUILT_IN.name}/mailchimp.yml of the package shows every key"
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - it is a SafeLoader
+    except OSError as error:
+        raise ConfigError(f"This sync cannot be read ({error.strerror}).", where=str(path), todo=todo) from None
+    except RecursionError:
+        raise ConfigError("This sync is nested too deeply.", where=str(path), todo=todo) from None
+    except (yaml.YAMLError, ValueError) as error:  # a date that there is not, bytes that are no text
         raise ConfigError(f"This sync is not YAML: {str(error).splitlines()[0]}", where=str(path), todo=todo) from None
     if not isinstance(raw, dict):
         raise ConfigError("This sync is empty, or not a mapping.", where=str(path), todo=todo)

@@ -13,12 +13,12 @@ from datetime import timedelta
 
 import duckdb
 
-from reverse_etl.declaration import Compared, SyncDeclaration
+from reverse_etl.columns import ANYTHING, FLAG, INSTANT, NUMBER, TEXT, VALUE, check_columns, check_values
+from reverse_etl.declaration import Compared, FieldMapping, SyncDeclaration
 from warehouse.clock import utcnow
 from warehouse.errors import ConfigError, DataError
 
 HASH_VERSION = "md5.1"
-_NUMBERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|DECIMAL|FLOAT|DOUBLE|REAL|NUMERIC")
 _DATES = re.compile(r"DATE|TIMESTAMP")
 GONE = "gone"
 """Hash of a record that is to be, or is, no longer there (a tombstone; a membership that ended)."""
@@ -97,30 +97,47 @@ def payload_hash(declaration: SyncDeclaration, alias: str) -> str:
     return f"md5(concat('{declaration.fingerprint}'{parts}))"
 
 
+def _numbers_last(mapping: FieldMapping) -> bool:
+    """A column of several fields has to fit the pickiest of them."""
+    return mapping.type == "number"
+
+
+def _missing(*columns: str) -> dict[str, str]:
+    return {column: f"{column} is null" for column in columns}
+
+
 def check_model(con: duckdb.DuckDBPyConnection, scope: Scope, *, with_keys: bool = True) -> int:
     """Rows of the model, after checking that it can be synced at all; that nobody is in it twice, `with_keys` alone.
 
     Raises:
-        DataError: the model is not there, or a person is in it twice.
-        ConfigError: it lacks a column that the declaration names.
+        DataError: the model is not there, a person is in it twice, or a key is missing.
+        ConfigError: it lacks a column that the declaration names, or has one of another type.
     """
     declaration = scope.declaration
-    needed = {"subscriber_hash", "email", "consent_verdict", *declaration.columns}
+    kinds = {m.column: NUMBER if m.type == "number" else VALUE for m in sorted(declaration.fields, key=_numbers_last)}
+    needed = kinds | {"subscriber_hash": TEXT, "email": TEXT, "consent_verdict": TEXT}
     types = check_columns(con, scope.schema, declaration.model, needed, declaration.name)
     for one in declaration.compared:
-        if one.significance is not None and not (_DATES if one.is_date else _NUMBERS).match(types[one.column]):
+        if one.significance is not None and one.is_date and not _DATES.match(types[one.column]):
             raise ConfigError(
-                f"`significance` needs a column of {'dates' if one.is_date else 'numbers'}; "
-                f"{one.column} is {types[one.column]}.",
+                f"`significance` needs a column of dates; {one.column} is {types[one.column]}.",
                 where=f"sync '{declaration.name}', {scope.schema}.{declaration.model}",
                 todo="leave `significance` out, or cast the column in the model",
             )
     if declaration.addresses:
-        needed = {"profile_id", "subscriber_hash", "is_refused", "suppressions_weighed_to"}
+        needed = {
+            "profile_id": ANYTHING,
+            "subscriber_hash": TEXT,
+            "is_refused": FLAG,
+            "suppressions_weighed_to": INSTANT,
+        }
         check_columns(con, scope.schema, declaration.addresses, needed, declaration.name)
+        # her word at one address would not reach the others
+        check_values(con, scope.schema, declaration.addresses, _missing("profile_id", "subscriber_hash"))
     if declaration.segments:
-        needed = {"subscriber_hash", "segment_name", "consent_verdict"}
+        needed = {"subscriber_hash": TEXT, "segment_name": TEXT, "consent_verdict": TEXT}
         check_columns(con, scope.schema, declaration.segments.model, needed, declaration.name)
+        check_values(con, scope.schema, declaration.segments.model, _missing("subscriber_hash", "segment_name"))
     rows, keys = con.execute(f"select count(*), count(subscriber_hash) from {scope.relation}").fetchall()[0]
     if rows != keys or with_keys:
         check_keys(con, scope)
@@ -139,30 +156,6 @@ def check_keys(con: duckdb.DuckDBPyConnection, scope: Scope) -> None:
             where=f"{scope.schema}.{scope.declaration.model}.subscriber_hash",
             todo="correct the model; its `unique` and `not_null` tests name the rows",
         )
-
-
-def check_columns(
-    con: duckdb.DuckDBPyConnection, schema: str, model: str, needed: set[str], sync: str
-) -> dict[str, str]:
-    """The types of the model's columns."""
-    found = dict(
-        con.execute(
-            "select column_name, data_type from information_schema.columns where table_schema = ? and table_name = ?",
-            [schema, model],
-        ).fetchall()
-    )
-    if not found:
-        raise DataError(
-            f"The model '{model}' is not in schema '{schema}'.", todo="run `mailwright build`, then this again"
-        )
-    missing = sorted(needed - found.keys())
-    if missing:
-        raise ConfigError(
-            f"The sync '{sync}' needs columns that its model does not have: {', '.join(missing)}.",
-            where=f"{schema}.{model}",
-            todo="correct `column` in the sync's `fields`, or add the columns to the model",
-        )
-    return found
 
 
 def _known_sql(kind: str) -> str:

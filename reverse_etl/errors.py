@@ -49,8 +49,23 @@ class WebhookRefused(RefusedError):
     """A delivery that is not proven to be the vendor's, or that nobody can read: nothing of it was taken."""
 
 
-_ADDRESS = re.compile(r"""(\\?"[^"]+"|[^\s@<>"'(),:;]+)(@|%40)[^\s@<>"'(),:;&]+""")
-"""As people write them, with a quoted local part, or as a part of a link."""
+_AT = re.compile(r"%(?:25)*40|&(?:amp;)*(?:#0*64|#x0*40|commat);|\\+(?:u00|x)40|[\uff20\ufe6b]", re.IGNORECASE)
+"""As links, HTML, JSON and other alphabets write it."""
+_QUOTED = re.compile(r"""\\?"(?!\\")(?:[^"\\]|\\.){1,200}\\?"@[^\s<>(),:;"'&]+""")
+"""With a quoted local part, which may have blanks."""
+_WORD = re.compile(r"""[^\s<>(),:;"]+""")
+
+
+def _without_address(word: re.Match[str]) -> str:
+    """What is before a sign @ goes as a whole, apostrophes inside it too: half an address tells whose it is."""
+    text = word[0]
+    before, at, after = text.rpartition("@")
+    local = before.lstrip("'")
+    domain, more, rest = after.partition("&")
+    if not at or not local or not domain.strip("'"):
+        return text
+    end = domain.removesuffix("'")
+    return f"{before[: -len(local)]}<address>{domain[len(end) :]}{more}{rest}"
 
 
 def without_secrets(text: str, secrets: tuple[str, ...] = ()) -> str:
@@ -58,4 +73,7 @@ def without_secrets(text: str, secrets: tuple[str, ...] = ()) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, "<secret>")
-    return " ".join(_ADDRESS.sub("<address>", text).split())[:300]
+    text = _AT.sub("@", text)
+    if "@" in text:
+        text = _WORD.sub(_without_address, _QUOTED.sub("<address>", text))
+    return " ".join(text.split())[:300]

@@ -36,6 +36,7 @@ from reverse_etl.diff import (
 from reverse_etl.errors import RejectedClass
 from reverse_etl.payload import Formats, fields_of, formats_of
 from warehouse.clock import utcnow
+from warehouse.errors import DataError
 from warehouse.ids import new_id
 
 _ATTEMPT_COLUMNS = """attempt_number, sync_run_id, sync_name, destination, object, record_key, subscriber_hash,
@@ -163,11 +164,17 @@ def _wave_rows(con: duckdb.DuckDBPyConnection, scope: Scope, numbers: Sequence[i
         "select operation from ledger.sync_plan_items where plan_id = ? and batch_number = ? limit 1",
         [scope.plan_id, numbers[0]],
     ).fetchall()[0][0]
-    cursor = con.execute(
-        _wave_sql(scope, operation),
-        {"plan_id": scope.plan_id, "first": numbers[0], "last": numbers[-1], "destination": scope.destination}
-        | ({"sync_name": scope.sync_name} if operation == "event" else {}),
-    )
+    values = {"plan_id": scope.plan_id, "first": numbers[0], "last": numbers[-1], "destination": scope.destination}
+    try:
+        cursor = con.execute(
+            _wave_sql(scope, operation), values | ({"sync_name": scope.sync_name} if operation == "event" else {})
+        )
+    except (duckdb.BinderException, duckdb.CatalogException, duckdb.ConversionException) as error:
+        raise DataError(
+            "The model was rebuilt while the plan was being applied: a column or a table of it is gone, or another.",
+            where=f"sync '{scope.sync_name}', schema {scope.schema}",
+            todo="look at a new plan with `mailwright plan`; what was sent until then is written down",
+        ) from error
     names = [column[0] for column in cursor.description or []]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -247,9 +254,9 @@ def _record(scope: Scope, formats: Formats, operation: Operation, row: dict[str,
         return outbox.event_of(scope.declaration.events, row)
     fields = {}
     if operation in {"create", "update", "clear"}:
-        # who is there already keeps what is hers: only who is not gets the fallbacks of a new person
-        how = "update" if operation == "create" and row["remote_status"] else operation
-        fields = fields_of(formats, row.get("payload") or {}, how, _remote_fields(row["remote_fields"]))
+        is_there = row.get("remote_status") is not None
+        there = _remote_fields(row["remote_fields"])
+        fields = fields_of(formats, row.get("payload") or {}, operation, there, is_there=is_there)
     return Record(row["record_key"], row["email"], fields, row["remote_id"], row["subscriber_hash"])
 
 
@@ -586,7 +593,10 @@ def mark_drifted(
 
 
 def take_as_given(con: duckdb.DuckDBPyConnection, plan_id: str, sync_run_id: str, objects: Sequence[str]) -> int:
-    """Close what a plan would update or add as if it had been sent and confirmed; how many records."""
+    """Close what a plan would update or add as if it had been sent and confirmed; how many records.
+
+    Nobody is in a segment that is not there: its members stay a difference, and so it is made.
+    """
     batch_id = new_id("given")
     for outcome in ("sent", "confirmed"):
         con.execute(
@@ -594,9 +604,12 @@ def take_as_given(con: duckdb.DuckDBPyConnection, plan_id: str, sync_run_id: str
                 select nextval('ledger.attempt_numbers'), $run, sync_name, destination, object, record_key,
                     subscriber_hash, segment_name, $batch, operation, desired_hash, '{HASH_VERSION}', '{outcome}', null,
                     'Taken as given: nothing was sent.', $now, null
-                from ledger.sync_plan_items
-                where plan_id = $plan_id and operation in ('update', 'add')
-                    and object in (select unnest(cast($objects as text[])))""",
+                from ledger.sync_plan_items as i
+                where plan_id = $plan_id and object in (select unnest(cast($objects as text[])))
+                    and (operation = 'update' or (operation = 'add' and exists (
+                        select 1 from ledger.remote_segments as g
+                        where g.destination = i.destination and g.segment_name = i.segment_name
+                    )))""",
             {"run": sync_run_id, "batch": batch_id, "now": utcnow(), "plan_id": plan_id, "objects": list(objects)},
         )
     _fold_sent(con, [batch_id])

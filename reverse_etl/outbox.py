@@ -20,13 +20,13 @@ from typing import Any
 
 import duckdb
 
+from reverse_etl.columns import ANYTHING, INSTANT, TEXT, check_columns, check_values
 from reverse_etl.declaration import Events, SyncDeclaration
 from reverse_etl.destination import Destination, Event
 from reverse_etl.diff import (
     FINAL_CLASSES,
     Scope,
     addresses_sql,
-    check_columns,
     listed,
     subscribable_sql,
 )
@@ -69,15 +69,19 @@ def check_destination(declaration: SyncDeclaration, destination: Destination) ->
 def check_model(con: duckdb.DuckDBPyConnection, scope: Scope) -> None:
     """
     Raises:
-        DataError: the model of events is not there, or an event is in it twice.
-        ConfigError: it lacks a column that the declaration names.
+        DataError: the model of events is not there, an event is in it twice, or has no person or time.
+        ConfigError: it lacks a column that the declaration names, or has one of another type.
     """
     events = scope.declaration.events
     if events is None:
         return
-    needed = {"event_id", "subscriber_hash", "consent_verdict", "event_name", "occurred_at"}
-    needed |= {column for column, _ in events.named_columns}
+    needed = dict.fromkeys((column for column, _ in events.named_columns), ANYTHING)
+    needed |= dict.fromkeys(("event_id", "subscriber_hash", "consent_verdict", "event_name"), TEXT)
+    needed["occurred_at"] = INSTANT
     check_columns(con, scope.schema, events.model, needed, scope.sync_name)
+    never = "occurred_at is null or not isfinite(occurred_at)"
+    wrong = {"subscriber_hash": "subscriber_hash is null", "occurred_at": never}
+    check_values(con, scope.schema, events.model, wrong)
     rows, keys = con.execute(
         f'select count(*), count(distinct event_id) from "{scope.schema}"."{events.model}"'
     ).fetchall()[0]
@@ -195,17 +199,29 @@ def _judged_sql(scope: Scope, events: Events, is_keyed: bool) -> str:
             and m.event_id not in (select event_id from ledger.outbox where {mine})
     ),
     hashed as (
-        select *, md5(event_name || chr(31) || cast(occurred_at as text) || chr(31) || properties) as content_hash
+        select
+            *,
+            md5(event_name || chr(31) || cast(occurred_at as text) || chr(31) || properties)
+            || '/' || md5(event_name || chr(31) || cast(occurred_at as text)) as content_hash
         from candidates
     ),
     addresses as ({addresses_sql(scope)}),
     -- a person whose address, or whose profile, became another one has been told already
     told as (
-        select distinct a.subscriber_hash, s.sent_hash
+        select distinct
+            a.subscriber_hash, split_part(s.sent_hash, '/', 1) as content, split_part(s.sent_hash, '/', 2) as happening
         from known as s
         inner join addresses as b on s.subscriber_hash = b.subscriber_hash
         inner join addresses as a on b.profile_id = a.profile_id and b.subscriber_hash <> a.subscriber_hash
         where s.state <> 'rejected' or s.is_doubtful
+    ),
+    -- what none of her events says any longer was worded anew since: each one of that kind and instant may be it
+    reworded as (
+        select distinct t.subscriber_hash, t.happening
+        from told as t
+        left join hashed as h
+            on t.subscriber_hash = h.subscriber_hash and t.content = split_part(h.content_hash, '/', 1)
+        where t.happening <> '' and h.event_id is null
     ),
     remote as (select subscriber_hash, status from ledger.remote_members where destination = $destination),
     consenting as ({subscribable_sql(scope)}),
@@ -224,7 +240,7 @@ def _judged_sql(scope: Scope, events: Events, is_keyed: bool) -> str:
                 when s.record_key is null and h.occurred_at <= coalesce(b.baseline_at, $as_of) then 'before_first_run'
                 when h.occurred_at < $oldest then 'too_old'
                 when h.consent_verdict is distinct from 'subscribe' or c.subscriber_hash is null then 'no_consent'
-                when {_NEVER_TOLD} and t.subscriber_hash is not null then 'told_at_another_address'
+                when {_NEVER_TOLD} and coalesce(t.content, w.happening) is not null then 'told_at_another_address'
                 when {_NEVER_TOLD} and h.event_id in ({_ELSEWHERE}) then 'told_by_another_sync'
                 when r.status = 'subscribed' or n.subscriber_hash is not null then null
                 when r.subscriber_hash is null then 'not_a_member'
@@ -233,7 +249,10 @@ def _judged_sql(scope: Scope, events: Events, is_keyed: bool) -> str:
         from hashed as h
         left join known as s on h.event_id = s.record_key
         left join starts as b on h.event_name = b.event_name
-        left join told as t on h.subscriber_hash = t.subscriber_hash and h.content_hash = t.sent_hash
+        left join (select distinct subscriber_hash, content from told) as t
+            on h.subscriber_hash = t.subscriber_hash and split_part(h.content_hash, '/', 1) = t.content
+        left join reworded as w
+            on h.subscriber_hash = w.subscriber_hash and split_part(h.content_hash, '/', 2) = w.happening
         left join consenting as c on h.subscriber_hash = c.subscriber_hash
         left join remote as r on h.subscriber_hash = r.subscriber_hash
         left join creating as n on h.subscriber_hash = n.subscriber_hash

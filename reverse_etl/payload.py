@@ -113,11 +113,15 @@ def fields_of(
     row: Mapping[str, Any],
     operation: Operation,
     remote_fields: Mapping[str, Any] | None = None,
+    *,
+    is_there: bool = False,
 ) -> dict[str, Any]:
     """Field → value for one record; an empty string empties a field.
 
-    `remote_fields`: what the destination has in fields that are filled only if empty.
+    `remote_fields`: what the destination has in fields that are filled only if empty. `is_there`: a person who is
+    subscribed now and is known there already keeps what is hers; only who is not gets the fallbacks of a new person.
     """
+    is_new = operation == "create" and not is_there
     fields: dict[str, Any] = {}
     for mapping, format_ in formats:
         if operation == "clear":
@@ -125,7 +129,7 @@ def fields_of(
                 fields[mapping.field] = ""
             continue
         value = format_(row[mapping.column])
-        if operation == "create":
+        if is_new:
             if value is None and mapping.on_null != "clear":
                 value = mapping.fallback
             if value is not None:

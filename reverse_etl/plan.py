@@ -137,6 +137,8 @@ class Plan:
             return TypeAdapter(cls).validate_python(found)
         except OSError as error:
             raise ConfigError(f"The plan cannot be read ({error.strerror}).", where=str(path), todo=todo) from None
+        except RecursionError:
+            raise ConfigError("This file is no plan: it is nested too deeply.", where=str(path), todo=todo) from None
         except ValueError as error:
             what = str(error).splitlines()[0]
             raise ConfigError(f"This file is no plan: {what}.", where=str(path), todo=todo) from None

@@ -11,7 +11,7 @@ import duckdb
 from reverse_etl import lease as leases
 from reverse_etl import ledger, outbox
 from reverse_etl.context import SyncContext
-from reverse_etl.diff import HASH_VERSION, Scope, check_model
+from reverse_etl.diff import GONE, HASH_VERSION, Scope, check_model
 from reverse_etl.errors import GuardTripped
 from reverse_etl.items import write_items
 from reverse_etl.plan import Plan, by_reason, estimate, items_fingerprint, segment_plans, total, tripped_guards
@@ -21,13 +21,18 @@ from warehouse.connection import connect
 from warehouse.errors import DataError, RefusedError
 from warehouse.ids import new_id
 
+_NO_END = datetime(9999, 12, 31)
 NO_ADDRESSES = (
     "This sync names no model of `addresses`: a refusal at one address of a person does not reach her other ones here."
 )
 
 
 def as_of_rows(con: duckdb.DuckDBPyConnection, ctx: SyncContext) -> datetime | None:
-    """The instant that the activation rows speak of; the schema's clock when there are no rows."""
+    """The instant that the activation rows speak of; the schema's clock when there are no rows.
+
+    Raises:
+        DataError: it is none.
+    """
     model = f'"{ctx.settings.schema}"."{ctx.declaration.model}"'
     try:
         newest = con.execute(f"select max(as_of) from {model}").fetchall()[0][0]
@@ -38,6 +43,13 @@ def as_of_rows(con: duckdb.DuckDBPyConnection, ctx: SyncContext) -> datetime | N
             return read_clock(con, ctx.settings.schema).as_of
         except DataError:
             return None
+    # infinity is read as the last instant there is
+    if not isinstance(newest, datetime) or newest.tzinfo is not None or newest >= _NO_END:
+        raise DataError(
+            "as_of has to be a timestamp without a zone, and an end.",
+            where=f"{ctx.settings.schema}.{ctx.declaration.model}.as_of",
+            todo="cast it in the model",
+        )
     return newest
 
 
@@ -56,6 +68,23 @@ def refuse_older(con: duckdb.DuckDBPyConnection, ctx: SyncContext, as_of: dateti
             where=f"{ctx.settings.schema}.{ctx.declaration.model}",
             todo="build with a later --as-of; or override the guard older_as_of",
         )
+
+
+def _left_in_segments(con: duckdb.DuckDBPyConnection, scope: Scope) -> list[str]:
+    """A note, where a sync mirrored segments and does so no longer."""
+    if scope.declaration.segments is not None:
+        return []
+    n = con.execute(
+        f"""select count(*) from ledger.sync_state where sync_name = ? and destination = ? and object = 'membership'
+            and (is_doubtful or coalesce(confirmed_hash, '{GONE}') <> '{GONE}')""",
+        [scope.sync_name, scope.destination],
+    ).fetchall()[0][0]
+    if n == 0:
+        return []
+    return [
+        f"This sync mirrors no segments any longer: {n} memberships stay at the destination as they are. To end them, "
+        "sync with `segments` and an empty `include` first."
+    ]
 
 
 def make_plan(ctx: SyncContext, sync_run_id: str | None, notes: Collection[str], lease: leases.Lease) -> Plan:
@@ -127,7 +156,7 @@ def make_plan(ctx: SyncContext, sync_run_id: str | None, notes: Collection[str],
             events=total(events, "event"),
             events_blocked=by_reason(events, "blocked"),
             guards=(*tripped_guards(con, scope, n_source, members), *outbox.tripped_guards(con, scope, events)),
-            notes=(*notes, *([] if declaration.addresses else [NO_ADDRESSES])),
+            notes=(*notes, *([] if declaration.addresses else [NO_ADDRESSES]), *_left_in_segments(con, scope)),
         )
         con.execute(
             "insert into ledger.sync_plans values (?, ?, ?, ?, ?, ?, ?, ?, ?)",

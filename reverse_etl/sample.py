@@ -11,7 +11,7 @@ import duckdb
 from reverse_etl.connect import open_destination
 from reverse_etl.declaration import SyncDeclaration, read_sync
 from reverse_etl.destination import Destination, Record, RemoteMember
-from reverse_etl.diff import Scope
+from reverse_etl.diff import Scope, payload_struct
 from reverse_etl.payload import fields_of, formats_of
 from reverse_etl.plan import Plan
 from warehouse.connection import connect
@@ -50,7 +50,7 @@ def sample(settings: Settings, made: Plan, n: int, *, destination: Destination |
     try:
         with connect(settings, purpose=f"sample of a plan: {made.sync_name}") as con:
             rows = _rows(con, Scope(made.plan_id, made.schema, declaration, made.destination), n)
-        asked = [row for row in rows if row["operation"] in {"update", "clear", "lower"} or row["is_member_alone"]]
+        asked = [row for row in rows if row["operation"] in CHANGES or row["is_member_alone"]]
         records = [
             Record(
                 row["record_key"], row["remote_email"], remote_id=row["remote_id"],
@@ -68,7 +68,6 @@ def sample(settings: Settings, made: Plan, n: int, *, destination: Destination |
 
 
 def _rows(con: duckdb.DuckDBPyConnection, scope: Scope, n: int) -> list[dict[str, Any]]:
-    columns = "".join(f", d.{column}" for column in scope.declaration.columns)
     order = " ".join(f"when '{name}' then {number}" for number, name in enumerate(CHANGES))
     cursor = con.execute(
         f"""with items as (
@@ -110,7 +109,8 @@ def _rows(con: duckdb.DuckDBPyConnection, scope: Scope, n: int) -> list[dict[str
             )
             select
                 p.*, p.subscriber_hash as record_key, r.email as remote_email, r.remote_id,
-                d.subscriber_hash is not null as has_row{columns}
+                d.subscriber_hash is not null as has_row,
+                {payload_struct(scope.declaration, "d")} as payload
             from picked as p
             left join {scope.relation} as d on p.subscriber_hash = d.subscriber_hash
             left join ledger.remote_members as r
@@ -127,9 +127,10 @@ def _shown(declaration: SyncDeclaration, row: Mapping[str, Any], there: RemoteMe
     before = dict(there.fields or {}) if there else {}
     sent: dict[str, Any] = {}
     if operation in {"create", "update"} and row["has_row"] and not row["is_member_alone"]:
-        sent = fields_of(formats_of(declaration), row, operation, before)
+        is_there = row["remote_email"] is not None
+        sent = fields_of(formats_of(declaration), row["payload"], operation, before, is_there=is_there)
     elif operation == "clear":
-        sent = fields_of(formats_of(declaration), row, "clear", before)
+        sent = fields_of(formats_of(declaration), {}, "clear", before)
     changes = {
         name: (before.get(name) or None, value if value != "" else None)
         for name, value in sent.items()

@@ -247,6 +247,7 @@ class Mailchimp:
             for f in fields
             if f.key in existing and existing[f.key] != f.type
         ]
+        wrong += [f"{f.key} is Mailchimp's own: the address" for f in fields if f.key.upper() == "EMAIL"]
         missing = tuple(f for f in fields if f.key not in existing)
         most = limit(KIND, "merge_fields")
         if len(existing) + len(missing) > most:

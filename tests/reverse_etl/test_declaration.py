@@ -186,3 +186,34 @@ def test_each_limit_has_a_source_and_a_date() -> None:
             assert one.value > 0, name
             assert len(one.source) > 10, name
             assert isinstance(one.read_on, date), name
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: mine\ndescription: 2020-99-99\n", "not YAML: month must be"),
+        ("a: " + "[" * 3000, "nested too deeply"),
+        ("name: mine\nmodel: a\nmodel: b\n", r"'model' is there twice \(line 3\)"),
+        ("fields:\n  - {column: a, column: b}\n", "'column' is there twice"),
+    ],
+)
+def test_what_is_no_sync_is_told_in_words(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.yml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        parse_declaration(path)
+
+
+def test_a_merge_may_be_overridden(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yml"
+    fields = "fields:\n  - &a {column: city, field: MW_CITY, name: City}\n  - {<<: *a, field: MW_TOWN}\n"
+    path.write_text(f"name: mine\ndestination: mailchimp\nmodel: m\n{fields}")
+    assert [one.field for one in parse_declaration(path).fields] == ["MW_CITY", "MW_TOWN"]
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_what_cannot_be_read(tmp_path: Path, is_folder: bool) -> None:
+    path = tmp_path / "mine.yml"
+    path.mkdir() if is_folder else path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        parse_declaration(path)

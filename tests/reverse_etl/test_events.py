@@ -317,6 +317,24 @@ def test_an_address_that_became_another_one_is_not_told_again(begun: World) -> N
     assert told(begun, new.email) == [("entered_segment", "cart")]
 
 
+@pytest.mark.parametrize("reworded", ["property", "value"])
+def test_another_wording_is_not_told_at_another_address(begun: World, reworded: str) -> None:
+    """A property that was renamed, or a value that changed, makes no second event of it."""
+    write_events(begun.settings, [ANN])
+    begun.sync()
+    new = Person("new@shop.test", other_addresses=(ANN.email,))
+    begun.desire(new, Person(BOB.email), as_of=LATER)
+    segment = "gold" if reworded == "value" else ANN.segment
+    if reworded == "property":
+        properties = [{"column": "segment_name", "name": "group"}]
+        small_declaration(
+            begun.settings, events={**EVENTS, "properties": properties}, addresses="sync_esp__addresses"
+        )  # fmt: skip
+    write_events(begun.settings, [Happening(new.email, segment), Happening(new.email, at=LATER + timedelta(minutes=1))])
+    plan = begun.plan()
+    assert (plan.events, plan.events_blocked) == (1, {"told_at_another_address": 1})
+
+
 def test_two_syncs_to_one_destination_tell_an_event_once(begun: World) -> None:
     """Planned by both before either has sent it, even."""
     folder = begun.settings.home / "syncs"

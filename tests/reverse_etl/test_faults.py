@@ -132,6 +132,34 @@ def test_messages_hold_no_secret_and_no_address() -> None:
     assert text == r"""{"email":"<address>","in":"<address>"} <address>&n=1"""
 
 
+@pytest.mark.parametrize(
+    ("quoted", "left"),
+    [
+        ("mary.o'brien@shop.test looks fake", "<address> looks fake"),
+        ("'mary.o'brien@shop.test' looks fake", "'<address>' looks fake"),
+        (r'"a\"b"@shop.test', "<address>"),
+        ('"quo ted"@shop.test, "x"', '<address>, "x"'),
+        ("a@b@c.test", "<address>"),
+        ("?email=ann%2540shop.test&n=1", "<address>&n=1"),
+        ("ann&#64;shop.test ann&#x40;shop.test ann&amp;commat;shop.test", "<address> <address> <address>"),
+        (r'{"email": "ann\u0040shop.test"}', '{"email": "<address>"}'),
+        ("meet @ noon, @everybody, it's", "meet @ noon, @everybody, it's"),
+    ],
+)
+def test_no_part_of_an_address_is_left(quoted: str, left: str) -> None:
+    assert without_secrets(quoted) == left
+
+
+def test_an_address_across_the_cut_goes_as_a_whole() -> None:
+    assert without_secrets("x" * 290 + " maryjane.watson@shop.test") == "x" * 290 + " <address>"
+
+
+def test_a_long_text_is_read_once() -> None:
+    """Not once from each of its signs: a quarter of a megabyte would take minutes."""
+    for text in ("a" * 250_000, '\\"' * 125_000, '"' * 250_000, "a@" * 125_000, "'" * 250_000 + "@"):
+        assert len(without_secrets(text)) <= 300
+
+
 def test_errors_are_never_bare(world: World) -> None:
     """Whatever a fault is, a run ends with an error that a user can act on, and the run is in the ledger."""
     world.desire(*PEOPLE)

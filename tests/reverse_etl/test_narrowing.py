@@ -11,6 +11,7 @@ import pytest
 from reverse_etl.diff import Scope, payload_hash
 from reverse_etl.ledger import waves
 from reverse_etl.narrowing import look_at
+from reverse_etl.sample import sample
 from sandbox.twins.mailchimp_store import DEFAULT_LIST
 from tests.reverse_etl.world import Person, World, hash_of, small_declaration
 from warehouse.connection import connect
@@ -177,6 +178,10 @@ def test_columns_may_be_called_as_ours(world: World) -> None:
     world.desire(*PEOPLE)
     for name in OURS[:-1]:
         world.rows(f"alter table {MEMBERS} add column \"{name}\" text default '{name[:3]}'")
+    target = world.destination()
+    (one,) = sample(world.settings, world.plan(), 1, destination=target)
+    assert sorted(one.changes) == sorted(f"MW_{n}" for n in range(len(OURS)))
+    target.close()
     assert world.sync().created == 4
     assert world.plan().unchanged == 4
     member = world.twin.member("p1@shop.test")

@@ -81,3 +81,10 @@ def test_a_place_that_cannot_be_written_is_said(world: World, tmp_path: Path) ->
     world.desire(ONE)
     with pytest.raises(ConfigError, match="cannot be written"):
         world.plan().save(tmp_path / "nowhere" / "plan.json")
+
+
+def test_a_file_that_is_nested_too_deeply(tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    file.write_text("[" * 200_000)
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        Plan.load(file)

@@ -133,6 +133,21 @@ def test_a_lost_ledger_is_taken_as_given(world: World) -> None:
     assert (report.created, report.updated, report.lowered) == (1, 0, 1)
 
 
+def test_nobody_is_taken_for_a_member_of_a_segment_that_is_not_there(world: World) -> None:
+    small_declaration(world.settings)
+    world.sync_name = "small"
+    world.desire(Person(GOOD.email, "subscribe", ("vip", "cart"), {"city": "A"}))
+    world.twin.put(GOOD.email, MW_CITY="A")
+    world.twin.put_inside("mw:vip", GOOD.email)
+    target = world.destination()
+    plan, given = rebaseline(world.settings, "small", destination=target)
+    target.close()
+    assert (plan.segments_to_create, plan.entering, given) == (("mw:cart",), 2, 2)
+    assert world.sync().entering == 1
+    assert world.twin.inside("mw:cart") == {hash_of(GOOD.email)}
+    _ledger_folds(world)
+
+
 def test_a_change_that_is_not_worth_a_request(world: World) -> None:
     fields = [
         {"column": "first_name", "field": "FNAME", "name": "First Name"},
@@ -192,7 +207,8 @@ def test_significance_needs_numbers_or_dates(world: World) -> None:
         small_declaration(world.settings, fields=[field], segments=None)
         world.sync_name = "small"
         world.desire(GOOD)
-        with pytest.raises(ConfigError, match=f"`significance` needs a column of {kind}s; {column} is "):
+        needs = f"needs a column of dates; {column} is " if kind == "date" else f"{column} has to be numbers"
+        with pytest.raises(ConfigError, match=needs):
             world.plan()
 
 

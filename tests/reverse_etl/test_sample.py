@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reverse_etl.sample import SampledPerson, sample
+from tests.reverse_etl.klaviyo_world import KlaviyoWorld, klaviyo_declaration
 from tests.reverse_etl.world import Person, World, hash_of, small_declaration
 
 
@@ -86,3 +87,26 @@ def test_each_kind_of_change_is_seen(world: World) -> None:
         target.close()
     assert [person.operation for person in shown] == ["create", "update", "update", "update", "lower"]
     assert [person.enters for person in shown].count(("mw:vip",)) == 1
+
+
+def test_who_is_there_and_subscribes_now_keeps_what_is_hers(klaviyo_world: KlaviyoWorld) -> None:
+    """Known there without ever having subscribed: what is shown is what is sent."""
+    klaviyo_declaration(
+        klaviyo_world.settings,
+        fields=[
+            {"column": "first_name", "field": "first_name", "name": "N", "on_null": "keep", "fallback": "there"},
+            {"column": "city", "field": "mw_city", "name": "City"},
+        ],
+    )
+    ann = klaviyo_world.twin.put("ann@shop.test", "NEVER_SUBSCRIBED", mw_city="Old")
+    ann.attributes["first_name"] = "Anna"
+    klaviyo_world.twin.store.put_profile(ann)
+    klaviyo_world.desire(Person("ann@shop.test"))
+    (shown,) = _sample(klaviyo_world, 5).values()
+    assert (shown.operation, dict(shown.changes)) == ("create", {"mw_city": ("Old", None)})
+    klaviyo_world.sync()
+    found = klaviyo_world.twin.profile("ann@shop.test")
+    assert found is not None
+    assert (found.consent, found.attributes["first_name"], found.properties.get("mw_city")) == (
+        "SUBSCRIBED", "Anna", None
+    )  # fmt: skip
