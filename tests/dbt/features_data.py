@@ -82,6 +82,18 @@ class Store:
             })  # fmt: skip
             self.rows["int_products__classified"].append({"product_id": f"p{number:02d}", "is_product": number != 10})
 
+    def _agreed(self, number: int, address: str, purpose: str) -> None:
+        """Where somebody agreed: mostly with the address in use, or with others; mail to one may come back."""
+        draw = random.Random(f"{number} {purpose}")  # so that all else is as it would be without
+        others = [f"other{number}@example.com", f"older{number}@example.com"]
+        for at, email in enumerate([address, *others] if draw.random() < 0.7 else others[: draw.randrange(3)]):
+            self.rows["int_consent__address_states"].append({
+                "profile_id": f"profile{number:04d}", "email": email, "channel": "email", "purpose": purpose,
+                "state": draw.choice(["granted", "granted", "granted", "unknown"]), "reason": "form",
+                "decided_at": AS_OF - timedelta(days=30 + at + draw.randrange(2) * 9),
+                "is_bounced": at > 0 and draw.random() < 0.3,
+            })  # fmt: skip
+
     def _profile(self, number: int) -> None:
         chance, profile_id = self.random.random, f"profile{number:04d}"
         # a few people share one address
@@ -100,6 +112,8 @@ class Store:
                     "profile_id": profile_id, "channel": "email", "purpose": purpose, "state": state,
                     "reason": f"{state} {profile_id}", "is_mailable": state == "granted",
                 })  # fmt: skip
+                if state == "granted":
+                    self._agreed(number, address, purpose)
         for interest in {self.random.choice(["garden", "tea", "none"]) for _ in range(2)} - {"none"}:
             self.rows["profile_interests"].append({"profile_id": profile_id, "interest": interest})
         identifiers = [("email", f"e{number}"), ("anonymous_id", f"a{number}")][: 1 if chance() < 0.4 else 2]

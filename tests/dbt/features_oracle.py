@@ -301,6 +301,24 @@ def recommendations(rows: Mapping[str, list[Row]], as_of: datetime) -> dict[str,
     return out
 
 
+def _agreed_address(rows: Mapping[str, list[Row]], profile: Row) -> tuple[str, str]:
+    """Consent covers the address at which it was given: the one in use, else the newest other one, else none."""
+    agreed = sorted(
+        (
+            (state["decided_at"], state["email"])
+            for state in rows["int_consent__address_states"]
+            if state["profile_id"] == profile["profile_id"]
+            and (state["channel"], state["purpose"], state["state"]) == ("email", "newsletter", "granted")
+            and not state["is_bounced"]
+        ),
+        key=lambda one: (datetime(9999, 1, 1) - one[0], one[1]),
+    )
+    emails = [email for _, email in agreed]
+    if profile["email"] in emails:
+        return profile["email"], "subscribe"
+    return (emails[0], "subscribe") if emails else (profile["email"], "update_only")
+
+
 def subscribers(rows: Mapping[str, list[Row]], today: list[Row]) -> dict[str, tuple[str, str]]:
     """hash of the address → (profile that lends its data, verdict of the address)."""
     activity = {f["profile_id"]: f["last_human_activity_at"] or datetime(1, 1, 1) for f in today}
@@ -314,7 +332,10 @@ def subscribers(rows: Mapping[str, list[Row]], today: list[Row]) -> dict[str, tu
     for profile in rows["dim_profiles"]:
         for consent in rows["dim_consent"]:
             if consent["profile_id"] == profile["profile_id"] and consent["purpose"] == "newsletter":
-                by_address[profile["email"]].append((profile["profile_id"], verdict_of[consent["state"]]))
+                verdict, email = verdict_of[consent["state"]], profile["email"]
+                if verdict == "subscribe":
+                    email, verdict = _agreed_address(rows, profile)
+                by_address[email].append((profile["profile_id"], verdict))
     order = ("unsubscribe", "update_only", "subscribe")
     return {
         hashlib.md5(address.lower().encode()).hexdigest(): (
