@@ -27,17 +27,17 @@ from sandbox.twins.klaviyo_jobs import Refused, Worker, check_email
 from sandbox.twins.klaviyo_rates import MAX_LISTS_A_DAY, VENDOR_RATES, Rates
 from sandbox.twins.klaviyo_store import DEFAULT_LIST, Store
 from sandbox.twins.klaviyo_view import (
+    cursor_of,
     document,
     error_resource,
     failed,
-    filtered_profiles,
     filtered_statuses,
     job_resource,
     list_resource,
     not_found,
     page,
     profile_resource,
-    profile_sort_key,
+    profiles_of,
     refused,
 )
 from sandbox.twins.serve import make_parser, serve
@@ -73,12 +73,9 @@ class Endpoints(EventEndpoints):
         return str(request.base_url).rstrip("/")
 
     async def profiles(self, request: Request) -> Response:
-        query = request.query_params
-        name = query.get("sort", "id")
-        found = filtered_profiles(self.store, query.get("filter"))
-        key = profile_sort_key(name)
-        rows = [(key(p), profile_resource(p, query, self._base(request))) for p in sorted(found, key=key)]
-        return page(request, rows, most=100, default=20)
+        query, base = request.query_params, self._base(request)
+        found = profiles_of(request, self.store, most=100, default=20)
+        return page(request, [(key, profile_resource(p, query, base)) for key, p in found], most=100, default=20)
 
     async def import_one(self, request: Request) -> Response:
         body = await request.body()
@@ -129,9 +126,9 @@ class Endpoints(EventEndpoints):
         found = self.store.job(request.path_params["job_id"])
         if found is None:
             return not_found("profile-bulk-import-job")
-        people = [p for one in sorted(set(found.done)) if (p := self.store.profile_by_id(one)) is not None]
         base = self._base(request)
-        rows = [((p.id, ""), profile_resource(p, request.query_params, base)) for p in people]
+        people = self.store.profiles_after("id", cursor_of(request), 101, ("id", "in", found.done))
+        rows = [(key, profile_resource(p, request.query_params, base)) for key, p in people]
         return page(request, rows, most=100, default=20)
 
     async def job_errors(self, request: Request) -> Response:

@@ -25,12 +25,13 @@ create table if not exists profiles (
     seq integer primary key autoincrement, id text not null unique, email text unique, attributes text not null,
     properties text not null, consent text not null, consent_at text, double_optin integer, suppressions text not null,
     list_suppressions text not null, created text not null, updated text not null);
-create index if not exists profiles_by_change on profiles (updated, seq);
+create index if not exists profiles_by_change on profiles (updated, id);
 create table if not exists lists (
     seq integer primary key autoincrement, id text not null unique, name text not null, opt_in_process text not null,
     created text not null, updated text not null);
 create table if not exists list_profiles (
     list_id text not null, profile_id text not null, primary key (list_id, profile_id));
+create index if not exists lists_by_profile on list_profiles (profile_id, list_id);
 create table if not exists jobs (
     seq integer primary key autoincrement, id text not null unique, kind text not null, status text not null,
     polls_left integer not null, body text not null, total integer not null, errors text not null,
@@ -44,6 +45,20 @@ begin insert into status_history (person, at, status, detail)
 create trigger if not exists profiles_dropped after delete on profiles
 begin delete from status_history where person = old.id; end;
 """
+
+
+_LATEST = "(select coalesce(max(json_extract(value, '$.timestamp')), '') from json_each({}))"
+SUPPRESSED_AT = "subscriptions.email.marketing.suppression.timestamp"
+LEFT_AT = "subscriptions.email.marketing.list_suppressions.timestamp"
+ORDERS = {
+    "id": "id",
+    "email": "coalesce(email, '')",
+    "created": "created",
+    "updated": "updated",
+    SUPPRESSED_AT: _LATEST.format("suppressions"),
+    LEFT_AT: _LATEST.format("list_suppressions"),
+}
+"""What profiles are sorted by, and how it is found."""
 
 
 def now_text() -> str:
@@ -136,6 +151,24 @@ class Store(FileStore):
 
     def profiles(self) -> list[Profile]:
         return [_profile(row) for row in self._rows("select * from profiles order by seq")]
+
+    def profiles_after(
+        self, order: str, after: tuple[str, str], n: int, only: tuple[str, str, str | list[str]] | None = None
+    ) -> list[tuple[tuple[str, str], Profile]]:
+        """At most `n` profiles in an order of `ORDERS`, each with its key, from behind a key on; `only`: what of
+        `ORDERS`, how (>, >= or <; in, for a list) and with what it has to compare."""
+        key, wanted, values = ORDERS[order], "true", []
+        if only is not None:
+            name, comparison, value = only
+            is_list = isinstance(value, list)
+            wanted = f"{ORDERS[name]} {comparison} {'(select value from json_each(?))' if is_list else '?'}"
+            values = [json.dumps(value) if is_list else value]
+        rows = self._rows(
+            f"""select *, {key} as key from profiles
+                where {wanted} and ({key}, id) > (?, ?) order by {key}, id limit ?""",
+            *values, *after, n,
+        )  # fmt: skip
+        return [((row["key"], row["id"]), _profile(row)) for row in rows]
 
     def put_profile(self, profile: Profile) -> Profile:
         stamp = now_text()

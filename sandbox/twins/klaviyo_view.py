@@ -15,12 +15,10 @@ from starlette.responses import JSONResponse, Response
 
 from sandbox.twins.door import carries
 from sandbox.twins.klaviyo_jobs import OWN, Refused
-from sandbox.twins.klaviyo_store import Job, Profile, Store
+from sandbox.twins.klaviyo_store import LEFT_AT, ORDERS, SUPPRESSED_AT, Job, Profile, Store
 
 MEDIA_TYPE = "application/vnd.api+json"  # [spec]
 _LOCATION = ("address1", "address2", "city", "country", "latitude", "longitude", "region", "zip", "timezone", "ip")
-_SUPPRESSED_AT = "subscriptions.email.marketing.suppression.timestamp"
-_LEFT_AT = "subscriptions.email.marketing.list_suppressions.timestamp"
 
 
 def document(body: dict[str, Any], status: int = 200) -> JSONResponse:
@@ -129,14 +127,6 @@ def error_resource(at: int, error: Mapping[str, Any], base: str, job_id: str) ->
 _CALL = re.compile(r"([a-z-]+)\(([\w.]+),(.*)\)", re.DOTALL)
 
 
-def _instants(profile: Profile, name: str) -> list[str]:
-    if name == _SUPPRESSED_AT:
-        return [s["timestamp"] for s in profile.suppressions]
-    if name == _LEFT_AT:
-        return [s["timestamp"] for s in profile.list_suppressions]
-    return [profile.updated if name == "updated" else profile.created]
-
-
 def _parsed(text: str) -> tuple[str, str, Any]:
     call = _CALL.fullmatch(text)
     if call is None:
@@ -148,25 +138,30 @@ def _parsed(text: str) -> tuple[str, str, Any]:
         raise Refused("The filter could not be parsed.", "/filter") from None
 
 
-def filtered_profiles(store: Store, text: str | None) -> list[Profile]:
-    """The profiles that a filter lets through [spec: allowed fields and operators of GET /profiles]."""
+_COMPARISONS = {"greater-than": ">", "greater-or-equal": ">=", "less-than": "<"}
+
+
+def profiles_of(request: Request, store: Store, *, most: int, default: int) -> list[tuple[tuple[str, str], Profile]]:
+    """The profiles of a page and one more if there is one, with the keys that they are sorted by [spec: allowed fields
+    and operators of GET /profiles]."""
+    query = request.query_params
+    order, text = query.get("sort", "id"), query.get("filter")
+    if order not in ORDERS:
+        raise Refused(f"{order} is not what profiles are sorted by here.", "/sort")
+    after, n = cursor_of(request), _size(request, most, default) + 1
     if not text:
-        return store.profiles()
+        return store.profiles_after(order, after, n)
     function, name, value = _parsed(text)
     if function in {"any", "equals"} and name in {"email", "id"}:
-        find = store.profile if name == "email" else store.profile_by_id
-        return [p for one in ([value] if function == "equals" else value) if (p := find(one)) is not None]
+        wanted = [value] if function == "equals" else value
+        wanted = [one.lower() for one in wanted] if name == "email" else wanted
+        return store.profiles_after(order, after, n, (name, "in", wanted))
     if name in {"updated", "created"} and function in {"greater-than", "less-than"}:
         pass
-    elif name not in {_SUPPRESSED_AT, _LEFT_AT} or function not in {"greater-than", "greater-or-equal"}:
+    elif name not in {SUPPRESSED_AT, LEFT_AT} or function not in {"greater-than", "greater-or-equal"}:
         raise Refused(f"{function} of {name} is not allowed here.", "/filter")
     since = str(value).replace("Z", "+00:00")
-    compare: Callable[[str], bool] = {
-        "greater-than": lambda at: at > since,
-        "greater-or-equal": lambda at: at >= since,
-        "less-than": lambda at: at < since,
-    }[function]
-    return [p for p in store.profiles() if any(compare(at) for at in _instants(p, name))]
+    return store.profiles_after(order, after, n, (name, _COMPARISONS[function], since))
 
 
 def filtered_statuses(text: str | None) -> set[str] | None:
@@ -179,16 +174,23 @@ def filtered_statuses(text: str | None) -> set[str] | None:
     return {value} if function == "equals" else set(value)
 
 
-def profile_sort_key(name: str) -> Callable[[Profile], tuple[str, str]]:
-    def key(profile: Profile) -> tuple[str, str]:
-        if name in {"email", "id"}:
-            return (str(getattr(profile, name)), profile.id)
-        return (max(_instants(profile, name), default=""), profile.id)
-
-    return key
-
-
 # pages
+
+
+def _size(request: Request, most: int, default: int) -> int:
+    size = int(request.query_params.get("page[size]", default))
+    if not 1 <= size <= most:
+        raise Refused(f"The page size must be between 1 and {most}.", "/page")
+    return size
+
+
+def cursor_of(request: Request) -> tuple[str, str]:
+    """The key behind which a page begins."""
+    after = request.query_params.get("page[cursor]")
+    if not after:
+        return ("", "")
+    first, second = json.loads(base64.urlsafe_b64decode(after))
+    return (first, second)
 
 
 def page(
@@ -204,13 +206,8 @@ def page(
     `included`: the resources that belong to those of a page.
     """
     query = request.query_params
-    size = int(query.get("page[size]", default))
-    if not 1 <= size <= most:
-        raise Refused(f"The page size must be between 1 and {most}.", "/page")
-    after = query.get("page[cursor]")
-    if after:
-        start = tuple(json.loads(base64.urlsafe_b64decode(after)))
-        rows = [row for row in rows if row[0] > start]
+    size, after = _size(request, most, default), cursor_of(request)
+    rows = [row for row in rows if row[0] > after]
     shown = rows[:size]
     carries(request, len(shown))
     base = str(request.base_url).rstrip("/")

@@ -25,6 +25,7 @@ create table if not exists contacts (
 create table if not exists lists (seq integer primary key autoincrement, id text unique not null, name text not null);
 create table if not exists list_contacts (list_id text not null, contact_id text not null,
     primary key (list_id, contact_id));
+create index if not exists lists_by_contact on list_contacts (contact_id, list_id);
 create table if not exists fields (seq integer primary key autoincrement, id text, name text not null,
     field_type text not null);
 create table if not exists jobs (
