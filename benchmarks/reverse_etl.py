@@ -124,7 +124,7 @@ def acknowledge(settings: Settings, n: int, n_changed: int) -> dict[str, float]:
     results: list[tuple[ledger.Batch, BatchOutcome]] = []
     began, cpu = time.monotonic(), time.process_time()
     for numbers in [*(numbers for _, numbers in waves), []]:
-        with connect(settings, checkpoint=n < sending.LOG_FROM) as con:
+        with connect(settings, checkpoint=n < sending.LARGE) as con:
             if results:
                 con.execute("begin")
                 ledger.record_outcomes(con, scope, "sync_bench", results)

@@ -44,6 +44,9 @@ _ATTEMPT_COLUMNS = """attempt_number, sync_run_id, sync_name, destination, objec
     remote_job"""
 
 
+EVENT_BATCHES_PER_WAVE = 16
+
+
 @dataclass(frozen=True)
 class Batch:
     """Records of one operation (and segment) that go out in one call."""
@@ -57,10 +60,11 @@ class Batch:
 
 
 def waves(
-    con: duckdb.DuckDBPyConnection, plan_id: str, most: int, records: int = 0
+    con: duckdb.DuckDBPyConnection, plan_id: str, batches: int, records: int, most: int | None = None
 ) -> list[tuple[Operation, list[int]]]:
-    """Numbers of a plan's batches in the order of sending, in waves of one operation: of at most `most` batches, or of
-    so many as have together at most `records`. Events are never so many: what a killed run leaves in doubt stays so.
+    """Numbers of a plan's batches in the order of sending, in waves of one operation: of `batches`, or of so many more,
+    up to `most`, as have together at most `records`. Of events there are never so many: what a killed run leaves in
+    doubt stays so.
 
     Operations are not mixed: a membership can be sent only when the creation of its member is confirmed.
     """
@@ -72,7 +76,10 @@ def waves(
     result: list[tuple[Operation, list[int]]] = []
     inside = 0
     for number, operation, n in rows:
-        is_full = bool(result) and len(result[-1][1]) >= most and (operation == "event" or inside + n > records)
+        so_far = len(result[-1][1]) if result else 0
+        is_full = so_far >= batches and (inside + n > records or so_far == most)
+        if operation == "event":
+            is_full = so_far == EVENT_BATCHES_PER_WAVE
         if not result or operation != result[-1][0] or is_full:
             result.append((operation, []))
             inside = 0

@@ -28,11 +28,12 @@ from warehouse.failpoints import failpoint
 
 BATCHES_PER_WAVE = 16
 PEOPLE_PER_WAVE = 25_000
-SHARE_PER_WAVE = 0.005
-MOST_PEOPLE_PER_WAVE = 50_000
-LOG_FROM = 1_000_000
+LARGE = 1_000_000
 """With so many people in the model a wave's writes wait in the log: a checkpoint of the ledger would cost more than to
 read the log again when the next wave opens the file. The run's last connection folds it in."""
+PEOPLE_PER_LARGE_WAVE = 50_000
+PEOPLE_PER_WAVE_OF_JOBS = 100_000
+"""Batches for jobs are large, and two waves of them are in memory; small ones are as many as jobs may be open."""
 MOST_SILENT_WAVES = 2
 SHARE_OF_WAITING = 0.25
 """A job that takes long is looked at less often: its end is seen late by so much of what it took."""
@@ -47,7 +48,7 @@ def people_per_wave(n_source: int) -> int:
     A wave takes two commits and a look through the model and the ledger: it is larger where batches are small, and
     where there are more people to look through.
     """
-    return min(MOST_PEOPLE_PER_WAVE, max(PEOPLE_PER_WAVE, int(SHARE_PER_WAVE * n_source)))
+    return PEOPLE_PER_WAVE if n_source < LARGE else PEOPLE_PER_LARGE_WAVE
 
 
 Result = tuple[ledger.Batch, BatchOutcome]
@@ -78,7 +79,7 @@ class Tally:
 def apply(ctx: SyncContext, lease: leases.Lease, made: Plan, tally: Tally) -> int:
     """Send a plan's batches in waves; records that were retired."""
     scope = Scope(made.plan_id, made.schema, ctx.declaration, ctx.destination.key, ctx.overrides)
-    jobs, is_small = ctx.destination.jobs, made.n_source < LOG_FROM
+    jobs, is_small = ctx.destination.jobs, made.n_source < LARGE
     with connect(ctx.settings, purpose=f"sync {ctx.declaration.name}", checkpoint=is_small) as con:
         con.execute("begin")
         leases.renew(con, lease)
@@ -88,9 +89,7 @@ def apply(ctx: SyncContext, lease: leases.Lease, made: Plan, tally: Tally) -> in
         if jobs is None:
             waves = ledger.waves(con, made.plan_id, BATCHES_PER_WAVE, people_per_wave(made.n_source))
         else:
-            # large ones: two waves use all connections, and no more than they hold is in memory
-            most = max(1, min(ctx.destination.concurrency, jobs.most_open) // 2)
-            waves = ledger.waves(con, made.plan_id, most)
+            waves = ledger.waves(con, made.plan_id, 1, PEOPLE_PER_WAVE_OF_JOBS, most=max(1, jobs.most_open // 2))
     tally.silent = 0
     with ThreadPoolExecutor(ctx.destination.concurrency, thread_name_prefix="sync") as pool:
         _Line(ctx, scope, lease, tally, pool, is_small).run(waves)

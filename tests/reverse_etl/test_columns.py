@@ -89,9 +89,9 @@ def test_a_model_that_is_another_by_the_time_of_sending(
 ) -> None:
     waves = ledger.waves
 
-    def rebuild(con: duckdb.DuckDBPyConnection, *rest: Any) -> Any:
+    def rebuild(con: duckdb.DuckDBPyConnection, *rest: Any, **named: Any) -> Any:
         con.execute(rebuilt.format(f'"{modelled.settings.schema}"'))
-        return waves(con, *rest)
+        return waves(con, *rest, **named)
 
     monkeypatch.setattr(ledger, "waves", rebuild)
     with pytest.raises(DataError, match="was rebuilt"):

@@ -391,7 +391,7 @@ def test_a_plan_that_was_looked_at(begun: World) -> None:
 def test_no_wave_of_events_follows_one_that_is_not_answered(begun: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a killed run leaves in doubt of them stays so: one wave. An answer comes when the run has begun to wait."""
     write_events(begun.settings, [Happening(ANN.email, f"s{n}") for n in range(4)])
-    monkeypatch.setattr(sending, "BATCHES_PER_WAVE", 1)
+    monkeypatch.setattr(ledger, "EVENT_BATCHES_PER_WAVE", 1)
     send, take, begins = Mailchimp.send_events, ledger.take_wave, threading.Semaphore(0)
     answered, before = [0], list[int]()
 
@@ -430,8 +430,8 @@ def test_a_stopped_run_leaves_nothing_half_sent(begun: World, monkeypatch: pytes
     with pytest.raises(Stopped):
         begun.sync()
     monkeypatch.undo()
-    assert len(told(begun, ANN.email)) == sending.BATCHES_PER_WAVE
-    assert begun.sync().events == 20 - sending.BATCHES_PER_WAVE
+    assert len(told(begun, ANN.email)) == ledger.EVENT_BATCHES_PER_WAVE
+    assert begun.sync().events == 20 - ledger.EVENT_BATCHES_PER_WAVE
     assert len(told(begun, ANN.email)) == 20
 
 

@@ -143,9 +143,11 @@ def test_waves_are_of_batches_or_of_people(world: World) -> None:
                'h', 1 + i // 10 from range(100) as r(i)"""
     )
     with connect(world.settings) as con:
-        assert [len(numbers) for _, numbers in waves(con, "p", 2)] == [2, 2, 1, 2, 2, 1]
+        assert [len(numbers) for _, numbers in waves(con, "p", 2, 0)] == [2, 2, 1, 2, 2, 1]
         assert [len(numbers) for _, numbers in waves(con, "p", 2, 35)] == [3, 2, 3, 2]
         assert [len(numbers) for _, numbers in waves(con, "p", 4, 10)] == [4, 1, 4, 1]
+        assert [len(numbers) for _, numbers in waves(con, "p", 1, 35, most=2)] == [2, 2, 1, 2, 2, 1]
+        assert [len(numbers) for _, numbers in waves(con, "p", 1, 35, most=4)] == [3, 2, 3, 2]
 
 
 @pytest.mark.parametrize(("kind", "one"), [("hugeint", "1"), ("decimal(38,2)", "0.01"), ("decimal(18,2)", "0.01")])
