@@ -22,6 +22,8 @@ class ContactEndpoints:
         self.wrong_records: Literal["400", "207"] = "400"
         """How a batch with a wrong record is answered: refused as a whole [com], or record by record [sdk]. When the
         vendor does which is [unv]."""
+        self._last: tuple[Any, Any, list[dict[str, str | None]]] = (None, None, [])
+        """Everybody, what was searched for among them, and whom it found."""
 
     def _batch(self, results: list[Any], errors: list[Any], status: int = 200) -> JSONResponse:
         """[rec] [sdk]; 207 where there are errors."""
@@ -49,17 +51,7 @@ class ContactEndpoints:
         limit, after = int(body.get("limit", 10)), int(body.get("after") or 0)
         if not 1 <= limit <= rules.MAX_SEARCH_PAGE or after + limit > rules.MAX_SEARCH_RESULTS:
             return rules.error(400, "VALIDATION_ERROR", "paging beyond what a search shows")  # [vdoc] wording [unv]
-        groups = body.get("filterGroups") or [{"filters": []}]
-        found = [
-            shown
-            for _, shown in self.store.searchable()
-            if any(all(rules.matches(shown, one) for one in group["filters"]) for group in groups)
-        ]
-        for sort in reversed(body.get("sorts") or []):
-            found.sort(
-                key=lambda shown: rules.milliseconds(shown.get(sort["propertyName"])) or 0.0,
-                reverse=sort.get("direction") == "DESCENDING",
-            )
+        found = self._found(body)
         page = found[after : after + limit]
         carries(request, len(page))
         wanted = body.get("properties") or ["email", "firstname", "lastname"]
@@ -67,6 +59,25 @@ class ContactEndpoints:
         if after + limit < len(found):
             answer["paging"] = {"next": {"after": str(after + limit)}}
         return JSONResponse(answer)
+
+    def _found(self, body: dict[str, Any]) -> list[dict[str, str | None]]:
+        """Everybody whom a search finds, in its order: looked for once for all of its pages."""
+        everybody, asked = self.store.searchable(), (body.get("filterGroups"), body.get("sorts"))
+        if self._last[0] is everybody and self._last[1] == asked:
+            return self._last[2]
+        groups = body.get("filterGroups") or [{"filters": []}]
+        found = [
+            shown
+            for shown in everybody
+            if any(all(rules.matches(shown, one) for one in group["filters"]) for group in groups)
+        ]
+        for sort in reversed(body.get("sorts") or []):
+            found.sort(
+                key=lambda shown: rules.milliseconds(shown.get(sort["propertyName"])) or 0.0,
+                reverse=sort.get("direction") == "DESCENDING",
+            )
+        self._last = (everybody, asked, found)
+        return found
 
     async def read(self, request: Request) -> Response:
         body = await request.json()

@@ -87,6 +87,7 @@ class Store(FileStore):
         self.shows_wide_opt_out = True
         """Whether who opted out of everything is shown as unsubscribed from each type, and refused when somebody
         subscribes her ([unv] at the vendor: False is the worst reading)."""
+        self._searchable: list[dict[str, str | None]] | None = None
         super().__init__(path, _TABLES, clock=clock)
         self.mail = Mail(self._con, self._lock)
         self.events = EventLog(self._con, self._lock)
@@ -107,6 +108,7 @@ class Store(FileStore):
             people = ("contacts", "searchable", "unindexed", "lists", "list_members")
             for table in (*people, "statuses", "opted_out", "status_history", "events"):
                 self._con.execute(f"delete from {table}")
+            self._searchable = None
 
     # contacts
 
@@ -166,20 +168,23 @@ class Store(FileStore):
         due = self.counters().get("requests", 0) + self.search_lag
         self._rows("insert or replace into unindexed values (?, ?)", contact_id, due)
 
-    def searchable(self) -> list[tuple[int, dict[str, str | None]]]:
-        """(id, properties) of everybody, as the search knows them by now."""
+    def searchable(self) -> list[dict[str, str | None]]:
+        """The properties of everybody, by id, as the search knows them by now; the same list until that changes."""
         with self._lock:
             now = self.counters().get("requests", 0)
-            for row in self._rows("select id from unindexed where due <= ?", now):
-                found = self._rows("select * from contacts where id = ?", row["id"])
-                if found:
-                    shown = json.dumps(self.shown(self._contact(found[0])))
-                    self._rows("insert or replace into searchable values (?, ?)", row["id"], shown)
-                else:
-                    self._rows("delete from searchable where id = ?", row["id"])
-            self._rows("delete from unindexed where due <= ?", now)
-            rows = self._rows("select * from searchable order by id")
-        return [(row["id"], json.loads(row["properties"])) for row in rows]
+            due = self._rows("select id from unindexed where due <= ?", now)
+            if due or self._searchable is None:
+                for row in due:
+                    found = self._rows("select * from contacts where id = ?", row["id"])
+                    if found:
+                        shown = json.dumps(self.shown(self._contact(found[0])))
+                        self._rows("insert or replace into searchable values (?, ?)", row["id"], shown)
+                    else:
+                        self._rows("delete from searchable where id = ?", row["id"])
+                self._rows("delete from unindexed where due <= ?", now)
+                rows = self._rows("select properties from searchable order by id")
+                self._searchable = [json.loads(row["properties"]) for row in rows]
+            return self._searchable
 
     # properties
 
