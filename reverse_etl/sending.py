@@ -21,7 +21,7 @@ from reverse_etl import ledger, outbox
 from reverse_etl.context import SyncContext, stopping
 from reverse_etl.destination import BatchOutcome, Destination, Event, Operation, Outcome
 from reverse_etl.diff import Scope, check_model
-from reverse_etl.errors import DestinationConfigError, DestinationDown, RejectedClass, Stopped
+from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer, RejectedClass, Stopped
 from reverse_etl.plan import Plan
 from warehouse.connection import connect
 from warehouse.failpoints import failpoint
@@ -34,7 +34,8 @@ read the log again when the next wave opens the file. The run's last connection 
 PEOPLE_PER_LARGE_WAVE = 50_000
 PEOPLE_PER_WAVE_OF_JOBS = 100_000
 """Batches for jobs are large, and two waves of them are in memory; small ones are as many as jobs may be open."""
-MOST_SILENT_WAVES = 2
+MOST_SILENT = 2
+"""Waves, or rounds of looks at jobs, in a row to which no request was answered; then nothing more is asked."""
 SHARE_OF_WAITING = 0.25
 """A job that takes long is looked at less often: its end is seen late by so much of what it took."""
 RENEWED_EVERY = 60.0
@@ -71,7 +72,7 @@ class Tally:
         self.silent = self.silent + 1 if all(result.stop is not None for _, result in results) else 0
         for _, result in results:
             is_final = isinstance(result.stop, (DestinationConfigError, DestinationDown))
-            if result.stop is not None and (is_final or self.silent >= MOST_SILENT_WAVES):
+            if result.stop is not None and (is_final or self.silent >= MOST_SILENT):
                 return result.stop
         return None
 
@@ -158,6 +159,8 @@ class _Line:
     """How many of the open jobs this round of looks has not come to yet."""
     _waited: float = 0.0
     """Seconds since a job ended."""
+    _silent: int = 0
+    """Rounds of looks in a row, without any answer."""
     _unrenewed: float = 0.0
     """Seconds of waiting since something was written."""
 
@@ -266,7 +269,11 @@ class _Line:
         return self.halt is not None
 
     def _look(self) -> list[Result]:
-        """Look at open jobs, at so many at once as there are connections: how those ended that have."""
+        """Look at open jobs, at so many at once as there are connections: how those ended that have.
+
+        A look that is not answered leaves its job to the next run: it may have asked people to confirm, and asking
+        again at once would be another mail to each of them.
+        """
         if self._is_stopping() or not self._begin_round():
             return []
         n = min(self._n_due, self.ctx.destination.concurrency)
@@ -279,17 +286,20 @@ class _Line:
             ) as con:
                 batches, ended = ledger.without_withdrawn(con, self.scope, batches)
         stops: list[Exception] = []
+        silent: list[Exception] = []
 
-        def look(batch: ledger.Batch) -> BatchOutcome | None:
+        def look(batch: ledger.Batch) -> BatchOutcome | NoAnswer | None:
             if stops:  # ends the round; what the others answered is written down first
                 return None
             try:
                 result = self.ctx.destination.poll(batch.job or "", batch.operation, batch.records)
+            except NoAnswer as error:
+                return error
             except Exception as error:
                 stops.append(error)
                 return None
             if result is not None and result.stop is not None:
-                stops.append(result.stop)
+                (silent if isinstance(result.stop, NoAnswer) else stops).append(result.stop)
             return result
 
         futures = [self.pool.submit(look, batch) for batch in batches]
@@ -297,12 +307,15 @@ class _Line:
             result = future.result()
             if result is None:
                 self.open_jobs.append(batch)
+            elif isinstance(result, NoAnswer):
+                silent.append(result)
             else:
                 ended.append((batch, result))
                 self.tally.unexpected += result.unexpected
         failpoint("sync.polled_uncommitted")
-        if stops:
-            self.halt = stops[0]
+        self._silent = self._silent + 1 if len(silent) == len(batches) > 0 else 0
+        if stops or self._silent >= MOST_SILENT:
+            self.halt = [*stops, *silent][0]
         if ended:
             self._waited = 0.0
         return ended

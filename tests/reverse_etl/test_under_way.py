@@ -18,11 +18,12 @@ from reverse_etl.destinations.klaviyo import Klaviyo
 from reverse_etl.destinations.mailchimp import Mailchimp
 from reverse_etl.destinations.sendgrid import SendGrid
 from reverse_etl.diff import Scope
-from reverse_etl.errors import DestinationConfigError, NoAnswer
+from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer
 from tests.reverse_etl.klaviyo_world import KlaviyoWorld, klaviyo_declaration
 from tests.reverse_etl.sendgrid_world import SendGridWorld, declare
 from tests.reverse_etl.test_faults import _ledger_folds
 from tests.reverse_etl.world import Person, World, small_declaration
+from warehouse.errors import MailwrightError
 
 PATIENCE = 30.0
 """Seconds after which a test gives up on what never comes."""
@@ -119,8 +120,11 @@ def test_jobs_are_looked_at_at_once(sendgrid: SendGridWorld, monkeypatch: pytest
     _ledger_folds(sendgrid)
 
 
+@pytest.mark.parametrize(
+    "error", [NoAnswer("It did not answer."), DestinationDown("It is down.")], ids=lambda e: e.what
+)
 def test_a_look_that_fails_loses_nothing_of_the_others(
-    sendgrid: SendGridWorld, monkeypatch: pytest.MonkeyPatch
+    sendgrid: SendGridWorld, monkeypatch: pytest.MonkeyPatch, error: MailwrightError
 ) -> None:
     """Of two jobs that ended, both looked at, one answer is lost: the other one is written down."""
     _changed_jobs(sendgrid, 2)
@@ -131,19 +135,62 @@ def test_a_look_that_fails_loses_nothing_of_the_others(
         outcome = look(self, job, operation, records)
         if both.wait() == 0 and outcome is not None:
             lost.append(job)
-            raise NoAnswer("It did not answer.")
+            raise error
         return outcome
 
     with monkeypatch.context() as patch:
         patch.setattr(SendGrid, "batch_size", lambda *_: 1)
         patch.setattr(SendGrid, "poll", poll)
-        with pytest.raises(NoAnswer):
-            sendgrid.sync()
+        if isinstance(error, NoAnswer):  # of one job: the others go on
+            assert (sendgrid.sync().waiting, len(lost)) == (1, 1)
+        else:
+            with pytest.raises(DestinationDown):
+                sendgrid.sync()
     assert len(lost) == 1
     states = sendgrid.rows("select state, count(*) from ledger.sync_state group by state order by state")
     assert states == [("accepted", 1), ("confirmed", 1)]
     report = sendgrid.sync()
     assert (report.is_complete, report.writes) == (True, 0)
+    _ledger_folds(sendgrid)
+
+
+def test_nobody_is_asked_twice_in_a_run_to_confirm(
+    klaviyo_world: KlaviyoWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of three requests for a subscription is taken and not answered: a second one would be a second mail."""
+    world = klaviyo_world
+    klaviyo_declaration(world.settings)
+    world.desire(*SIX)
+    world.twin.faults.add("close_after", path="subscription-bulk-create", skip=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Klaviyo, "batch_size", lambda *_: 2)
+        report = world.sync()
+    assert (report.created, report.waiting, report.is_complete) == (4, 2, False)
+    asked = [row for row in world.twin.store.requests() if "subscription-bulk-create" in row["path"]]
+    assert len(asked) == 3
+    assert world.sync().is_complete
+    _ledger_folds(world)
+
+
+def test_a_destination_that_answers_no_look_is_left_alone(
+    sendgrid: SendGridWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _changed_jobs(sendgrid, 12)
+    looks: list[str] = []
+
+    def poll(self: SendGrid, job: str, *_: object) -> BatchOutcome | None:
+        looks.append(job)
+        raise NoAnswer("It did not answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SendGrid, "batch_size", lambda *_: 1)
+        patch.setattr(SendGrid, "concurrency", 3)
+        patch.setattr(SendGrid, "poll", poll)
+        with pytest.raises(NoAnswer):
+            sendgrid.sync()
+    assert len(set(looks)) == len(looks) == 2 * 3
+    assert sendgrid.sync().is_complete
+    assert len(sendgrid.twin.store.jobs()) == 12
     _ledger_folds(sendgrid)
 
 

@@ -58,8 +58,10 @@ class Step:
     """import or subscribe"""
     people: int
     imported: int
+    is_set_aside: bool
+    """A look was not answered, and the next run went on with it."""
     are_unaddressed: bool
-    """Another run went on with them, which has to read their addresses."""
+    """A run broke off, and the next one has to read their addresses: no plan has seen them since."""
     ended_at: datetime
 
 
@@ -105,7 +107,8 @@ def _klaviyo(done: Done) -> int:
     asked = sum(ceil(step.people / 100) + ceil(step.people / 1000) for step in imports)
     seen = sum(ceil(step.people / 100) for step in done.steps if step.kind == "subscribe")
     addresses = sum(ceil(step.imported / 100) for step in done.steps if step.are_unaddressed)
-    in_vain = done.broken_off * (1 + 10)  # the key is looked at again, and up to 1,000 people
+    n_set_aside = sum(step.is_set_aside for step in imports)
+    in_vain = (done.broken_off + n_set_aside) * (1 + 10)  # the key or the import again, and up to 1,000 people
     writes = done.batches["create"] + done.refused + done.taken + 1
     return reads + looks + asked + seen + addresses + in_vain + writes
 
@@ -126,12 +129,18 @@ STEPS = """
         from ledger.sync_attempts
         window later as (partition by object, record_key order by attempt_number)
     ),
+    taken_over as (
+        select a.*, a.next_run <> a.sync_run_id and r.status = 'incomplete' as is_set_aside,
+            a.next_run <> a.sync_run_id and r.status <> 'incomplete' as is_broken_off
+        from attempts as a inner join ledger.sync_runs as r on a.sync_run_id = r.sync_run_id
+    ),
     imported as (
-        select imports, count(*) as n, bool_or(next_run <> sync_run_id) as is_taken_over
-        from attempts where outcome = 'accepted' and step = 'import' group by imports
+        select imports, count(*) as n, bool_or(is_broken_off) as is_broken_off
+        from taken_over where outcome = 'accepted' and step = 'import' group by imports
     )
-    select a.step, count(*), any_value(i.n), bool_or(a.next_run <> a.sync_run_id or i.is_taken_over), max(a.ended_at)
-    from attempts as a inner join imported as i on a.imports = i.imports
+    select a.step, count(*), any_value(i.n), bool_or(a.is_set_aside), bool_or(a.is_broken_off or i.is_broken_off),
+        max(a.ended_at)
+    from taken_over as a inner join imported as i on a.imports = i.imports
     where a.outcome = 'accepted'
     group by a.step, a.remote_job, a.outcome_at"""
 """Of the jobs of creations; what came next of a record is how its step ended."""
