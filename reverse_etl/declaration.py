@@ -28,6 +28,7 @@ BUILT_IN = Path(__file__).with_name("syncs")
 EMPTYING = ("overwrite", "clear")
 """Policies under which a field is emptied: without a value (and a fallback), or when its person's row is gone."""
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*[A-Z0-9]")
 _AGE = r"^[1-9]\d{0,4} (minute|hour|day)s?$"
 
@@ -89,9 +90,11 @@ class FieldMapping(_Strict):
         return value
 
     @model_validator(mode="after")
-    def _what_has_multiples(self) -> FieldMapping:
+    def _fits_its_type(self) -> FieldMapping:
         if self.significance is not None and self.type not in {"number", "date"}:
             raise ValueError(f"significance is for fields of type number or date; {self.field} is {self.type}")
+        if self.fallback and self.type == "number" and not _NUMBER.fullmatch(self.fallback):
+            raise ValueError(f"the fallback of a number has to be one; {self.field} has '{self.fallback}'")
         if self.significance is not None and self.type == "date" and self.significance % 1:
             raise ValueError(f"significance of a date is in whole days; {self.field} has {self.significance}")
         return self

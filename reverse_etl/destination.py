@@ -68,6 +68,8 @@ class BatchOutcome:
     """The destination's job, where records are `accepted`; what `poll` takes."""
     awaits_confirmation: bool = False
     """Whom it created is subscribed only once she answers the destination's mail (double opt-in)."""
+    left: frozenset[str] = frozenset()
+    """Keys of records that this is no outcome of: their job is looked at again."""
     unexpected: int = 0
     """Records for which the destination did something else than was asked (a person created by an update)."""
 

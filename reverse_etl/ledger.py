@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -161,6 +162,19 @@ def _wave_sql(scope: Scope, operation: str) -> str:
         order by i.batch_number, i.record_key"""
 
 
+@contextmanager
+def _reading_the_model(scope: Scope, todo: str) -> Iterator[None]:
+    """A model that is not what it was when the run began ends it in words."""
+    try:
+        yield
+    except (duckdb.BinderException, duckdb.CatalogException, duckdb.ConversionException) as error:
+        raise DataError(
+            "The model was rebuilt while the plan was being applied: a column or a table of it is gone, or another.",
+            where=f"sync '{scope.sync_name}', schema {scope.schema}",
+            todo=todo,
+        ) from error
+
+
 def _wave_rows(con: duckdb.DuckDBPyConnection, scope: Scope, numbers: Sequence[int]) -> list[dict[str, Any]]:
     """The records of some batches of one operation, as they may still be sent.
 
@@ -172,16 +186,12 @@ def _wave_rows(con: duckdb.DuckDBPyConnection, scope: Scope, numbers: Sequence[i
         [scope.plan_id, numbers[0]],
     ).fetchall()[0][0]
     values = {"plan_id": scope.plan_id, "first": numbers[0], "last": numbers[-1], "destination": scope.destination}
-    try:
+    with _reading_the_model(
+        scope, "look at a new plan with `mailwright plan`; what was sent until then is written down"
+    ):
         cursor = con.execute(
             _wave_sql(scope, operation), values | ({"sync_name": scope.sync_name} if operation == "event" else {})
         )
-    except (duckdb.BinderException, duckdb.CatalogException, duckdb.ConversionException) as error:
-        raise DataError(
-            "The model was rebuilt while the plan was being applied: a column or a table of it is gone, or another.",
-            where=f"sync '{scope.sync_name}', schema {scope.schema}",
-            todo="look at a new plan with `mailwright plan`; what was sent until then is written down",
-        ) from error
     names = [column[0] for column in cursor.description or []]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -468,12 +478,15 @@ def without_withdrawn(
     keys = [record.key for batch in batches if batch.operation == "create" for record in batch.records]
     if not keys:
         return list(batches), []
-    rows = con.execute(
-        f"""select k.record_key from (select unnest(cast(? as text[])) as record_key) as k
-            left join ({subscribable_sql(scope)}) as s on k.record_key = s.subscriber_hash
-            where s.subscriber_hash is null""",
-        [keys],
-    ).fetchall()
+    with _reading_the_model(
+        scope, "run the sync again once the model is built; the destination's jobs are gone on with"
+    ):
+        rows = con.execute(
+            f"""select k.record_key from (select unnest(cast(? as text[])) as record_key) as k
+                left join ({subscribable_sql(scope)}) as s on k.record_key = s.subscriber_hash
+                where s.subscriber_hash is null""",
+            [keys],
+        ).fetchall()
     gone = {row[0] for row in rows}
     outcome = BatchOutcome(Outcome("in_doubt", None, "Consent was withdrawn while the destination's job ran."))
     kept: list[Batch] = []

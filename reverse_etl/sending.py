@@ -35,7 +35,9 @@ PEOPLE_PER_LARGE_WAVE = 50_000
 PEOPLE_PER_WAVE_OF_JOBS = 100_000
 """Batches for jobs are large, and two waves of them are in memory; small ones are as many as jobs may be open."""
 MOST_SILENT = 2
-"""Waves, or rounds of looks at jobs, in a row to which no request was answered; then nothing more is asked."""
+"""So many waves, or looks at as many jobs as there are connections, in a row without an answer end the run."""
+MOST_PEOPLE_OPEN = 500_000
+"""In jobs that are open: no further wave goes out, so that what is remembered of them stays small."""
 SHARE_OF_WAITING = 0.25
 """A job that takes long is looked at less often: its end is seen late by so much of what it took."""
 RENEWED_EVERY = 60.0
@@ -160,7 +162,7 @@ class _Line:
     _waited: float = 0.0
     """Seconds since a job ended."""
     _silent: int = 0
-    """Rounds of looks in a row, without any answer."""
+    """Looks in a row, of all connections, without any answer."""
     _unrenewed: float = 0.0
     """Seconds of waiting since something was written."""
 
@@ -204,7 +206,8 @@ class _Line:
             return True
         operation, numbers = wave
         n = len(self.open_jobs) + sum(len(one.futures) for one in self._flying) + len(numbers)
-        return operation == self._operation and n <= jobs.most_open
+        n_people = sum(len(batch.records) for batch in self.open_jobs)
+        return operation == self._operation and n <= jobs.most_open and n_people < MOST_PEOPLE_OPEN
 
     def _is_answer_come(self) -> bool:
         """Whether the oldest wave is answered. It is waited for; if there are jobs, for no longer than until the next
@@ -271,8 +274,7 @@ class _Line:
     def _look(self) -> list[Result]:
         """Look at open jobs, at so many at once as there are connections: how those ended that have.
 
-        A look that is not answered leaves its job to the next run: it may have asked people to confirm, and asking
-        again at once would be another mail to each of them.
+        A look that is not answered says nothing of its job, and costs the others nothing.
         """
         if self._is_stopping() or not self._begin_round():
             return []
@@ -299,18 +301,21 @@ class _Line:
                 stops.append(error)
                 return None
             if result is not None and result.stop is not None:
-                (silent if isinstance(result.stop, NoAnswer) else stops).append(result.stop)
+                stops.append(result.stop)
             return result
 
         futures = [self.pool.submit(look, batch) for batch in batches]
         for batch, future in zip(batches, futures, strict=True):
             result = future.result()
-            if result is None:
-                self.open_jobs.append(batch)
-            elif isinstance(result, NoAnswer):
+            if isinstance(result, NoAnswer):
                 silent.append(result)
-            else:
-                ended.append((batch, result))
+                result = None
+            left = batch.records if result is None else tuple(r for r in batch.records if r.key in result.left)
+            if left:
+                self.open_jobs.append(replace(batch, records=left))
+            if result is not None:
+                done = tuple(r for r in batch.records if r.key not in result.left)
+                ended.append((replace(batch, records=done), result))
                 self.tally.unexpected += result.unexpected
         failpoint("sync.polled_uncommitted")
         self._silent = self._silent + 1 if len(silent) == len(batches) > 0 else 0
@@ -342,7 +347,7 @@ class _Line:
         self.has_paused = False
         try:
             running = set(self.ctx.destination.still_running([batch.job or "" for batch in self.open_jobs]))
-        except Exception as error:  # as where a look at one of them fails
+        except Exception as error:  # it is asked first, and again: nothing else would be answered either
             self.halt = error
             return False
         self.open_jobs.sort(key=lambda batch: batch.job in running)

@@ -32,7 +32,6 @@ _GONE = Outcome("in_doubt", None, "Klaviyo does not know this job any more.")
 _NO_PROFILE = Outcome("in_doubt", None, "The destination does not show this profile.")
 _NO_ADDRESS = Outcome("in_doubt", None, "The job no longer tells whom it was about.")
 _MAY_NOT = "The destination does not let this person be subscribed ({}): nothing was asked for."
-_LATE = Outcome("rejected", RejectedClass.RETRYABLE, "The subscription has not been asked for yet.")
 _NOT_TAKEN = Outcome("rejected", RejectedClass.CONSENT, "The destination did not subscribe this person.")
 
 
@@ -212,38 +211,45 @@ class JobFollower:
         outcomes = dict(exceptions)
         outcomes |= {r.key: _NO_ADDRESS for r in records if r.key not in addresses}
         waiting = [replace(r, email=addresses[r.key]) for r in records if r.key in addresses]
-        is_asked, stop = False, None
+        is_double = self._needs_confirmation()
+        left: set[str] = set()
+        stop: Exception | None = None
         size = limit(KIND, "records_per_subscription")
         for start in range(0, len(waiting), size):
             some = waiting[start : start + size]
             if stop is not None:
-                outcomes |= {r.key: _LATE for r in some}
+                left |= {r.key for r in some}
                 continue
             try:
                 willing = self._willing(some, outcomes)
             except (DestinationDown, NoAnswer) as error:
-                if not is_asked:
-                    raise  # nothing happened: the import is looked at again
-                outcomes |= {r.key: _LATE for r in some}
                 stop = error
+                left |= {r.key for r in some}
                 continue
             delivery = self._client.deliver(
                 "POST",
                 "/profile-subscription-bulk-create-jobs",
                 willing,
                 lambda part: subscription_job([r.email for r in part], self._client.list_id),
-                repeatable=False,  # who answers it twice is asked twice to confirm
+                repeatable=False,  # she may have left in between: who is asked for is looked up first, each time
             )
             stop = delivery.stop
-            if stop is not None and not is_asked and not delivery.taken:
-                raise stop  # the import is looked at again, and who is subscribed by then is not asked twice
-            is_asked = is_asked or bool(delivery.taken)
-            outcomes |= delivery.exceptions
-        if self._needs_confirmation():
+            unsent = {k for k, o in delivery.exceptions.items() if o.rejected_class is RejectedClass.RETRYABLE}
+            doubtful = {k for k, o in delivery.exceptions.items() if o.kind == "in_doubt"}
+            # a list that asks everybody by mail would ask her twice: she counts as asked, and is looked at until she
+            # answers or is given up
+            left |= unsent if is_double else unsent | doubtful
+            outcomes |= delivery.exceptions | (dict.fromkeys(doubtful, ACCEPTED) if is_double else {})
+        if stop is not None and len(left) == len(waiting):
+            raise stop  # nothing happened, and the import is looked at again
+        if isinstance(stop, NoAnswer):
+            stop = None  # costs the other jobs nothing
+        token = str(Token("subscribe", imports, int(self._now())))
+        still = frozenset(left)
+        if is_double:
             # the list sends everybody a mail: she is subscribed when she answers it, or never, and that is her business
-            return BatchOutcome(CONFIRMED, outcomes, stop=stop, awaits_confirmation=True)
-        token = Token("subscribe", imports, int(self._now()))
-        return BatchOutcome(ACCEPTED, outcomes, stop=stop, job=str(token))
+            return BatchOutcome(CONFIRMED, outcomes, stop=stop, job=token, awaits_confirmation=True, left=still)
+        return BatchOutcome(ACCEPTED, outcomes, stop=stop, job=token, left=still)
 
     def _willing(self, records: Sequence[Record], outcomes: dict[str, Outcome]) -> list[Record]:
         """Who has never subscribed; of all others, `outcomes` learns what is the case."""

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 _NAMED = re.compile(r"contacts\[(\d+)\]")
-_ADDRESS = re.compile(r"[^\s@<>\"'(),:;]+@[^\s@<>\"'(),:;]+")
+_BETWEEN_WORDS = re.compile(r"[\s<>\"'(),:;]+")
 _SAYS_WHY = ("message", "error", "reason", "description")
 
 ENDED = ("completed", "errored", "failed")
@@ -101,7 +101,8 @@ def read_errors(
     n_unknown = 0
     for row in rows:
         texts = {str(name).lower(): str(value) for name, value in row.items() if value not in (None, "")}
-        hashes = [contact_hash(address) for text in texts.values() for address in _ADDRESS.findall(text)]
+        words = (word for text in texts.values() for word in _BETWEEN_WORDS.split(text))
+        hashes = [contact_hash(word) for word in words if "@" in word]
         hers = next((one for one in hashes if one in ours), None)
         if hers is None:
             n_unknown += 1

@@ -25,7 +25,7 @@ create table if not exists profiles (
     seq integer primary key autoincrement, id text not null unique, email text unique, attributes text not null,
     properties text not null, consent text not null, consent_at text, double_optin integer, suppressions text not null,
     list_suppressions text not null, created text not null, updated text not null);
-create index if not exists profiles_by_change on profiles (updated, id);
+create index if not exists profiles_by_updated on profiles (updated, id);
 create table if not exists lists (
     seq integer primary key autoincrement, id text not null unique, name text not null, opt_in_process text not null,
     created text not null, updated text not null);
@@ -161,7 +161,8 @@ class Store(FileStore):
         if only is not None:
             name, comparison, value = only
             is_list = isinstance(value, list)
-            wanted = f"{ORDERS[name]} {comparison} {'(select value from json_each(?))' if is_list else '?'}"
+            named = "email" if name == "email" else ORDERS[name]  # as its index has it
+            wanted = f"{named} {comparison} {'(select value from json_each(?))' if is_list else '?'}"
             values = [json.dumps(value) if is_list else value]
         rows = self._rows(
             f"""select *, {key} as key from profiles

@@ -154,6 +154,8 @@ def profiles_of(request: Request, store: Store, *, most: int, default: int) -> l
     function, name, value = _parsed(text)
     if function in {"any", "equals"} and name in {"email", "id"}:
         wanted = [value] if function == "equals" else value
+        if not isinstance(wanted, list):
+            raise Refused("any takes a list.", "/filter")  # [unv] wording
         wanted = [one.lower() for one in wanted] if name == "email" else wanted
         return store.profiles_after(order, after, n, (name, "in", wanted))
     if name in {"updated", "created"} and function in {"greater-than", "less-than"}:

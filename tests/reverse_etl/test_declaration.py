@@ -65,6 +65,10 @@ def _parse(tmp_path: Path, body: object) -> str:
         ({"fields": [{**GOOD["fields"][0], "column": "a; drop"}]}, "must be a column name"),
         ({"fields": [{**GOOD["fields"][0], "significance": 3}]}, "significance is for fields of type number or date"),
         ({"fields": [{**GOOD["fields"][0], "type": "date", "significance": 0.5}]}, "in whole days; MW_CITY has 0.5"),
+        (
+            {"fields": [{**GOOD["fields"][0], "type": "number", "fallback": "none"}]},
+            "fallback of a number has to be one",
+        ),
         ({"fields": GOOD["fields"] * 2}, "field MW_CITY is written twice"),
         ({"guards": {"max_share_leaving": 3}}, "guards.max_share_leaving"),
         ({"segments": {"model": "s", "prefix": " "}}, "segments.prefix: must not be empty"),

@@ -10,6 +10,7 @@ import pytest
 from reverse_etl import lease as leases
 from reverse_etl import runner, sending
 from reverse_etl.connect import make_destination
+from reverse_etl.destinations import klaviyo_jobs
 from reverse_etl.destinations.klaviyo import Klaviyo
 from reverse_etl.errors import DestinationConfigError, DestinationDown
 from tests.reverse_etl.klaviyo_world import API_KEY, Clock, KlaviyoServer, KlaviyoWorld, klaviyo_declaration
@@ -244,6 +245,60 @@ def test_a_list_that_asks_for_confirmation_is_asked_once(tmp_path: Path, setting
         twin.put("p0@shop.test", mw_city="A")
         assert world.sync().entering == 1
         assert twin.inside("mw:vip") == {"p0@shop.test"}
+
+
+@pytest.mark.parametrize("fault", ["close_before", "close_after"])
+@pytest.mark.parametrize("nth", [0, 1, 2])
+@pytest.mark.parametrize("is_settled", [False, True], ids=["a job of this run", "a job of an older run"])
+def test_a_request_to_confirm_that_is_not_answered_is_not_repeated(
+    tmp_path: Path, settings: Settings, killing: pytest.MonkeyPatch, fault: Any, nth: int, is_settled: bool
+) -> None:
+    """Of three requests for the people of one import: they may have the mail, and a second one would be another."""
+    klaviyo_declaration(settings)
+    _in_groups_of_two(killing)
+    clock = Clock()
+    with KlaviyoServer(tmp_path / "double.sqlite", double_opt_in=True, clock=clock) as twin, connect(settings):
+        world = KlaviyoWorld(settings, twin, clock=clock)
+        world.desire(*PEOPLE)
+        if is_settled:
+            _kill_at(killing, "sync.committed")
+            with pytest.raises(Killed):
+                world.sync()
+            killing.setattr(sending, "failpoint", lambda _: None)
+        twin.faults.add(fault, path="subscription-bulk-create", skip=nth)
+        report = world.sync()
+        assert (report.waiting, report.is_complete) == (2, False)
+        for _ in range(2):
+            assert (world.sync().waiting, len(_asked(twin))) == (2, 3)
+        assert twin.store.counters()["confirmations_asked"] == (6 if fault == "close_after" else 4)
+        for email in EMAILS:
+            twin.put(email, "SUBSCRIBED")
+        assert world.sync().is_complete
+
+
+def test_a_subscription_that_is_not_answered_is_asked_for_again(
+    klaviyo_world: KlaviyoWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without double opt-in it does no harm, once she has been looked up again; the others of the import go on."""
+    world = klaviyo_world
+    klaviyo_declaration(world.settings)
+    _in_groups_of_two(monkeypatch)
+    world.desire(*PEOPLE)
+    world.twin.faults.add("500", path="subscription-bulk-create", skip=1)
+    assert world.sync().is_complete
+    _converged(world)
+    assert len(_asked(world.twin)) == 2 + 2  # the third group was left with the second
+
+
+def _in_groups_of_two(patch: pytest.MonkeyPatch) -> None:
+    declared = klaviyo_jobs.limit
+    patch.setattr(
+        klaviyo_jobs, "limit", lambda kind, name: 2 if name == "records_per_subscription" else declared(kind, name)
+    )
+
+
+def _asked(twin: KlaviyoServer) -> list[Any]:
+    return twin.store.read("select * from request_log where path like '%subscription-bulk-create%'")
 
 
 def test_wrong_credentials_and_fields(klaviyo_world: KlaviyoWorld) -> None:

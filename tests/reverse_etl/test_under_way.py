@@ -11,19 +11,19 @@ from typing import Any, cast
 import pytest
 
 from reverse_etl import lease as leases
-from reverse_etl import sending
-from reverse_etl.context import new_context
+from reverse_etl import runner, sending
+from reverse_etl.context import new_context, stopping
 from reverse_etl.destination import BatchOutcome, Jobs, Operation, Outcome, Record
 from reverse_etl.destinations.klaviyo import Klaviyo
 from reverse_etl.destinations.mailchimp import Mailchimp
 from reverse_etl.destinations.sendgrid import SendGrid
 from reverse_etl.diff import Scope
-from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer
+from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer, RejectedClass, Stopped
 from tests.reverse_etl.klaviyo_world import KlaviyoWorld, klaviyo_declaration
 from tests.reverse_etl.sendgrid_world import SendGridWorld, declare
 from tests.reverse_etl.test_faults import _ledger_folds
 from tests.reverse_etl.world import Person, World, small_declaration
-from warehouse.errors import MailwrightError
+from warehouse.errors import DataError, MailwrightError
 
 PATIENCE = 30.0
 """Seconds after which a test gives up on what never comes."""
@@ -133,7 +133,7 @@ def test_a_look_that_fails_loses_nothing_of_the_others(
 
     def poll(self: SendGrid, job: str, operation: Operation, records: Sequence[Record]) -> BatchOutcome | None:
         outcome = look(self, job, operation, records)
-        if both.wait() == 0 and outcome is not None:
+        if not lost and both.wait() == 0 and outcome is not None:
             lost.append(job)
             raise error
         return outcome
@@ -141,35 +141,18 @@ def test_a_look_that_fails_loses_nothing_of_the_others(
     with monkeypatch.context() as patch:
         patch.setattr(SendGrid, "batch_size", lambda *_: 1)
         patch.setattr(SendGrid, "poll", poll)
-        if isinstance(error, NoAnswer):  # of one job: the others go on
-            assert (sendgrid.sync().waiting, len(lost)) == (1, 1)
+        if isinstance(error, NoAnswer):  # it is looked at again
+            report = sendgrid.sync()
+            assert (report.updated, report.is_complete) == (2, True)
         else:
             with pytest.raises(DestinationDown):
                 sendgrid.sync()
+            states = sendgrid.rows("select state, count(*) from ledger.sync_state group by state order by state")
+            assert states == [("accepted", 1), ("confirmed", 1)]
     assert len(lost) == 1
-    states = sendgrid.rows("select state, count(*) from ledger.sync_state group by state order by state")
-    assert states == [("accepted", 1), ("confirmed", 1)]
     report = sendgrid.sync()
     assert (report.is_complete, report.writes) == (True, 0)
     _ledger_folds(sendgrid)
-
-
-def test_nobody_is_asked_twice_in_a_run_to_confirm(
-    klaviyo_world: KlaviyoWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One of three requests for a subscription is taken and not answered: a second one would be a second mail."""
-    world = klaviyo_world
-    klaviyo_declaration(world.settings)
-    world.desire(*SIX)
-    world.twin.faults.add("close_after", path="subscription-bulk-create", skip=1)
-    with monkeypatch.context() as patch:
-        patch.setattr(Klaviyo, "batch_size", lambda *_: 2)
-        report = world.sync()
-    assert (report.created, report.waiting, report.is_complete) == (4, 2, False)
-    asked = [row for row in world.twin.store.requests() if "subscription-bulk-create" in row["path"]]
-    assert len(asked) == 3
-    assert world.sync().is_complete
-    _ledger_folds(world)
 
 
 def test_a_destination_that_answers_no_look_is_left_alone(
@@ -188,10 +171,30 @@ def test_a_destination_that_answers_no_look_is_left_alone(
         patch.setattr(SendGrid, "poll", poll)
         with pytest.raises(NoAnswer):
             sendgrid.sync()
-    assert len(set(looks)) == len(looks) == 2 * 3
+    assert len(looks) == 2 * 3
     assert sendgrid.sync().is_complete
     assert len(sendgrid.twin.store.jobs()) == 12
     _ledger_folds(sendgrid)
+
+
+def test_no_more_people_are_in_open_jobs_than_wanted(sendgrid: SendGridWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    _changed_jobs(sendgrid, 12)
+    sendgrid.twin.store.job_looks = 3
+    most: list[int] = []
+    send = SendGrid.upsert
+
+    def upsert(self: SendGrid, operation: Operation, records: Sequence[Record]) -> BatchOutcome:
+        outcome = send(self, operation, records)
+        most.append(len(sendgrid.twin.store.jobs(only_pending=True)))
+        return outcome
+
+    monkeypatch.setattr(sending, "MOST_PEOPLE_OPEN", 2)
+    monkeypatch.setattr(sending, "PEOPLE_PER_WAVE_OF_JOBS", 1)
+    monkeypatch.setattr(SendGrid, "batch_size", lambda *_: 1)
+    monkeypatch.setattr(SendGrid, "upsert", upsert)
+    assert sendgrid.sync().is_complete
+    assert len(most) == 12
+    assert max(most) <= 3  # one is sent while another one is
 
 
 def test_a_job_that_takes_long_is_looked_at_less_often(
@@ -292,3 +295,51 @@ def test_a_halt_amid_looks_waits_for_what_is_under_way(sendgrid: SendGridWorld) 
         line._n_due, line.halt = 1, NoAnswer("A look failed.")
         threading.Timer(0.05, answered.set).start()
         assert line._is_answer_come()
+
+
+def test_a_run_that_is_asked_to_end_makes_no_further_plan(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the wish is not the next run's."""
+    small_declaration(world.settings, segments=None)
+    world.sync_name = "small"
+    world.desire(*SIX)
+    made, make_plan = [0], runner.make_plan
+
+    def counted(*args: Any) -> Any:
+        made[0] += 1
+        return make_plan(*args)
+
+    def upsert(*_: object) -> BatchOutcome:
+        stopping._asked.set()  # the signal itself comes to the main thread, sooner or later
+        return BatchOutcome(Outcome("rejected", RejectedClass.RETRYABLE, "Later."))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "_create_what_is_missing", lambda *_: None)
+        patch.setattr(runner, "make_plan", counted)
+        patch.setattr(Mailchimp, "missing_fields", lambda *_: ())
+        patch.setattr(Mailchimp, "upsert", upsert)
+        with pytest.raises(Stopped):
+            world.sync()
+    assert made == [1]
+    assert world.sync().is_complete
+
+
+def test_a_model_that_is_dropped_while_jobs_run(klaviyo_world: KlaviyoWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether somebody withdrew meanwhile cannot be known: nobody is subscribed, and the next run goes on."""
+    world = klaviyo_world
+    klaviyo_declaration(world.settings)
+    world.desire(*SIX)
+    members = f'"{world.settings.schema}".sync_esp__members'
+    running = Klaviyo.still_running
+
+    def drop(*args: Any) -> Any:
+        world.rows(f"alter table if exists {members} rename to elsewhere")
+        return running(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Klaviyo, "still_running", drop)
+        with pytest.raises(DataError, match="was rebuilt"):
+            world.sync()
+    assert {world.twin.consent(p.email) for p in SIX} == {"NEVER_SUBSCRIBED"}
+    world.rows(f'alter table "{world.settings.schema}".elsewhere rename to sync_esp__members')
+    assert world.sync().is_complete
+    _ledger_folds(world)
