@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from reverse_etl.destination import FieldSpec
-from reverse_etl.limits import kinds, lowerable
+from reverse_etl.limits import adjustable, kinds
 from warehouse.errors import ConfigError
 from warehouse.settings import Settings
 
@@ -272,7 +272,8 @@ class SyncDeclaration(_Strict):
     schedule: str | None = None
     """Cron expression in UTC (`"30 5 * * *"`): when Dagster runs this sync. Without one it runs with each refresh."""
     limits: Mapping[str, int] = {}
-    """Limits of `reverse_etl/limits.yml` to keep lower than there, for an account that others use too."""
+    """Other limits than in `reverse_etl/limits.yml`: lower ones for an account that others use too, or as many
+    connections as the vendor allows."""
     description: str = ""
 
     @field_validator("model", "addresses")
@@ -310,11 +311,11 @@ class SyncDeclaration(_Strict):
         return self
 
     @model_validator(mode="after")
-    def _lower_alone(self) -> SyncDeclaration:
-        known = lowerable(self.destination)
+    def _within_the_vendors_limits(self) -> SyncDeclaration:
+        known = adjustable(self.destination)
         for name, value in self.limits.items():
             if name not in known:
-                raise ValueError(f"limits.{name} is none that a sync may lower; those are: {', '.join(sorted(known))}")
+                raise ValueError(f"limits.{name} is none that a sync may set; those are: {', '.join(sorted(known))}")
             if not 1 <= value <= known[name]:
                 raise ValueError(f"limits.{name} must be from 1 to {known[name]}, and is {value}")
         return self

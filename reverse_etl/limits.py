@@ -1,7 +1,7 @@
 """Limits of destinations, read from `limits.yml`, where each has its source and date.
 
-A sync may declare lower ones for its account. They hold in this process until a destination of that kind is opened
-for another sync: one process sends one sync at a time to a vendor.
+A sync may declare others for its account, within what its vendor allows. They hold in this process until a destination
+of that kind is opened for another sync: one process sends one sync at a time to a vendor.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 LIMITS_FILE = Path(__file__).with_name("limits.yml")
-_LOWERABLE = re.compile(r"(_per_(second|minute|10_seconds|batch)|connections_used|open_jobs)$")
+_ADJUSTABLE = re.compile(r"(_per_(second|minute|10_seconds|batch)|connections_used|open_jobs)$")
 """How much at once, and how often; what a vendor takes at all (lengths, numbers of fields) is not ours to choose."""
 
 _kept_to: dict[str, Mapping[str, int]] = {}
@@ -53,17 +53,22 @@ def limits_of(destination: str) -> dict[str, Limit]:
 
 def limit(destination: str, name: str) -> int:
     """One limit as a whole number."""
-    lowered = _kept_to.get(destination)
-    if lowered and name in lowered:
-        return lowered[name]
+    wanted = _kept_to.get(destination)
+    if wanted and name in wanted:
+        return wanted[name]
     return int(_declared(destination)[name].value)
 
 
-def lowerable(destination: str) -> dict[str, int]:
-    """Limits that a sync may lower, and what they are."""
-    return {name: int(one.value) for name, one in _declared(destination).items() if _LOWERABLE.search(name)}
+def adjustable(destination: str) -> dict[str, int]:
+    """Limits that a sync may set, and the most that each may be: what is declared here; of connections, where the
+    vendor says how many an account may have, all of them."""
+    declared = _declared(destination)
+    found = {name: int(one.value) for name, one in declared.items() if _ADJUSTABLE.search(name)}
+    if "connections" in declared:
+        found["connections_used"] = int(declared["connections"].value)
+    return found
 
 
-def keep_to(destination: str, lowered: Mapping[str, int]) -> None:
+def keep_to(destination: str, wanted: Mapping[str, int]) -> None:
     """From here on keep to these limits of one kind of destination, and to the declared ones for the rest."""
-    _kept_to[destination] = dict(lowered)
+    _kept_to[destination] = dict(wanted)

@@ -8,7 +8,7 @@ import pytest
 
 from reverse_etl.connect import needs_of, open_account, open_destination
 from reverse_etl.errors import DestinationConfigError
-from reverse_etl.limits import keep_to, limit, limits_of, lowerable
+from reverse_etl.limits import adjustable, keep_to, limit, limits_of
 from tests.reverse_etl.world import small_declaration
 from warehouse.settings import Settings
 
@@ -57,11 +57,13 @@ def test_lower_limits_hold_for_the_sync_that_declares_them(settings: Settings, m
     assert limits_of("mailchimp")["connections_used"].value == 2
     assert limit("mailchimp", "merge_tag_length") == 10
     assert open_destination(small_declaration(settings)).concurrency == usual > 2
+    every = small_declaration(settings, limits={"connections_used": 10})  # all that the vendor gives an account
+    assert open_destination(every).concurrency == 10 > usual
 
 
 def test_what_a_vendor_takes_at_all_is_not_ours_to_choose() -> None:
     for kind in ("hubspot", "klaviyo", "mailchimp", "sendgrid"):
-        names = set(lowerable(kind))
+        names = set(adjustable(kind))
         assert "connections_used" in names
         assert not {name for name in names if name.endswith("length") or "seconds" in name.split("_per_")[0]}
 

@@ -91,10 +91,10 @@ def _parse(tmp_path: Path, body: object) -> str:
         ({"schedule": "daily"}, "schedule: must be a cron expression of five fields"),
         (
             {"limits": {"connections": 3}},
-            "limits.connections is none that a sync may lower; those are: connections_used",
+            "limits.connections is none that a sync may set; those are: connections_used",
         ),
         ({"limits": {"connections_used": 11}}, "limits.connections_used must be from 1 to"),
-        ({"limits": {"merge_tag_length": 5}}, "limits.merge_tag_length is none that a sync may lower"),
+        ({"limits": {"merge_tag_length": 5}}, "limits.merge_tag_length is none that a sync may set"),
         ({"checks": {"audit_samples": 3}}, "did you mean 'audit_sample'?"),
     ],
 )
