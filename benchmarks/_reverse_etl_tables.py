@@ -73,7 +73,7 @@ def installation(folder: str | Path, kind: str, n: int, key: str | None) -> Sett
     settings = Settings(home=Path(folder), target="prod")
     declaration = declare(settings, kind)
     with connect(settings.model_copy(update={"memory_limit": "8GB"}), purpose="benchmark") as con:
-        con.execute("set preserve_insertion_order = false; set enable_progress_bar = false")
+        con.execute("set preserve_insertion_order = false")
         ensure_state(con, settings)
         con.execute("create schema if not exists analytics")
         con.execute(f"create table analytics.sync_esp__members as {PEOPLE.format(n=n)}")

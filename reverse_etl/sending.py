@@ -36,7 +36,7 @@ PEOPLE_PER_WAVE_OF_JOBS = 100_000
 """Batches for jobs are large, and two waves of them are in memory; small ones are as many as jobs may be open."""
 MOST_SILENT = 2
 """So many waves, or looks at as many jobs as there are connections, in a row without an answer end the run."""
-MOST_PEOPLE_OPEN = 500_000
+MOST_PEOPLE_OPEN = 1_000_000
 """In jobs that are open: no further wave goes out, so that what is remembered of them stays small."""
 SHARE_OF_WAITING = 0.25
 """A job that takes long is looked at less often: its end is seen late by so much of what it took."""

@@ -75,7 +75,8 @@ def connect(
         path.parent.mkdir(parents=True, exist_ok=True)
         con = _open(path, read_only, config, settings.lock_timeout_seconds)
         try:
-            con.execute("set timezone = 'UTC'")
+            # the bar of a long query would go to standard output, among what `--json` prints
+            con.execute("set timezone = 'UTC'; set enable_progress_bar = false")
             if not checkpoint:
                 con.execute(f"set checkpoint_threshold = '{LOG_SIZE}'; pragma disable_checkpoint_on_shutdown")
             yield con

@@ -127,3 +127,9 @@ def test_a_home_that_cannot_be_written_to_is_named(settings: Settings, monkeypat
     assert raised.value.where == str(settings.home)
     assert raised.value.todo is not None
     assert "--home" in raised.value.todo
+
+
+def test_a_long_query_writes_no_bar_among_the_output(settings: Settings) -> None:
+    """Standard output belongs to `--json`."""
+    with connect(settings) as con:
+        assert con.execute("select current_setting('enable_progress_bar')").fetchall() == [(False,)]
