@@ -234,8 +234,10 @@ class JobFollower:
                 repeatable=False,  # she may have left in between: who is asked for is looked up first, each time
             )
             stop = delivery.stop
-            unsent = {k for k, o in delivery.exceptions.items() if o.rejected_class is RejectedClass.RETRYABLE}
             doubtful = {k for k, o in delivery.exceptions.items() if o.kind == "in_doubt"}
+            unsent: set[str] = set()
+            if stop is not None:
+                unsent = {k for k, o in delivery.exceptions.items() if o.rejected_class is RejectedClass.RETRYABLE}
             # a list that asks everybody by mail would ask her twice: she counts as asked, and is looked at until she
             # answers or is given up
             left |= unsent if is_double else unsent | doubtful

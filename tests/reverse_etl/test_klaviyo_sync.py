@@ -10,9 +10,11 @@ import pytest
 from reverse_etl import lease as leases
 from reverse_etl import runner, sending
 from reverse_etl.connect import make_destination
+from reverse_etl.destination import Outcome
 from reverse_etl.destinations import klaviyo_jobs
 from reverse_etl.destinations.klaviyo import Klaviyo
-from reverse_etl.errors import DestinationConfigError, DestinationDown
+from reverse_etl.destinations.klaviyo_client import Client, Delivery
+from reverse_etl.errors import DestinationConfigError, DestinationDown, RejectedClass
 from tests.reverse_etl.klaviyo_world import API_KEY, Clock, KlaviyoServer, KlaviyoWorld, klaviyo_declaration
 from tests.reverse_etl.test_faults import _ledger_folds
 from tests.reverse_etl.world import Person
@@ -288,6 +290,30 @@ def test_a_subscription_that_is_not_answered_is_asked_for_again(
     assert world.sync().is_complete
     _converged(world)
     assert len(_asked(world.twin)) == 2 + 2  # the third group was left with the second
+
+
+def test_who_is_refused_for_now_is_not_waited_for(klaviyo_world: KlaviyoWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vendor answered, and named one person: her outcome is known, and the next pass or run asks again."""
+    world, deliver, asked = klaviyo_world, Client.deliver, [0]
+    klaviyo_declaration(world.settings)
+    world.desire(*PEOPLE)
+    for_now = Outcome("rejected", RejectedClass.RETRYABLE, "Try again later.")
+
+    def refusing(self: Client, method: str, path: str, records: Any, *args: Any, **options: Any) -> Delivery:
+        asked[0] += (is_subscription := "subscription-bulk-create" in path)
+        assert asked[0] < 20
+        if not is_subscription:
+            return deliver(self, method, path, records, *args, **options)
+        delivery = deliver(self, method, path, list(records)[1:], *args, **options)
+        delivery.exceptions[records[0].key] = for_now
+        return delivery
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "deliver", refusing)
+        report = world.sync()
+    assert (report.waiting, report.is_complete) == (0, False)
+    assert asked[0] <= runner.MOST_PASSES
+    _converged(world)
 
 
 def _in_groups_of_two(patch: pytest.MonkeyPatch) -> None:
