@@ -124,7 +124,7 @@ def acknowledge(settings: Settings, n: int, n_changed: int) -> dict[str, float]:
     results: list[tuple[ledger.Batch, BatchOutcome]] = []
     began, cpu = time.monotonic(), time.process_time()
     for numbers in [*(numbers for _, numbers in waves), []]:
-        with connect(settings, checkpoint=n < sending.LARGE) as con:
+        with connect(settings) as con:
             if results:
                 con.execute("begin")
                 ledger.record_outcomes(con, scope, "sync_bench", results)
@@ -136,12 +136,6 @@ def acknowledge(settings: Settings, n: int, n_changed: int) -> dict[str, float]:
                 results = [(batch, BatchOutcome(CONFIRMED)) for batch in batches]
     took["acknowledge"] = time.monotonic() - began - took["take"]
     took["cpu"] = time.process_time() - cpu
-
-    def fold_in() -> None:
-        with connect(settings):
-            pass
-
-    took["folding in"], _, _ = timed(fold_in)
     took["GiB"] = peak()
     with connect(settings) as con:
         done = con.execute(
@@ -174,7 +168,7 @@ def of_size(n: int, folder: str) -> tuple[list[str], list[str]]:
     print(took, file=sys.stderr)
     acknowledged = [
         f"| {n:,} | {took['waves']:.0f} | {took['take']:.2f} | {took['acknowledge']:.2f} | {took['cpu']:.2f} "
-        f"| {took['folding in']:.2f} | {took['GiB']:.1f} |"
+        f"| {took['GiB']:.1f} |"
     ]
     apart(make_plan, settings, n, 0)  # nothing is left to be sent
     return plans, acknowledged
@@ -203,12 +197,10 @@ def measure(sizes: Sequence[int]) -> list[str]:
         "",
         f"{ACKNOWLEDGED:,} updates, wave by wave, as a run does around its requests (which are not in it). *Taking*",
         "reads them, makes their fields and marks them as sent; *acknowledging* opens the warehouse, writes how they",
-        "ended, and closes it with its checkpoint. What a large ledger keeps in its log is folded in once in a run. A",
-        "plan made afterwards has nothing to send.",
+        "ended, and closes it with its checkpoint. A plan made afterwards has nothing to send.",
         "",
-        "| people in the ledger | waves | taking, s | acknowledging, s, goal 3 | processor of both, s | folding in, s "
-        "| GiB |",
-        "|---|---|---|---|---|---|---|",
+        "| people in the ledger | waves | taking, s | acknowledging, s, goal 3 | processor of both, s | GiB |",
+        "|---|---|---|---|---|---|",
         *acknowledged,
     ]
 

@@ -29,9 +29,8 @@ from warehouse.failpoints import failpoint
 BATCHES_PER_WAVE = 16
 PEOPLE_PER_WAVE = 25_000
 LARGE = 1_000_000
-"""With so many people in the model a wave's writes wait in the log: a checkpoint of the ledger would cost more than to
-read the log again when the next wave opens the file. The run's last connection folds it in."""
 PEOPLE_PER_LARGE_WAVE = 50_000
+"""With so many people in the model."""
 PEOPLE_PER_WAVE_OF_JOBS = 100_000
 """Batches for jobs are large, and two waves of them are in memory; small ones are as many as jobs may be open."""
 MOST_SILENT = 2
@@ -82,8 +81,8 @@ class Tally:
 def apply(ctx: SyncContext, lease: leases.Lease, made: Plan, tally: Tally) -> int:
     """Send a plan's batches in waves; records that were retired."""
     scope = Scope(made.plan_id, made.schema, ctx.declaration, ctx.destination.key, ctx.overrides)
-    jobs, is_small = ctx.destination.jobs, made.n_source < LARGE
-    with connect(ctx.settings, purpose=f"sync {ctx.declaration.name}", checkpoint=is_small) as con:
+    jobs = ctx.destination.jobs
+    with connect(ctx.settings, purpose=f"sync {ctx.declaration.name}") as con:
         con.execute("begin")
         leases.renew(con, lease)
         retired = ledger.retire(con, scope, lease.sync_run_id)
@@ -95,7 +94,7 @@ def apply(ctx: SyncContext, lease: leases.Lease, made: Plan, tally: Tally) -> in
             waves = ledger.waves(con, made.plan_id, 1, PEOPLE_PER_WAVE_OF_JOBS, most=max(1, jobs.most_open // 2))
     tally.silent = 0
     with ThreadPoolExecutor(ctx.destination.concurrency, thread_name_prefix="sync") as pool:
-        _Line(ctx, scope, lease, tally, pool, is_small).run(waves)
+        _Line(ctx, scope, lease, tally, pool).run(waves)
     return retired
 
 
@@ -145,7 +144,6 @@ class _Line:
     lease: leases.Lease
     tally: Tally
     pool: ThreadPoolExecutor
-    checkpoint: bool = True
     open_jobs: list[ledger.Batch] = field(default_factory=list)
     """First those that are looked at next."""
     has_paused: bool = False
@@ -240,7 +238,7 @@ class _Line:
         if not results and not self._may_go(todo) and self._unrenewed < RENEWED_EVERY:
             return
         name = self.ctx.declaration.name
-        with connect(self.ctx.settings, purpose=f"sync {name}", checkpoint=self.checkpoint) as con:
+        with connect(self.ctx.settings, purpose=f"sync {name}") as con:
             self._unrenewed = 0.0
             if results:
                 self.open_jobs += _commit_outcomes(con, self.scope, self.lease, results)
@@ -283,9 +281,7 @@ class _Line:
         self._n_due -= n
         ended: list[Result] = []
         if any(batch.operation == "create" for batch in batches):
-            with connect(
-                self.ctx.settings, purpose=f"sync {self.ctx.declaration.name}", checkpoint=self.checkpoint
-            ) as con:
+            with connect(self.ctx.settings, purpose=f"sync {self.ctx.declaration.name}") as con:
                 batches, ended = ledger.without_withdrawn(con, self.scope, batches)
         stops: list[Exception] = []
         silent: list[Exception] = []

@@ -13,9 +13,6 @@ from warehouse.errors import DataError, RetriableError
 from warehouse.lock import writer_lock
 from warehouse.settings import Settings
 
-LOG_SIZE = "256MB"
-"""So large the write-ahead log may become before it is folded in all the same."""
-
 
 def _is_busy(error: BaseException) -> bool:
     return isinstance(error, duckdb.IOException) and "lock" in str(error).lower()
@@ -46,13 +43,11 @@ def _open(path: Path, read_only: bool, config: dict[str, str | int], patience: f
 
 @contextlib.contextmanager
 def connect(
-    settings: Settings, *, read_only: bool = False, purpose: str = "mailwright", checkpoint: bool = True
+    settings: Settings, *, read_only: bool = False, purpose: str = "mailwright"
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection for one short piece of work; closed at the end, so that others get their turn.
 
-    A writer holds the OS lock meanwhile. A reader waits for a writer to finish. Time zone is UTC. Without `checkpoint`
-    what is written stays in the write-ahead log, from which the next connection has it: for one of many small pieces,
-    as a checkpoint takes its time from the size of the tables.
+    A writer holds the OS lock meanwhile. A reader waits for a writer to finish. Time zone is UTC.
 
     Raises:
         RetriableError: the file stayed busy for longer than the lock's time-out.
@@ -77,8 +72,6 @@ def connect(
         try:
             # the bar of a long query would go to standard output, among what `--json` prints
             con.execute("set timezone = 'UTC'; set enable_progress_bar = false")
-            if not checkpoint:
-                con.execute(f"set checkpoint_threshold = '{LOG_SIZE}'; pragma disable_checkpoint_on_shutdown")
             yield con
         finally:
             con.close()

@@ -36,10 +36,26 @@ MADE_ANEW = ("stg_web__events", "identifier_daily")
 """Tables that were made anew by every build once and are kept up now; one from before (without made_by) goes."""
 
 
+def _drop_index_of_state(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """`ledger.sync_state` had a primary key once (ADR 23), which DuckDB takes from no table: it is made anew."""
+    if not con.execute(
+        "select 1 from duckdb_constraints() where database_name = current_database() and schema_name = 'ledger' "
+        "and table_name = 'sync_state' and constraint_type = 'PRIMARY KEY'"
+    ).fetchall():
+        return
+    con.execute("begin")
+    con.execute("create temp table kept_state as select * from ledger.sync_state; drop table ledger.sync_state")
+    for statement in ddl_statements(settings.ml_schema):
+        con.execute(statement)
+    con.execute("insert into ledger.sync_state by name select * from kept_state; drop table kept_state")
+    con.execute("commit")
+
+
 def ensure_state(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Create what is missing of the permanent tables; cheap when nothing is."""
     for statement in ddl_statements(settings.ml_schema):
         con.execute(statement)
+    _drop_index_of_state(con, settings)
     for table, column in COLUMNS_SINCE:
         con.execute(f'alter table if exists "{settings.schema}"."{table}" add column if not exists {column}')
     old = con.execute(

@@ -80,7 +80,8 @@ create table if not exists ledger.sync_attempts (
 -- the vendor's job of an 'accepted' record
 alter table ledger.sync_attempts add column if not exists remote_job text;
 
--- the fold of sync_attempts: one row per sync, destination, object and record
+-- the fold of sync_attempts: one row per sync, destination, object and record, which `_fold_sent` alone adds. No primary
+-- key: its index would take longer to keep than all else that a run writes, and hold off the clearing of deleted rows
 create table if not exists ledger.sync_state (
     sync_name text not null,
     destination text not null,
@@ -102,8 +103,7 @@ create table if not exists ledger.sync_state (
     message text,
     is_doubtful boolean not null,
     was_doubtful boolean not null,
-    updated_at timestamp not null,
-    primary key (sync_name, destination, object, record_key)
+    updated_at timestamp not null
 );
 -- number of the row of the model that has the confirmed hash (reverse_etl/narrowing.py): null, or outdated, is as good
 alter table ledger.sync_state add column if not exists quick_hash ubigint;
