@@ -20,6 +20,7 @@ from cli import pipeline
 from cli.output import Output, count, plural
 from cli.report.data import ReportData, read_report_data
 from cli.twin import start_twin, state_path
+from ml_jobs.catalogue import JOBS
 from reverse_etl.connect import VENDORS
 from warehouse.errors import DataError, RefusedError
 from warehouse.settings import Settings, load_settings
@@ -212,7 +213,7 @@ def _model(settings: Settings, out: Output) -> None:
     with out.step("Build profiles, facts, features") as step:
         built = pipeline.build_models(settings, "before_ml", on_line=step.detail)
         step.note(f"{built.n_models} models, {built.n_tests} tests passed")
-    for job in pipeline.JOBS:
+    for job in JOBS:
         with out.step(f"Train and score: {job}") as step:
             trained = pipeline.train(settings, job, on_line=step.detail)
             step.note(trained.reason or f"{count(trained.n_scored)} profiles scored")

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from warehouse.build import BuildReport, Stage
 
 OnLine = Callable[[str], None] | None
-JOBS = ("recommendations", "churn")
 
 
 def load_files(settings: Settings, path: Path, table: str | None = None, *, on_line: OnLine = None) -> LoadReport:
@@ -141,13 +140,10 @@ def build_models(
 
 def train(settings: Settings, job: str, *, on_line: OnLine = None) -> JobReport:
     """Train, evaluate and score one model."""
-    if job == "recommendations":
-        from ml_jobs.recommendations.job import run
-    elif job == "churn":
-        from ml_jobs.churn.job import run
-    else:
-        raise ConfigError(f"There is no job '{job}'.", todo=f"name one of: {', '.join(JOBS)}")
-    return run(settings, on_progress=on_line)
+    from ml_jobs.catalogue import job_named
+    from ml_jobs.job import run
+
+    return run(job_named(job), settings, on_line)
 
 
 def sync_named(settings: Settings, name: str | None) -> str:

@@ -69,7 +69,16 @@ QUERIES: dict[str, str] = {
         )
         group by loads.table_name order by loads.table_name""",
     "models": """
-        select newest.job, newest.model_version, newest.as_of, newest.trained_at
+        select
+            newest.job,
+            newest.model_version,
+            newest.as_of,
+            newest.trained_at,
+            case
+                when newest.artefact_sha256 is null then 'refused'
+                when newest.is_live = false then 'stays aside'
+                else 'live'
+            end as state
         from (
             select *, row_number() over (partition by job order by as_of desc, trained_at desc, model_version) as age
             from {ml}.model_runs

@@ -6,6 +6,7 @@ Reads are single statements on a connection that is closed before any model work
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -104,6 +105,16 @@ def distinct_values(table: pa.Table, name: str) -> list[str]:
     """Distinct values of an encoded column."""
     column = table.column(name)
     return column.chunk(0).dictionary.to_pylist() if column.num_chunks else []
+
+
+def to_micros(instant: datetime) -> int:
+    """A naive UTC instant as microseconds since 1970."""
+    return (instant - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+
+
+def from_micros(micros: int) -> datetime:
+    """The naive UTC instant of microseconds since 1970."""
+    return datetime(1970, 1, 1) + timedelta(microseconds=int(micros))
 
 
 def micros(table: pa.Table, name: str, *, missing: int) -> np.ndarray:

@@ -16,8 +16,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from ml_jobs.errors import ArtefactError
 from ml_jobs.io import transaction
 from warehouse.clock import read_clock, utcnow
@@ -39,6 +37,12 @@ class ModelRun:
     artefact_sha256: str | None
     n_train: int
     n_test: int
+    is_live: bool = False
+    """Whether it may score. A model that stays aside has an artefact, but lost against a rival (ml_jobs/gate.py)."""
+    was_tried: bool = False
+    """Whether its back-test had enough people to tell anything."""
+    decision: str = ""
+    """Why it went live, or did not."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,8 @@ def record_run(settings: Settings, run: ModelRun, calibration: Sequence[Calibrat
             con.execute(f'delete from "{schema}".{table} where model_version = ?', [run.model_version])
         con.execute(
             f'insert into "{schema}".model_runs (model_version, job, as_of, trained_at, params, metrics, '
-            "artefact_sha256, n_train, n_test) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "artefact_sha256, n_train, n_test, is_live, was_tried, decision) "
+            "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 run.model_version,
                 run.job,
@@ -152,6 +157,9 @@ def record_run(settings: Settings, run: ModelRun, calibration: Sequence[Calibrat
                 run.artefact_sha256,
                 run.n_train,
                 run.n_test,
+                run.is_live,
+                run.was_tried,
+                run.decision,
             ],
         )
         for row in calibration:
@@ -162,26 +170,25 @@ def record_run(settings: Settings, run: ModelRun, calibration: Sequence[Calibrat
             )
 
 
-def newest_run(con: duckdb.DuckDBPyConnection, ml_schema: str, job: str, as_of: datetime) -> ModelRun | None:
-    """The newest run with an artefact whose `as_of` is not after `as_of`: a model must not know the future."""
-    rows = con.execute(
-        "select model_version, job, as_of, trained_at, params, metrics, artefact_sha256, n_train, n_test "
-        f'from "{ml_schema}".model_runs where job = ? and as_of <= ? and artefact_sha256 is not null '
-        "order by as_of desc, trained_at desc, model_version limit 1",
-        [job, as_of],
-    ).fetchall()
+def reigning_run(settings: Settings, job: str, as_of: datetime) -> ModelRun | None:
+    """The newest model that went live and whose `as_of` is not after `as_of`: a model must not know the future."""
+    with connect(settings, read_only=True, purpose=f"find the model of {job}") as con:
+        rows = con.execute(
+            "select model_version, job, as_of, trained_at, params, metrics, artefact_sha256, n_train, n_test, "
+            "coalesce(was_tried, true), coalesce(decision, '') "
+            f'from "{settings.ml_schema}".model_runs '
+            # before models were held against each other, each went live
+            "where job = ? and as_of <= ? and artefact_sha256 is not null and coalesce(is_live, true) "
+            "order by as_of desc, trained_at desc, model_version limit 1",
+            [job, as_of],
+        ).fetchall()
     if not rows:
         return None
-    version, name, run_as_of, trained_at, params, metrics, sha256, n_train, n_test = rows[0]
+    version, name, run_as_of, trained_at, params, metrics, sha256, n_train, n_test, was_tried, decision = rows[0]
     return ModelRun(
-        version, name, run_as_of, trained_at, json.loads(params), json.loads(metrics), sha256, n_train, n_test
-    )
-
-
-def newest_run_of(settings: Settings, job: str, as_of: datetime) -> ModelRun | None:
-    """`newest_run` on a connection of its own."""
-    with connect(settings, read_only=True, purpose=f"find the model of {job}") as con:
-        return newest_run(con, settings.ml_schema, job, as_of)
+        version, name, run_as_of, trained_at, json.loads(params), json.loads(metrics), sha256, n_train, n_test,
+        is_live=True, was_tried=was_tried, decision=decision,
+    )  # fmt: skip
 
 
 def record_refusal(settings: Settings, job: str, as_of: datetime, params: dict[str, Any], reason: str) -> None:

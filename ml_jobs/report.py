@@ -21,7 +21,8 @@ class JobReport:
     """Outcome of training, scoring or both."""
 
     job: str
-    status: Literal["trained", "scored", "skipped"]
+    status: Literal["trained", "kept", "scored", "skipped"]
+    """Kept: a model was trained, but the one before it stays."""
     as_of: datetime
     model_version: str | None = None
     """None if there is no model (skipped)."""
@@ -32,7 +33,9 @@ class JobReport:
     n_scored: int = 0
     """Profiles that got predictions."""
     reason: str | None = None
-    """Why nothing was trained or scored; None if all went as asked."""
+    """Why nothing was trained or scored, or another model scored; None if all went as asked."""
+    decision: str = ""
+    """How the model that this is about stood against its rivals."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -40,9 +43,11 @@ class JobReport:
 
 
 def in_one(trained: JobReport, scored: JobReport) -> JobReport:
-    """The report of a run that trained and scored. If training was refused but an older model scored, both are said."""
-    if trained.status != "skipped":
+    """The report of a run that trained and scored. If an older model scored, or none, it says why."""
+    if trained.status == "trained":
         return scored
+    said = f"not trained anew: {trained.reason}" if trained.status == "skipped" else f"stays aside: {trained.reason}"
     if scored.status == "skipped":
-        return trained
-    return replace(scored, reason=f"not trained anew: {trained.reason}; scored by {scored.model_version}")
+        # nothing lives: what was tried, and lost, is all that there is to tell
+        return trained if trained.status == "skipped" else replace(trained, status="skipped", model_version=None)
+    return replace(scored, reason=f"{said}; scored by {scored.model_version}")

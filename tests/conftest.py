@@ -57,6 +57,7 @@ def shared_dir() -> Callable[[str], Path]:
 
 def _full_refresh(settings: Settings) -> None:
     from cli import pipeline
+    from ml_jobs.catalogue import JOBS
     from sandbox.config import SandboxConfig
     from sandbox.generate import generate
 
@@ -67,7 +68,7 @@ def _full_refresh(settings: Settings) -> None:
     pipeline.pin(settings, store.as_of)
     pipeline.normalize(settings)
     pipeline.build_models(settings, "before_ml")
-    for job in pipeline.JOBS:
+    for job in JOBS:
         pipeline.train(settings, job)
     pipeline.build_models(settings, "after_ml")
     pipeline.check_activation(settings)

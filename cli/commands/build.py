@@ -11,6 +11,7 @@ from rich.table import Table
 from cli.output import count
 from cli.session import AsOfOption, HomeOption, JsonOption, Session, TargetOption, open_session
 from cli.teach import add_command
+from ml_jobs.catalogue import JOBS, JobName
 from warehouse.clock import parse_instant
 from warehouse.errors import ConfigError
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from warehouse.build import BuildReport
 
 StageName = Literal["all", "before_ml", "after_ml"]
-JobName = Literal["recommendations", "churn"]
 
 
 def build_command(
@@ -71,7 +71,7 @@ def build_command(
     if train:
         with out.step("Build up to the features") as step:
             pipeline.build_models(settings, "before_ml", as_of=instant, on_line=step.detail)
-        jobs = _train(session, ("recommendations", "churn"))
+        jobs = _train(session, JOBS)
         stage = "after_ml"
     with out.step(f"Build schema {settings.schema}") as step:
         report = pipeline.build_models(settings, stage, as_of=None if train else instant, on_line=step.detail)
@@ -115,7 +115,7 @@ def train_command(
     [bold]Exit codes[/bold]: 0 trained and scored, or skipped with the reason · 3 not enough data, or not built yet
     """
     session = open_session(ctx, home, target, as_json, as_of=as_of)
-    jobs = _train(session, (job,) if job else ("recommendations", "churn"))
+    jobs = _train(session, (job,) if job else JOBS)
     session.out.result({"jobs": [item.to_dict() for item in jobs]}, lambda console: render_jobs(console, jobs))
 
 
@@ -140,6 +140,8 @@ def render_jobs(console: Console, jobs: list[JobReport]) -> None:
     console.print(table)
     for item in jobs:
         shown = {key: value for key, value in item.metrics.items() if isinstance(value, (int, float))}
+        if item.decision:
+            console.print(f"{item.job}: {item.decision}", soft_wrap=True, style="dim")
         if shown:
             numbers = "  ".join(f"{key} {value:.4g}" for key, value in shown.items())
             console.print(f"{item.job}: {numbers}", soft_wrap=True)

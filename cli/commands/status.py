@@ -75,6 +75,7 @@ def render(console: Console, status: Status) -> None:
         "version": lambda row: row["model_version"],
         "as of": lambda row: _when(row["as_of"]),
         "trained": lambda row: _when(row["trained_at"]),
+        "state": lambda row: row["state"],
     })  # fmt: skip
     _table(console, "Syncs", tables["syncs"], {
         "sync": lambda row: row["sync_name"],

@@ -153,13 +153,18 @@ QUERIES: dict[str, str] = {
         order by case churn_band when 'low' then 1 when 'medium' then 2 else 3 end""",
     "models": """
         select model_version, job, as_of, trained_at, metrics, n_train, n_test from {ml}.model_runs
-        qualify row_number() over (partition by job order by as_of desc, trained_at desc, model_version) = 1
+        qualify row_number() over (
+            partition by job
+            -- what scores; where nothing does, the newest that was refused
+            order by coalesce(is_live, artefact_sha256 is not null) desc, as_of desc, trained_at desc, model_version
+        ) = 1
         order by job""",
     "calibration": """
         select calibration.bin, calibration.n, calibration.mean_predicted, calibration.observed_rate
         from {ml}.calibration
         where calibration.model_version = (
-            select model_version from {ml}.model_runs where job = 'churn'
+            select model_version from {ml}.model_runs
+            where job = 'churn' and coalesce(is_live, artefact_sha256 is not null)
             order by as_of desc, trained_at desc, model_version limit 1
         )
         order by calibration.bin""",

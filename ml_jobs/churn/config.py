@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ml_jobs.gate import GateConfig
+
 _WINDOWED = [
     f"{measure}_{days}d"
     for measure in (
@@ -75,6 +77,8 @@ class ChurnConfig(BaseModel):
     """Retained rows needed likewise."""
     max_plausible_auc: float = Field(default=0.995, gt=0.5, le=1)
     """A held-out AUC above this is too good to be true: a feature knows the outcome, and no model is kept."""
+    gate: GateConfig = GateConfig(margin=0.005)
+    """In Brier score: a model that stays aside is worse by more than that than what reigned, or than RFM."""
     n_threads: int = Field(default=1, ge=1)
     """Threads of the booster. One gives the same sums on every machine, and on some thousand rows more are no faster:
     on a busy machine they wait for each other."""

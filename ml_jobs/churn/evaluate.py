@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_jobs.churn.config import ChurnConfig
 from ml_jobs.churn.features import TrainingSet
-from ml_jobs.churn.train import fit, refuse_too_little
+from ml_jobs.churn.train import MEAN, SIMPLE, ChurnModel, fit, refuse_too_little
 from ml_jobs.errors import TrainingRefusedError
+from ml_jobs.gate import NotComparableError, Trial, best_of
+from ml_jobs.io import from_micros
+from ml_jobs.job import Validation
 from ml_jobs.registry import CalibrationBin
 
 if TYPE_CHECKING:
     import numpy as np
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Metrics and calibration on the held-out cut-off."""
-
-    metrics: dict[str, Any]
-    calibration: list[CalibrationBin]
-    n_test: int
 
 
 def calibration_table(probability: np.ndarray, churned: np.ndarray, n_bins: int) -> list[CalibrationBin]:
@@ -75,45 +68,71 @@ def split(rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
     return rows.rows(known), rows.rows(rows.cutoff == newest)
 
 
-def _baselines(known: TrainingSet, test: TrainingSet, config: ChurnConfig) -> dict[str, np.ndarray]:
-    """Probabilities of recency alone and of a logistic regression on RFM (logs), fitted on `known`."""
-    import numpy as np
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    probabilities: dict[str, np.ndarray] = {}
-    names = {"recency": [config.recency], "rfm_logistic": [config.recency, config.frequency, config.monetary]}
-    for baseline, columns in names.items():
-        which = [config.features.index(name) for name in columns]
-        before, after = (np.log1p(np.nan_to_num(part.features[:, which]).clip(min=0)) for part in (known, test))
-        model = make_pipeline(StandardScaler(), LogisticRegression()).fit(before, known.churned)
-        probabilities[baseline] = model.predict_proba(after)[:, 1]
-    return probabilities
+def _merit(probability: np.ndarray, churned: np.ndarray) -> np.ndarray:
+    """Per person: the Brier score's part, with more being better."""
+    return -((probability - churned) ** 2)
 
 
-def evaluate(rows: TrainingSet, config: ChurnConfig) -> Evaluation:
-    """Fit, calibrate and compare as on the day of the newest complete cut-off.
+def _merit_of_stored(stored: dict[str, Any], test: TrainingSet, config: ChurnConfig) -> np.ndarray:
+    """What a stored model would have said of the people of `test`."""
+    model = ChurnModel.from_dict(stored)
+    absent = sorted(set(model.features) - set(config.features))
+    if absent:
+        raise NotComparableError(f"it reads {', '.join(absent)}, which the new one does not")
+    which = [config.features.index(name) for name in model.features]
+    return _merit(model.predict(test.features[:, which]), test.churned)
+
+
+def _chosen(known: TrainingSet, config: ChurnConfig) -> tuple[str, bool]:
+    """(the method that did best at the cut-off before the newest, whether there was one to choose by)."""
+    try:
+        before, test = split(known)
+        refuse_too_little(test, config, "the cut-off before the newest")
+        models = fit(before, config)
+    except TrainingRefusedError:
+        return MEAN, False
+    merits = {name: float(_merit(model.predict(test.features), test.churned).mean()) for name, model in models.items()}
+    return max(merits, key=lambda name: merits[name]), True
+
+
+def evaluate(rows: TrainingSet, config: ChurnConfig) -> Validation:
+    """Choose a method at the cut-off before the newest, and measure it, and the others, as on the day of the newest.
+
+    A method that does worse there than a simple one gives way to it.
 
     Raises:
         TrainingRefusedError: too few cut-offs, too few buyers of either outcome before or at the newest one, or a leak.
     """
     known, test = split(rows)
     refuse_too_little(test, config, "the newest complete cut-off")
-    probability = fit(known, config).predict(test.features)
-    measured = quality(probability, test.churned, config.n_bins)
-    if measured["auc"] > config.max_plausible_auc:
+    chosen, is_chosen_by_data = _chosen(known, config)
+    models = fit(known, config)
+    probabilities = {name: model.predict(test.features) for name, model in models.items()}
+    merits = {name: _merit(values, test.churned) for name, values in probabilities.items()}
+    method = best_of(merits, chosen, SIMPLE, config.gate)
+    measured = {name: quality(values, test.churned, config.n_bins) for name, values in probabilities.items()}
+    if max(one["auc"] for one in measured.values()) > config.max_plausible_auc:
         raise TrainingRefusedError(
-            f"AUC {measured['auc']:.3f} on the held-out cut-off is too good to be true: "
+            f"AUC {max(one['auc'] for one in measured.values()):.3f} on the held-out cut-off is too good to be true: "
             "a feature of churn_training_set knows what happened after its cut-off"
         )
     metrics: dict[str, Any] = {
-        **measured,
+        **measured[method],
+        "method": method,
+        "method_chosen_before": chosen if is_chosen_by_data else None,
         "base_rate": round(float(test.churned.mean()), 6),
         "base_rate_before": round(float(known.churned.mean()), 6),
         "n_cutoffs": len(set(rows.cutoff.tolist())),
         "n_cutoffs_before_test": len(set(known.cutoff.tolist())),
     }
-    for baseline, values in _baselines(known, test, config).items():
-        metrics |= {f"{baseline}_{name}": value for name, value in quality(values, test.churned, config.n_bins).items()}
-    return Evaluation(metrics, calibration_table(probability, test.churned, config.n_bins), len(test.churned))
+    for name, numbers in measured.items():
+        metrics |= {f"{name}_{measure}": value for measure, value in numbers.items()}
+    trial = Trial(
+        began_at=from_micros(test.cutoff[0]),
+        measure="Brier score",
+        merit=merits[method],
+        rivals={name: merits[name] for name in SIMPLE if name != method},
+        merit_of=lambda stored: _merit_of_stored(stored, test, config),
+    )
+    bins = calibration_table(probabilities[method], test.churned, config.n_bins)
+    return Validation(metrics, len(test.churned), trial, bins, choice=method)

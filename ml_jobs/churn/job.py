@@ -1,100 +1,87 @@
-"""The churn job: train (validate on the newest complete cut-off, fit on all, register) and score (buyers of today)."""
+"""The churn job: validated on the newest complete cut-off, fitted on all of them; buyers of today are scored."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ml_jobs import job as jobs
 from ml_jobs import registry
 from ml_jobs.churn.config import ChurnConfig
 from ml_jobs.churn.evaluate import evaluate
-from ml_jobs.churn.features import read_buyers, read_training_set
+from ml_jobs.churn.features import TrainingSet, read_buyers, read_training_set
 from ml_jobs.churn.score import BANDS, band_of
 from ml_jobs.churn.train import ChurnModel, fit
-from ml_jobs.errors import TrainingRefusedError
-from ml_jobs.io import clear_predictions, replace_predictions
-from ml_jobs.report import JobReport, OnProgress, in_one, tell
-from warehouse.clock import utcnow
+from ml_jobs.gate import GateConfig
+from ml_jobs.report import JobReport, OnProgress, tell
 from warehouse.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-JOB = "churn"
-TABLE = "churn_predictions"
+
+class ChurnJob:
+    """See `ml_jobs.job.Job`."""
+
+    name = "churn"
+    table = "churn_predictions"
+
+    def __init__(self, config: ChurnConfig | None = None) -> None:
+        self.config = config or ChurnConfig()
+
+    @property
+    def gate(self) -> GateConfig:
+        return self.config.gate
+
+    def read(self, settings: Settings, as_of: datetime) -> TrainingSet:
+        return read_training_set(settings, as_of, self.config)
+
+    def size(self, data: TrainingSet) -> int:
+        return len(data.churned)
+
+    def digest(self, data: TrainingSet) -> str:
+        return registry.digest_of(data.profile_ids, data.cutoff, data.horizon_end, data.features, data.churned)
+
+    def validate(self, data: TrainingSet) -> jobs.Validation:
+        return evaluate(data, self.config)
+
+    def fit(self, data: TrainingSet, choice: str) -> ChurnModel:
+        return fit(data, self.config, [choice])[choice]
+
+    def to_stored(self, model: ChurnModel) -> dict[str, Any]:
+        return model.to_dict()
+
+    def predictions(
+        self,
+        stored: dict[str, Any],
+        run: registry.ModelRun,
+        settings: Settings,
+        as_of: datetime,
+        on_progress: OnProgress,
+    ) -> tuple[pa.Table, int]:
+        model = ChurnModel.from_dict(stored)
+        # the columns of the day that the model was fitted, in its order
+        fitted = self.config.model_copy(update={"features": model.features, "recency": model.recency})
+        profile_ids, features = read_buyers(settings, as_of, fitted)
+        tell(on_progress, f"churn: scoring {len(profile_ids):,} buyers")
+        probability = model.predict(features) if len(profile_ids) else features[:, 0]
+        return prediction_rows(profile_ids, probability, run, as_of, self.config), len(profile_ids)
 
 
 def train(settings: Settings, on_progress: OnProgress = None, config: ChurnConfig | None = None) -> JobReport:
-    """Validate on the newest complete cut-off, fit on all complete ones, and register; or refuse and say why.
-
-    Raises:
-        FeatureTableError: a relation is missing, or columns are.
-    """
-    config = config or ChurnConfig()
-    as_of = registry.begin(settings)
-    params = config.model_dump(mode="json")
-    rows = read_training_set(settings, as_of, config)
-    tell(on_progress, f"churn: validating and fitting on {len(rows.churned):,} rows of buyers and cut-offs")
-    try:
-        evaluation = evaluate(rows, config)
-        model = fit(rows, config)
-    except TrainingRefusedError as error:
-        tell(on_progress, f"churn: skipped, {error}")
-        registry.record_refusal(settings, JOB, as_of, params, str(error))
-        return JobReport(JOB, "skipped", as_of, reason=str(error))
-    digest = registry.digest_of(rows.profile_ids, rows.cutoff, rows.horizon_end, rows.features, rows.churned)
-    stored = {
-        "features": list(config.features),
-        "recency": config.recency,
-        "method": model.method,
-        "booster": model.booster,
-        "calibrator": model.calibrator,
-    }
-    run = registry.ModelRun(
-        model_version=registry.content_version(JOB, params, as_of.isoformat(), digest),
-        job=JOB,
-        as_of=as_of,
-        trained_at=utcnow(),
-        params=params,
-        metrics=evaluation.metrics,
-        artefact_sha256=registry.save_artefact(settings, stored),
-        n_train=len(rows.churned),
-        n_test=evaluation.n_test,
-    )
-    registry.record_run(settings, run, evaluation.calibration)
-    return JobReport(JOB, "trained", as_of, run.model_version, run.metrics, run.n_train, run.n_test)
+    """`ml_jobs.job.train` of this job."""
+    return jobs.train(ChurnJob(config), settings, on_progress)
 
 
 def score(settings: Settings, on_progress: OnProgress = None, config: ChurnConfig | None = None) -> JobReport:
-    """Replace the predictions of all buyers, by the newest model that is not of the future; none without a model.
-
-    Raises:
-        FeatureTableError: a column that the model was fitted on is gone.
-        ArtefactError: the model's file is missing or was changed.
-    """
-    config = config or ChurnConfig()
-    as_of = registry.begin(settings)
-    run = registry.newest_run_of(settings, JOB, as_of)
-    if run is None:
-        clear_predictions(settings, TABLE)
-        return JobReport(JOB, "skipped", as_of, reason="there is no trained model yet")
-    stored = registry.load_artefact(settings, run)
-    model = ChurnModel(stored["booster"], stored["calibrator"], stored["method"])
-    # the columns of the day that the model was fitted, in its order
-    fitted = config.model_copy(update={"features": tuple(stored["features"]), "recency": stored["recency"]})
-    profile_ids, features = read_buyers(settings, as_of, fitted)
-    tell(on_progress, f"churn: scoring {len(profile_ids):,} buyers")
-    probability = model.predict(features) if len(profile_ids) else features[:, 0]
-    rows = prediction_rows(profile_ids, probability, run, as_of, config)
-    replace_predictions(settings, TABLE, rows, purpose="score churn")
-    return JobReport(JOB, "scored", as_of, run.model_version, run.metrics, run.n_train, run.n_test, len(profile_ids))
+    """`ml_jobs.job.score` of this job."""
+    return jobs.score(ChurnJob(config), settings, on_progress)
 
 
 def run(settings: Settings, on_progress: OnProgress = None, config: ChurnConfig | None = None) -> JobReport:
-    """Train, then score; if training is refused, an earlier model (if any) scores, and the report says why."""
-    trained = train(settings, on_progress, config)
-    return in_one(trained, score(settings, on_progress, config))
+    """`ml_jobs.job.run` of this job."""
+    return jobs.run(ChurnJob(config), settings, on_progress)
 
 
 def prediction_rows(

@@ -7,7 +7,8 @@ so the calibration's predictions come from folds over people, and the model that
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ml_jobs.churn.config import ChurnConfig
@@ -20,23 +21,64 @@ if TYPE_CHECKING:
 _EDGE = 1e-6
 
 
+BOOSTER, MEAN, RFM, RECENCY = METHODS = ("booster", "mean", "rfm_logistic", "recency")
+"""Ways to predict: trees on all features; the mean (of logits) of trees and RFM; logistic regressions on RFM, and on
+recency alone."""
+SIMPLE = (RFM, RECENCY)
+
+
 @dataclass(frozen=True)
 class ChurnModel:
-    """A fitted booster and its calibration."""
+    """One of METHODS, fitted."""
 
-    booster: Any
-    """HistGradientBoostingClassifier."""
-    calibrator: Any
-    """LogisticRegression on the logit, or IsotonicRegression on the probability."""
     method: str
+    features: tuple[str, ...]
+    """Columns that it reads, in its order."""
+    recency: str
+    """The one of them that only buyers have."""
+    booster: Any = None
+    """HistGradientBoostingClassifier on all features."""
+    logistic: Any = None
+    """Logistic regression on the logs of a few."""
+    logistic_columns: tuple[int, ...] = ()
+    """Their positions in `features`."""
+    calibrator: Any = None
+    """LogisticRegression on the logit, or IsotonicRegression on the probability; None: the logistic's own."""
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Calibrated probability of churn, 0..1, shape (rows,)."""
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(limits=1, user_api="openmp"):
-            raw = self.booster.predict_proba(features)[:, 1]
-        return _calibrated(self.calibrator, self.method, raw)
+            parts = []
+            if self.booster is not None:
+                parts.append(self.booster.predict_proba(features)[:, 1])
+            if self.logistic is not None:
+                parts.append(self.logistic.predict_proba(_logs(features, self.logistic_columns))[:, 1])
+        return _calibrated(self.calibrator, mean_of(parts))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is stored: plain types around scikit-learn's."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> ChurnModel:
+        return cls(**stored)
+
+
+def mean_of(probabilities: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean of probabilities in logits; one alone is itself."""
+    import numpy as np
+
+    if len(probabilities) == 1:
+        return probabilities[0]
+    return 1 / (1 + np.exp(-np.mean([logit(one) for one in probabilities], axis=0)))
+
+
+def _logs(features: np.ndarray, columns: Sequence[int]) -> np.ndarray:
+    import numpy as np
+
+    return np.log1p(np.nan_to_num(features[:, list(columns)]).clip(min=0))
 
 
 def logit(probability: np.ndarray) -> np.ndarray:
@@ -46,12 +88,31 @@ def logit(probability: np.ndarray) -> np.ndarray:
     return np.log(clipped / (1 - clipped))
 
 
-def _calibrated(calibrator: Any, method: str, raw: np.ndarray) -> np.ndarray:
+def _calibrated(calibrator: Any, raw: np.ndarray) -> np.ndarray:
     import numpy as np
 
-    if method == "isotonic":
-        return np.clip(calibrator.predict(raw), _EDGE, 1 - _EDGE)
-    return calibrator.predict_proba(logit(raw)[:, None])[:, 1]
+    if calibrator is None:
+        return raw
+    if hasattr(calibrator, "predict_proba"):
+        return calibrator.predict_proba(logit(raw)[:, None])[:, 1]
+    return np.clip(calibrator.predict(raw), _EDGE, 1 - _EDGE)
+
+
+def _calibrator(raw: np.ndarray, churned: np.ndarray, config: ChurnConfig) -> Any:
+    from sklearn.isotonic import IsotonicRegression
+    from sklearn.linear_model import LogisticRegression
+
+    if config.calibration == "isotonic":
+        return IsotonicRegression(out_of_bounds="clip").fit(raw, churned)
+    return LogisticRegression(C=1e6).fit(logit(raw)[:, None], churned)
+
+
+def _logistic(rows: TrainingSet, columns: Sequence[int]) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression()).fit(_logs(rows.features, columns), rows.churned)
 
 
 def _booster(config: ChurnConfig) -> Any:
@@ -92,30 +153,54 @@ def folds_of(profile_ids: np.ndarray, config: ChurnConfig) -> np.ndarray:
     return fold[code]
 
 
-def fit(rows: TrainingSet, config: ChurnConfig) -> ChurnModel:
-    """Fit on all `rows`, calibrated on those of the newest cut-off.
+def fit(rows: TrainingSet, config: ChurnConfig, methods: Sequence[str] = METHODS) -> dict[str, ChurnModel]:
+    """Fit `methods` on all `rows`; trees are calibrated on those of the newest cut-off.
 
     Raises:
         TrainingRefusedError: `rows`, or the newest cut-off, have fewer churned or retained buyers than declared.
     """
-    import numpy as np
-    from sklearn.isotonic import IsotonicRegression
-    from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
     newest = rows.cutoff == rows.cutoff.max(initial=0)
     refuse_too_little(rows.rows(newest), config, "the newest cut-off to calibrate on")
-    fold = folds_of(rows.profile_ids, config)
-    raw = np.empty(len(rows.churned))
+    common = {"features": config.features, "recency": config.recency}
+    rfm = tuple(config.features.index(name) for name in (config.recency, config.frequency, config.monetary))
+    models: dict[str, ChurnModel] = {}
     with threadpool_limits(limits=config.n_threads, user_api="openmp"):
-        for number in range(config.n_folds):
-            unseen, seen = newest & (fold == number), rows.rows(fold != number)
-            if unseen.any():
-                partial = _booster(config).fit(seen.features, seen.churned)
-                raw[unseen] = partial.predict_proba(rows.features[unseen])[:, 1]
-        booster = _booster(config).fit(rows.features, rows.churned)
-    if config.calibration == "isotonic":
-        calibrator = IsotonicRegression(out_of_bounds="clip").fit(raw[newest], rows.churned[newest])
-    else:
-        calibrator = LogisticRegression(C=1e6).fit(logit(raw[newest])[:, None], rows.churned[newest])
-    return ChurnModel(booster, calibrator, config.calibration)
+        for method, columns in ((RFM, rfm), (RECENCY, rfm[:1])):
+            if method in methods or (method == RFM and MEAN in methods):
+                logistic = _logistic(rows, columns)
+                models[method] = ChurnModel(method, **common, logistic=logistic, logistic_columns=columns)
+        if BOOSTER in methods or MEAN in methods:
+            by_trees, by_rfm = _unseen(rows, newest, rfm, config)
+            booster = _booster(config).fit(rows.features, rows.churned)
+            churned = rows.churned[newest]
+            models[BOOSTER] = ChurnModel(
+                BOOSTER, **common, booster=booster, calibrator=_calibrator(by_trees, churned, config)
+            )
+            if MEAN in methods:
+                models[MEAN] = replace(
+                    models[RFM],
+                    method=MEAN,
+                    booster=booster,
+                    calibrator=_calibrator(mean_of([by_trees, by_rfm]), churned, config),
+                )
+    return {method: models[method] for method in methods}
+
+
+def _unseen(
+    rows: TrainingSet, newest: np.ndarray, rfm: Sequence[int], config: ChurnConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """What trees, and a regression on RFM, say of the people of the newest cut-off whom they have not seen at any."""
+    import numpy as np
+
+    fold = folds_of(rows.profile_ids, config)
+    by_trees, by_rfm = np.full(len(fold), np.nan), np.full(len(fold), np.nan)
+    for number in range(config.n_folds):
+        unseen, seen = newest & (fold == number), rows.rows(fold != number)
+        if unseen.any():
+            by_trees[unseen] = (
+                _booster(config).fit(seen.features, seen.churned).predict_proba(rows.features[unseen])[:, 1]
+            )
+            by_rfm[unseen] = _logistic(seen, rfm).predict_proba(_logs(rows.features[unseen], rfm))[:, 1]
+    return by_trees[newest], by_rfm[newest]

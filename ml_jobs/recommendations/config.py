@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_jobs.gate import GateConfig
+
 
 class RecommendationConfig(BaseModel):
     """Weights, decays and sizes of the recommender and of its back-test."""
@@ -40,9 +42,10 @@ class RecommendationConfig(BaseModel):
     """Fewer buyers with history in a window: no metrics from it, and none are claimed."""
     max_test_profiles: int = Field(default=5000, ge=1)
     """More buyers than this are sampled (seeded) in the back-test."""
-    n_bootstrap: int = Field(default=500, ge=0)
-    """Resamples of people for the 95 % interval of the difference to own frequency."""
+    gate: GateConfig = GateConfig(margin=0.01)
+    """In the mean of HR@3 and NDCG@10: a model that stays aside is worse by more than that than what reigned, or than
+    own frequency."""
     seed: int = 20240229
-    """Seed of the back-test's sampling and bootstrap; the model itself has no randomness."""
+    """Seed of the back-test's sampling; the model itself has no randomness."""
     chunk_profiles: int = Field(default=1024, ge=1)
     """Profiles scored at once: chunk × items × 4 bytes of memory, a few times over."""

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ml_jobs.gate import Trial, paired_interval
+from ml_jobs.io import from_micros
+from ml_jobs.job import Validation
 from ml_jobs.recommendations.config import RecommendationConfig
-from ml_jobs.recommendations.features import DAY, Interactions, bought_between, history_at
+from ml_jobs.recommendations.features import DAY, Interactions, bought_between, history_at, in_items_of
 from ml_jobs.recommendations.score import Scorer, top_k
-from ml_jobs.recommendations.train import fit
+from ml_jobs.recommendations.train import ItemModel, fit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,32 +22,34 @@ _TINY = 1e-4
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Metrics of the newest window, and the blend chosen on the window before it."""
-
-    blend_weight: float | None
-    metrics: dict[str, Any]
-    n_test: int
-
-
-@dataclass(frozen=True)
 class Window:
     """Per person of one window: hit in the first 3 and NDCG at 10, of each method."""
 
+    at: int
+    """When it began, in microseconds."""
+    people: np.ndarray
+    """Codes of the buyers that are asked about; without any hits and gains where they are too few."""
     hits: dict[str, np.ndarray]
     gains: dict[str, np.ndarray]
-    n: int
     n_buyers: int
 
+    @property
+    def n(self) -> int:
+        return len(self.people)
 
-def _quality(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """HR@3 and NDCG@10 per row (binary relevance; ideal = as many hits as the person has, at most 10)."""
+    def merit(self, method: str) -> np.ndarray:
+        """Per person: what the mail shows (HR@3) and the order behind it (NDCG@10), in equal parts: less noise than
+        either."""
+        return (self.hits[method] + self.gains[method]) / 2
+
+
+def _quality(relevant: np.ndarray, n_wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """HR@3 and NDCG@10 per row of what is `relevant` (bool, best first) of `n_wanted` (ideal: all of them, at most 10,
+    at the top)."""
     import numpy as np
 
-    best = top_k(scores, _DEPTH)
-    relevant = np.take_along_axis(truth, best, axis=1) > 0
     discount = 1 / np.log2(np.arange(relevant.shape[1]) + 2)
-    ideal = np.cumsum(discount)[np.minimum((truth > 0).sum(axis=1), len(discount)).clip(1) - 1]
+    ideal = np.cumsum(discount)[np.minimum(n_wanted, len(discount)).clip(1) - 1]
     return np.any(relevant[:, :3], axis=1), (relevant * discount).sum(axis=1) / ideal
 
 
@@ -71,7 +76,7 @@ def back_test(data: Interactions, at: int, blends: Sequence[float | None], confi
         rng = np.random.default_rng(config.seed)
         people = np.sort(rng.choice(people, config.max_test_profiles, replace=False))
     if len(people) < config.min_test_profiles:
-        return Window({}, {}, len(people), int(buyers.sum()))
+        return Window(at, people, {}, {}, int(buyers.sum()))
     scorer = Scorer(fit(history, data.product_ids, config, None))
     hits: dict[str, list[np.ndarray]] = {}
     gains: dict[str, list[np.ndarray]] = {}
@@ -94,37 +99,52 @@ def back_test(data: Interactions, at: int, blends: Sequence[float | None], confi
                 f"{name}_new": (np.where(own > 0, -1, scores)[wants_new], new_wanted[wants_new]),
             }
             for key, (values, target) in trials.items():
-                hit, gain = _quality(values, target)
+                relevant = np.take_along_axis(target, top_k(values, _DEPTH), axis=1) > 0
+                hit, gain = _quality(relevant, (target > 0).sum(axis=1))
                 hits.setdefault(key, []).append(hit)
                 gains.setdefault(key, []).append(gain)
     joined = {k: np.concatenate(v) for k, v in hits.items()}, {k: np.concatenate(v) for k, v in gains.items()}
-    return Window(*joined, n=len(people), n_buyers=int(buyers.sum()))
+    return Window(at, people, *joined, n_buyers=int(buyers.sum()))
 
 
-def _merit(window: Window, method: str) -> float:
-    """What the mail shows (HR@3) and the order behind it (NDCG@10), together: less noise than either."""
-    return float(window.hits[method].mean() + window.gains[method].mean())
+def merit_of_stored(
+    stored: dict[str, Any], data: Interactions, window: Window, config: RecommendationConfig
+) -> np.ndarray:
+    """`Window.merit` of a model as it was stored, for the people of `window`, of whom it sees what was known then.
 
-
-def _interval(difference: np.ndarray, config: RecommendationConfig) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean paired difference, resampling people."""
+    What it does not know it cannot offer, though it is wanted; what has left the catalogue since is offered in vain.
+    """
     import numpy as np
 
-    rng = np.random.default_rng(config.seed)
-    n = len(difference)
-    means = [difference[rng.integers(0, n, n)].mean() for _ in range(config.n_bootstrap)]
-    low, high = np.quantile(means, [0.025, 0.975]) if means else (float("nan"), float("nan"))
-    return float(low), float(high)
+    model = ItemModel.from_dict(stored)
+    mapped = in_items_of(data, model.product_ids)
+    history = history_at(mapped, window.at, config)
+    truth = bought_between(data, window.at, window.at + config.horizon_days * DAY)
+    ours = np.searchsorted(data.product_ids, model.product_ids).clip(max=len(data.product_ids) - 1)
+    is_ours = data.product_ids[ours] == model.product_ids
+    scorer = Scorer(model)
+    merits: list[np.ndarray] = []
+    for start in range(0, window.n, config.chunk_profiles):
+        rows = window.people[start : start + config.chunk_profiles]
+        purchases, wanted = history.purchases[rows], truth[rows].toarray()
+        evidence = scorer.evidence(purchases, history.views[rows])
+        scores = scorer.combine(purchases, *evidence, model.blend_weight) + history.popularity * _TINY
+        scores[history.returned[rows].toarray() > 0] = -1
+        best = top_k(scores, _DEPTH)
+        relevant = is_ours[best] & (np.take_along_axis(wanted, ours[best], axis=1) > 0)
+        hit, gain = _quality(relevant, (wanted > 0).sum(axis=1))
+        merits.append((hit + gain) / 2)
+    return np.concatenate(merits)
 
 
-def evaluate(data: Interactions, config: RecommendationConfig) -> Evaluation:
+def evaluate(data: Interactions, config: RecommendationConfig) -> Validation:
     """Choose the blend on the window before the newest, and measure it on the newest; nothing after `as_of` is used."""
     horizon = config.horizon_days * DAY
     ways: list[float | None] = [*sorted(config.blend_weights), None]
     earlier = back_test(data, data.as_of - 2 * horizon, ways, config)
     chosen: float | None = config.default_blend_weight
     if earlier.n >= config.min_test_profiles:
-        chosen = max(ways, key=lambda way: _merit(earlier, name_of(way)))
+        chosen = max(ways, key=lambda way: float(earlier.merit(name_of(way)).mean()))
     test = back_test(data, data.as_of - horizon, (chosen,), config)
     metrics: dict[str, Any] = {
         "horizon_days": config.horizon_days,
@@ -139,7 +159,7 @@ def evaluate(data: Interactions, config: RecommendationConfig) -> Evaluation:
             f"no back-test: {test.n} buyers with history in the newest {config.horizon_days} days, "
             f"{config.min_test_profiles} needed"
         )
-        return Evaluation(chosen, metrics, test.n)
+        return Validation(metrics, test.n, trial=None, choice=chosen)
     names = {name_of(chosen): "", "own_frequency": "own_frequency_", "recent_popularity": "recent_popularity_"}
     for method, prefix in names.items():
         for suffix, label in (("", ""), ("_new", "new_")):
@@ -148,7 +168,14 @@ def evaluate(data: Interactions, config: RecommendationConfig) -> Evaluation:
                 metrics[f"{prefix}{label}ndcg_at_10"] = round(float(test.gains[method + suffix].mean()), 6)
     for measure, values in (("hr_at_3", test.hits), ("ndcg_at_10", test.gains)):
         difference = values[name_of(chosen)].astype(float) - values["own_frequency"]
-        low, high = _interval(difference, config)
+        low, high = paired_interval(difference, config.gate.n_bootstrap, config.gate.seed)
         metrics[f"{measure}_minus_own_frequency"] = round(float(difference.mean()), 6)
         metrics[f"{measure}_minus_own_frequency_95"] = [round(low, 6), round(high, 6)]
-    return Evaluation(chosen, metrics, test.n)
+    trial = Trial(
+        began_at=from_micros(test.at),
+        measure="the mean of HR@3 and NDCG@10",
+        merit=test.merit(name_of(chosen)),
+        rivals={name: test.merit(name) for name in ("own_frequency", "recent_popularity")},
+        merit_of=lambda stored: merit_of_stored(stored, data, test, config),
+    )
+    return Validation(metrics, test.n, trial, choice=chosen)

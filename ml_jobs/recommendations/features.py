@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ml_jobs.io import codes_of, distinct_values, micros, read_table, require_columns
+from ml_jobs.io import codes_of, distinct_values, micros, read_table, require_columns, to_micros
 from ml_jobs.recommendations.config import RecommendationConfig
 from warehouse.connection import connect
 from warehouse.settings import Settings
@@ -72,12 +72,6 @@ class History:
     """1 where the person sent back any of the item."""
     popularity: np.ndarray
     """float32 (items,): distinct buyers of the last days, scaled to a maximum of 1."""
-
-
-def to_micros(instant: datetime) -> int:
-    """A naive UTC instant as microseconds since 1970."""
-    delta = instant - datetime(1970, 1, 1)
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
 def read_interactions(settings: Settings, as_of: datetime, config: RecommendationConfig) -> Interactions:

@@ -1,99 +1,97 @@
-"""The recommendation job: train (fit, back-test, register) and score (top candidates per profile)."""
+"""The recommendation job: the blend is chosen on one window, tried on the next, and fitted on everything."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ml_jobs import job as jobs
 from ml_jobs import registry
 from ml_jobs.errors import TrainingRefusedError
-from ml_jobs.io import clear_predictions, replace_predictions
+from ml_jobs.gate import GateConfig
 from ml_jobs.recommendations.config import RecommendationConfig
 from ml_jobs.recommendations.evaluate import evaluate
 from ml_jobs.recommendations.features import Interactions, history_at, in_items_of, read_interactions
 from ml_jobs.recommendations.score import REASONS, Candidates, top_candidates
 from ml_jobs.recommendations.train import ItemModel, fit
-from ml_jobs.report import JobReport, OnProgress, in_one, tell
-from warehouse.clock import utcnow
+from ml_jobs.report import JobReport, OnProgress, tell
 from warehouse.settings import Settings
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
-JOB = "recommendations"
-TABLE = "recommendation_candidates"
+
+class RecommendationJob:
+    """See `ml_jobs.job.Job`."""
+
+    name = "recommendations"
+    table = "recommendation_candidates"
+
+    def __init__(self, config: RecommendationConfig | None = None) -> None:
+        self.config = config or RecommendationConfig()
+
+    @property
+    def gate(self) -> GateConfig:
+        return self.config.gate
+
+    def read(self, settings: Settings, as_of: datetime) -> Interactions:
+        return read_interactions(settings, as_of, self.config)
+
+    def size(self, data: Interactions) -> int:
+        return len(data.bought) + len(data.viewed)
+
+    def digest(self, data: Interactions) -> str:
+        return registry.digest_of(
+            data.profile_ids, data.product_ids, data.buyer, data.bought, data.bought_at, data.is_kept,
+            data.returned_at, data.viewer, data.viewed, data.viewed_at, data.view_weight,
+        )  # fmt: skip
+
+    def validate(self, data: Interactions) -> jobs.Validation:
+        if not len(data.product_ids):
+            raise TrainingRefusedError("the catalogue has no products")
+        if not len(data.bought) and not len(data.viewed):
+            raise TrainingRefusedError("nobody has bought or viewed a product of the catalogue yet")
+        return evaluate(data, self.config)
+
+    def fit(self, data: Interactions, choice: float | None) -> ItemModel:
+        return fit(history_at(data, data.as_of, self.config), data.product_ids, self.config, choice)
+
+    def to_stored(self, model: ItemModel) -> dict[str, Any]:
+        return model.to_dict()
+
+    def predictions(
+        self,
+        stored: dict[str, Any],
+        run: registry.ModelRun,
+        settings: Settings,
+        as_of: datetime,
+        on_progress: OnProgress,
+    ) -> tuple[pa.Table, int]:
+        """Candidates of everyone with purchases or views."""
+        import numpy as np
+
+        config, model = self.config, ItemModel.from_dict(stored)
+        data = in_items_of(read_interactions(settings, as_of, config), model.product_ids)
+        history = history_at(data, data.as_of, config)
+        people = np.flatnonzero(history.purchases.getnnz(axis=1) + history.views.getnnz(axis=1))
+        tell(on_progress, f"recommendations: scoring {len(people):,} profiles × {len(model.product_ids):,} products")
+        best = top_candidates(model, history, people, data.is_eligible, config.n_candidates, config.chunk_profiles)
+        return prediction_rows(data, best, run, as_of), len(np.unique(best.profile))
 
 
 def train(settings: Settings, on_progress: OnProgress = None, config: RecommendationConfig | None = None) -> JobReport:
-    """Fit on everything before the clock's `as_of`, back-test on the newest window, and register the model.
-
-    Raises:
-        FeatureTableError: a relation or columns are missing.
-    """
-    config = config or RecommendationConfig()
-    as_of = registry.begin(settings)
-    params = config.model_dump(mode="json")
-    tell(on_progress, "recommendations: reading purchases and views")
-    data = read_interactions(settings, as_of, config)
-    try:
-        _refuse_too_little(data)
-    except TrainingRefusedError as error:
-        tell(on_progress, f"recommendations: skipped, {error}")
-        registry.record_refusal(settings, JOB, as_of, params, str(error))
-        return JobReport(JOB, "skipped", as_of, reason=str(error))
-    tell(on_progress, f"recommendations: back-test ({len(data.bought):,} purchases, {len(data.viewed):,} views)")
-    evaluation = evaluate(data, config)
-    model = fit(history_at(data, data.as_of, config), data.product_ids, config, evaluation.blend_weight)
-    version = registry.content_version(JOB, params, as_of.isoformat(), _digest(data))
-    n_train = len(data.bought) + len(data.viewed)
-    run = registry.ModelRun(
-        model_version=version,
-        job=JOB,
-        as_of=as_of,
-        trained_at=utcnow(),
-        params=params,
-        metrics=evaluation.metrics,
-        artefact_sha256=registry.save_artefact(settings, model.to_dict()),
-        n_train=n_train,
-        n_test=evaluation.n_test,
-    )
-    registry.record_run(settings, run)
-    return JobReport(JOB, "trained", as_of, version, evaluation.metrics, n_train, evaluation.n_test)
+    """`ml_jobs.job.train` of this job."""
+    return jobs.train(RecommendationJob(config), settings, on_progress)
 
 
 def score(settings: Settings, on_progress: OnProgress = None, config: RecommendationConfig | None = None) -> JobReport:
-    """Replace the candidates of everyone with purchases or views, by the newest model that is not of the future.
-
-    Without a model the table is emptied: candidates of another day must not pass for today's.
-
-    Raises:
-        FeatureTableError: a relation or columns are missing.
-        ArtefactError: the model's file is missing or was changed.
-    """
-    import numpy as np
-
-    config = config or RecommendationConfig()
-    as_of = registry.begin(settings)
-    run = registry.newest_run_of(settings, JOB, as_of)
-    if run is None:
-        clear_predictions(settings, TABLE)
-        return JobReport(JOB, "skipped", as_of, reason="there is no trained model yet")
-    model = ItemModel.from_dict(registry.load_artefact(settings, run))
-    data = in_items_of(read_interactions(settings, as_of, config), model.product_ids)
-    history = history_at(data, data.as_of, config)
-    people = np.flatnonzero(history.purchases.getnnz(axis=1) + history.views.getnnz(axis=1))
-    tell(on_progress, f"recommendations: scoring {len(people):,} profiles × {len(model.product_ids):,} products")
-    best = top_candidates(model, history, people, data.is_eligible, config.n_candidates, config.chunk_profiles)
-    replace_predictions(settings, TABLE, prediction_rows(data, best, run, as_of), purpose="score recommendations")
-    n_scored = len(np.unique(best.profile))
-    return JobReport(JOB, "scored", as_of, run.model_version, run.metrics, run.n_train, run.n_test, n_scored)
+    """`ml_jobs.job.score` of this job."""
+    return jobs.score(RecommendationJob(config), settings, on_progress)
 
 
 def run(settings: Settings, on_progress: OnProgress = None, config: RecommendationConfig | None = None) -> JobReport:
-    """Train, then score; if training is refused, an earlier model (if any) scores, and the report says why."""
-    trained = train(settings, on_progress, config)
-    return in_one(trained, score(settings, on_progress, config))
+    """`ml_jobs.job.run` of this job."""
+    return jobs.run(RecommendationJob(config), settings, on_progress)
 
 
 def prediction_rows(data: Interactions, best: Candidates, run: registry.ModelRun, as_of: datetime) -> pa.Table:
@@ -122,17 +120,3 @@ def prediction_rows(data: Interactions, best: Candidates, run: registry.ModelRun
             "as_of": pa.array([as_of] * n, pa.timestamp("us")),
         }
     )
-
-
-def _refuse_too_little(data: Interactions) -> None:
-    if not len(data.product_ids):
-        raise TrainingRefusedError("the catalogue has no products")
-    if not len(data.bought) and not len(data.viewed):
-        raise TrainingRefusedError("nobody has bought or viewed a product of the catalogue yet")
-
-
-def _digest(data: Interactions) -> str:
-    return registry.digest_of(
-        data.profile_ids, data.product_ids, data.buyer, data.bought, data.bought_at, data.is_kept, data.returned_at,
-        data.viewer, data.viewed, data.viewed_at, data.view_weight,
-    )  # fmt: skip

@@ -1,6 +1,5 @@
 """One asset per model: it trains, evaluates and scores, and shows its metrics."""
 
-from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -31,14 +30,6 @@ def job_metadata(report: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metadata.items() if value != ""}
 
 
-def _run(job: str) -> Callable[..., Any]:
-    if job == "recommendations":
-        from ml_jobs.recommendations.job import run
-    else:
-        from ml_jobs.churn.job import run
-    return run
-
-
 def _job_asset(settings: Settings, job: str) -> dg.AssetsDefinition:
     @dg.asset(
         key=KEYS[job],
@@ -53,7 +44,10 @@ def _job_asset(settings: Settings, job: str) -> dg.AssetsDefinition:
     )
     def train_and_score(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with translated_errors(context.retry_number):
-            report = _run(job)(settings, on_progress=context.log.info)
+            from ml_jobs.catalogue import job_named
+            from ml_jobs.job import run
+
+            report = run(job_named(job), settings, context.log.info)
         return dg.MaterializeResult(metadata=job_metadata(report.to_dict()))
 
     return train_and_score

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ml_jobs.churn.config import FEATURES, ChurnConfig
 from ml_jobs.churn.evaluate import calibration_table, evaluate, expected_calibration_error, split
 from ml_jobs.churn.features import TrainingSet, read_training_set
 from ml_jobs.churn.score import band_of
-from ml_jobs.churn.train import fit, folds_of
+from ml_jobs.churn.train import BOOSTER, MEAN, METHODS, RFM, SIMPLE, fit, folds_of, logit
 from ml_jobs.errors import ArtefactError, FeatureTableError, TrainingRefusedError
 from ml_jobs.io import replace_predictions
 from tests.ml_jobs import stores
@@ -69,12 +70,40 @@ def test_better_than_recency_and_calibrated_on_planted_rhythms(rhythms: tuple[Se
 
 def test_probabilities_equal_the_planted_ones() -> None:
     rows = planted_rows(lambda x: 1 / (1 + np.exp(-(0.3 + 1.5 * x[:, 0]))))
-    model = fit(rows, CONFIG)
+    model = fit(rows, CONFIG)[BOOSTER]
     fresh = np.random.default_rng(4).normal(size=(4000, rows.features.shape[1]))
     truth = 1 / (1 + np.exp(-(0.3 + 1.5 * fresh[:, 0])))
     predicted = model.predict(fresh)
     assert np.abs(predicted - truth).mean() < 0.05
     assert abs(predicted.mean() - truth.mean()) < 0.02
+
+
+def test_the_mean_is_of_logits_and_simple_methods_are_their_own_calibration() -> None:
+    rows = planted_rows(lambda x: 1 / (1 + np.exp(-x[:, 0])), n_people=400)
+    models = fit(rows, FAST)
+    assert list(models) == list(METHODS)
+    by_trees = models[BOOSTER].booster.predict_proba(rows.features)[:, 1]
+    raw = replace(models[MEAN], calibrator=None).predict(rows.features)
+    np.testing.assert_allclose(logit(raw), (logit(by_trees) + logit(models[RFM].predict(rows.features))) / 2, atol=1e-6)
+    assert models[RFM].calibrator is None
+    assert fit(rows, FAST, [MEAN])[MEAN].predict(rows.features) == pytest.approx(models[MEAN].predict(rows.features))
+
+
+def test_the_method_is_chosen_before_and_gives_way_to_a_simple_one_that_does_better() -> None:
+    """Trees are right at all cut-offs but the newest, where RFM is: they give way to it, and are no better for that."""
+    one, other = (list(CONFIG.features).index(name) for name in ("orders_30d", CONFIG.recency))
+    rows = planted_rows(lambda x: 1 / (1 + np.exp(-3 * np.sign(x[:, one]))), n_people=1000, n_cutoffs=5)
+    steady = evaluate(rows, FAST)
+    assert steady.choice == steady.metrics["method_chosen_before"] == BOOSTER
+    newest = rows.cutoff == rows.cutoff.max()
+    rng = np.random.default_rng(9)
+    rows.churned[newest] = rng.random(newest.sum()) < 1 / (1 + np.exp(-3 * np.sign(rows.features[newest, other])))
+    moved = evaluate(rows, FAST)
+    assert moved.metrics["method_chosen_before"] == BOOSTER
+    assert moved.choice in SIMPLE
+    assert moved.metrics["auc"] == moved.metrics[f"{moved.choice}_auc"]
+    assert moved.trial is not None
+    assert moved.choice not in moved.trial.rivals
 
 
 def test_calibration_follows_the_newest_cutoff() -> None:
@@ -83,7 +112,7 @@ def test_calibration_follows_the_newest_cutoff() -> None:
     newest = rows.cutoff == rows.cutoff.max()
     rows.churned[newest] &= np.random.default_rng(5).random(newest.sum()) < 0.5
     for method in ("sigmoid", "isotonic"):
-        model = fit(rows, CONFIG.model_copy(update={"calibration": method}))
+        model = fit(rows, CONFIG.model_copy(update={"calibration": method}))[BOOSTER]
         fresh = np.random.default_rng(6).normal(size=(2000, rows.features.shape[1]))
         assert abs(model.predict(fresh).mean() - 0.25) < 0.03
 
@@ -285,13 +314,14 @@ def test_fit_refuses_a_newest_cutoff_without_both_outcomes() -> None:
         fit(rows, CONFIG)
 
 
-@pytest.mark.parametrize(("horizon", "auc", "brier"), [(30, 0.735, 0.188), (90, 0.72, 0.222)])
+@pytest.mark.parametrize(("horizon", "auc", "brier"), [(30, 0.74, 0.186), (90, 0.73, 0.207)])
 def test_real_buyers_come_close_to_the_published_table(
     settings: Settings, shared_dir: Callable[[str], Path], horizon: int, auc: float, brier: float
 ) -> None:
     """UCI Online Retail, test cut-off = 2011-12-09 less the horizon.
 
-    Measured AUC / Brier / ECE: .744 / .183 / .043 for 30 days, .737 / .215 / .104 for 90 (autumn is another season).
+    Measured AUC / Brier / ECE: .744 / .183 / .043 for 30 days (trees), .737 / .204 / .039 for 90: there trees,
+    calibrated on another season, give way to the logistic regression on RFM.
     """
     as_of = datetime(2011, 12, 9)
     stores.online_retail(settings, shared_dir("data/online_retail/online_retail.parquet"), as_of)

@@ -13,6 +13,10 @@ create table if not exists {ml_schema}.model_runs (
     n_train bigint not null,
     n_test bigint not null
 );
+-- whether it may score, whether its back-test could tell, and how it stood against its rivals; null: from before that
+alter table {ml_schema}.model_runs add column if not exists is_live boolean;
+alter table {ml_schema}.model_runs add column if not exists was_tried boolean;
+alter table {ml_schema}.model_runs add column if not exists decision text;
 
 create table if not exists {ml_schema}.calibration (
     model_version varchar(120) not null,

@@ -1,0 +1,30 @@
+"""The jobs by name. Their packages, and scikit-learn with them, are imported when a job is made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from warehouse.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ml_jobs.job import Job
+
+JobName = Literal["recommendations", "churn"]
+JOBS: tuple[JobName, ...] = get_args(JobName)
+
+
+def job_named(name: str) -> Job[Any, Any]:
+    """The job with its default config.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    if name == "recommendations":
+        from ml_jobs.recommendations.job import RecommendationJob
+
+        return RecommendationJob()
+    if name == "churn":
+        from ml_jobs.churn.job import ChurnJob
+
+        return ChurnJob()
+    raise ConfigError(f"There is no job '{name}'.", todo=f"name one of: {', '.join(JOBS)}")

@@ -1,0 +1,213 @@
+"""Who goes live: not who is newest, but who is not worse than what reigned, and than the simplest methods."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_jobs import registry
+from ml_jobs.churn import job as churn
+from ml_jobs.churn.config import ChurnConfig
+from ml_jobs.churn.evaluate import split
+from ml_jobs.churn.train import fit
+from ml_jobs.gate import GateConfig, NotComparableError, Trial, best_of, decide, difference_to
+from ml_jobs.recommendations import job as recommendations
+from ml_jobs.recommendations.config import RecommendationConfig
+from tests.ml_jobs import stores
+from warehouse.settings import Settings
+
+AS_OF = datetime(2024, 6, 1)
+FAST = ChurnConfig(features=stores.PURCHASE_FEATURES, max_iter=20, n_folds=2)
+FLAT = FAST.model_copy(
+    update={
+        "max_iter": 1,
+        "learning_rate": 1e-6,
+        "recency": "items_30d",
+        "frequency": "items_30d",
+        "monetary": "items_30d",
+    }
+)
+"""A recipe that learns next to nothing."""
+GATE = GateConfig(margin=0.01)
+LIVE = "select model_version, as_of from {ml}.model_runs where is_live order by as_of"
+
+
+def trial(merit: np.ndarray, stored: np.ndarray | Exception | None = None, **rivals: np.ndarray) -> Trial:
+    """A trial whose reigning model had the merit `stored`."""
+
+    def merit_of(_: object) -> np.ndarray:
+        if isinstance(stored, Exception):
+            raise stored
+        assert stored is not None
+        return stored
+
+    return Trial(AS_OF, "merit", merit, rivals, merit_of)
+
+
+def people(mean: float, spread: float = 0.0, n: int = 200) -> np.ndarray:
+    """Merits with this mean: half above it, half below."""
+    return mean + spread * np.where(np.arange(n) % 2, 1.0, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "is_worse"),
+    [
+        (0.1, 0.0, False),
+        (0.0, 0.0, False),
+        (-0.005, 0.5, False),  # within the margin, and by chance
+        (-0.005, 0.0, True),  # within the margin, but no chance
+        (-0.02, 0.5, True),  # by chance perhaps, but more than the margin
+    ],
+)
+def test_worse_is_more_than_the_margin_or_more_than_chance(mean: float, spread: float, is_worse: bool) -> None:
+    difference = difference_to("other", people(mean, spread), people(0.0), GATE)
+    assert difference.is_worse(GATE.margin) is is_worse
+    assert difference.low <= difference.mean + 1e-12
+    assert difference.mean <= difference.high + 1e-12
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=50))
+def test_of_two_models_one_at_most_is_worse_beyond_chance(pairs: list[tuple[float, float]]) -> None:
+    ours, theirs = (np.asarray(column) for column in zip(*pairs, strict=True))
+    few = GateConfig(margin=2.0, n_bootstrap=20)
+    assert not (
+        difference_to("them", ours, theirs, few).is_worse(2.0) and difference_to("us", theirs, ours, few).is_worse(2.0)
+    )
+    assert not difference_to("itself", ours, ours, few).is_worse(0.001)
+
+
+def test_a_model_that_loses_to_any_rival_stays_aside_and_says_to_which() -> None:
+    decision = decide(trial(people(0.5), people(0.6), simple=people(0.1)), ("old-1", {}), True, GATE)
+    assert not decision.goes_live
+    assert "worse by merit than old-1 -0.1000" in decision.reason
+    assert "simple" not in decision.reason
+    decision = decide(trial(people(0.5), people(0.4), simple=people(0.9)), ("old-1", {}), True, GATE)
+    assert not decision.goes_live
+    assert "simple" in decision.reason
+    decision = decide(trial(people(0.5), people(0.4), simple=people(0.1)), ("old-1", {}), True, GATE)
+    assert decision.goes_live
+    assert [one.rival for one in decision.differences] == ["simple", "old-1"]
+
+
+def test_without_enough_people_only_what_was_never_tried_is_replaced() -> None:
+    assert decide(None, None, None, GATE).goes_live
+    assert decide(None, None, False, GATE).goes_live
+    assert not decide(None, None, True, GATE).goes_live
+
+
+def test_a_reigning_model_that_cannot_be_asked_is_named() -> None:
+    decision = decide(
+        trial(people(0.5), NotComparableError("it reads x"), simple=people(0.4)), ("old-1", {}), True, GATE
+    )
+    assert decision.goes_live
+    assert "old-1 could not be asked: it reads x" in decision.reason
+    assert [one.rival for one in decision.differences] == ["simple"]
+
+
+def test_what_is_simple_takes_the_place_of_what_is_worse() -> None:
+    merits = {"new": people(0.5), "simple": people(0.6), "simplest": people(0.7)}
+    assert best_of(merits, "new", ["simple", "simplest"], GATE) == "simplest"
+    assert best_of(merits | {"simplest": people(0.2)}, "new", ["simple", "simplest"], GATE) == "simple"
+    assert best_of(merits | {"new": people(0.7)}, "new", ["simple", "simplest"], GATE) == "new"
+
+
+def churn_at(settings: Settings, as_of: datetime, n_cutoffs: int = 8) -> None:
+    stores.set_as_of(settings, as_of)
+    stores.build_churn_tables(settings, as_of, 60, n_cutoffs)
+
+
+def test_a_stored_churn_model_says_today_what_it_said_when_it_was_fitted(settings: Settings) -> None:
+    """What reigned when the window began is the very model that a back-test fits for that day."""
+    stores.planted_churn(settings, AS_OF, n_people=500)
+    churn_at(settings, AS_OF - timedelta(days=60), n_cutoffs=6)  # the same as are known then of eight from today
+    first = churn.run(settings, config=FAST)
+    churn_at(settings, AS_OF)
+    job = churn.ChurnJob(FAST)
+    rows = job.read(settings, AS_OF)
+    found = job.validate(rows).trial
+    assert found is not None
+    reigned = registry.reigning_run(settings, "churn", found.began_at)
+    assert reigned is not None
+    assert reigned.model_version == first.model_version
+    stored = registry.load_artefact(settings, reigned)
+    known, test = split(rows)
+    anew = fit(known, FAST, [stored["method"]])[stored["method"]].predict(test.features)
+    np.testing.assert_allclose(found.merit_of(stored), -((anew - test.churned) ** 2), atol=1e-12)
+
+
+def test_a_stored_recommender_says_today_what_it_said_when_it_was_fitted(settings: Settings) -> None:
+    """Though today's catalogue has another product before all others, and one has left it."""
+    config = RecommendationConfig(blend_weights=(0.3,))
+    stores.planted_tastes(settings, AS_OF, n_people=200)
+    stores.set_as_of(settings, AS_OF - timedelta(days=30))
+    recommendations.run(settings, config=config)
+    stores.set_as_of(settings, AS_OF)
+    job = recommendations.RecommendationJob(config)
+    unchanged = job.validate(job.read(settings, AS_OF)).trial
+    assert unchanged is not None
+    reigned = registry.reigning_run(settings, "recommendations", unchanged.began_at)
+    assert reigned is not None
+    stored = registry.load_artefact(settings, reigned)
+    np.testing.assert_allclose(unchanged.merit_of(stored), unchanged.merit, atol=1e-6)
+    stores.insert(settings, "dim_products", "select 'a_new' as product_id, 'New' as product_name, 1 as price, "
+                  "true as is_in_stock, true as is_product")  # fmt: skip
+    moved = job.validate(job.read(settings, AS_OF)).trial
+    assert moved is not None
+    np.testing.assert_allclose(moved.merit_of(stored), unchanged.merit, atol=1e-6)
+    with stores.connect(settings) as con:
+        con.execute(f"delete from {settings.schema}.dim_products where product_id = 'p000'")
+    gone = job.validate(job.read(settings, AS_OF)).trial
+    assert gone is not None
+    assert 0 < gone.merit_of(stored).mean() < 1
+
+
+def test_a_worse_model_stays_aside_and_the_one_before_it_scores(settings: Settings) -> None:
+    stores.planted_churn(settings, AS_OF)
+    churn_at(settings, AS_OF - timedelta(days=60))
+    first = churn.run(settings, config=FAST)
+    assert first.status == "scored"
+    assert first.reason is None
+    churn_at(settings, AS_OF)
+    second = churn.run(settings, config=FLAT)
+    assert second.status == "scored"
+    assert second.model_version == first.model_version
+    assert "stays aside: worse by Brier score than churn-" in str(second.reason)
+    assert first.model_version in str(second.reason)
+    assert stores.query(settings, LIVE) == [(first.model_version, AS_OF - timedelta(days=60))]
+    aside = stores.query(
+        settings, "select artefact_sha256 is not null, decision from {ml}.model_runs where not is_live"
+    )
+    assert len(aside) == 1
+    assert aside[0][0]
+    assert set(stores.query(settings, "select distinct model_version, as_of from {ml}.churn_predictions")) == {
+        (first.model_version, AS_OF)
+    }
+    third = churn.run(settings, config=FAST)
+    assert third.reason is None
+    assert third.model_version != first.model_version
+    assert first.model_version in third.decision
+
+
+def test_models_from_before_there_was_a_gate_reign(settings: Settings) -> None:
+    stores.planted_churn(settings, AS_OF, n_people=500)
+    churn_at(settings, AS_OF)
+    trained = churn.train(settings, config=FAST)
+    with stores.connect(settings) as con:
+        con.execute(f"update {settings.ml_schema}.model_runs set is_live = null, was_tried = null, decision = null")
+    assert churn.score(settings, config=FAST).model_version == trained.model_version
+
+
+def test_a_reigning_model_whose_file_is_lost_does_not_stop_the_next(settings: Settings) -> None:
+    stores.planted_churn(settings, AS_OF, n_people=500)
+    churn_at(settings, AS_OF - timedelta(days=60))
+    churn.train(settings, config=FAST)
+    for artefact in settings.artefacts_dir.glob("*.joblib"):
+        artefact.unlink()
+    churn_at(settings, AS_OF)
+    report = churn.run(settings, config=FAST)
+    assert report.status == "scored"
+    assert "is missing" in report.decision
