@@ -9,6 +9,10 @@ class FeatureTableError(DataError):
     """A relation that a job reads is missing or lacks columns: build the warehouse, or correct the config."""
 
 
+class HistoriesError(DataError):
+    """Purchase histories that cannot be: what counted the purchases is wrong, and no model is fitted to them."""
+
+
 class ArtefactError(DataError):
     """A stored model is missing or its bytes do not hash to what the registry recorded: never loaded; train again."""
 
