@@ -32,7 +32,7 @@ from warehouse.settings import PROJECT_DIR
 
 PEER = "MAILWRIGHT_BENCH_LIFETIMES"
 SEED = 20240229
-TRUTH = {"r": 0.243, "alpha": 4.414 * 7, "a": 0.793, "b": 2.426}
+TRUTH = buyers.Rates(0.243, 4.414 * 7, 0.793, 2.426)
 """CDNOW's, in days."""
 PAPER = (0.243, 4.414, 0.793, 2.426, -9582.4)
 PAPER_SPEND = (6.25, 3.74, 15.44)
@@ -79,7 +79,7 @@ def on_cdnow() -> list[str]:
 def made_up(n: int) -> Histories:
     """Buyers of up to two years, no two with the same times."""
     rng = np.random.default_rng(SEED)
-    return buyers.simulate(rng, rng.uniform(0, 730, n), **TRUTH).people
+    return buyers.simulate(rng, rng.uniform(0, 730, n), TRUTH).people
 
 
 def by_the_day(people: Histories) -> Histories:

@@ -45,6 +45,8 @@ class BgNbd:
     at_boundary: tuple[str, ...] = ()
     """Parameters that lie on a bound: a → 0 means that nobody is ever gone, r → ∞ that all buy at one rate, a and
     b → ∞ that all are gone with one chance. Predictions hold; these parameters themselves mean nothing."""
+    undetermined: tuple[str, ...] = ()
+    """Parameters on no bound of which the histories do not tell the order of magnitude: as good as on one."""
     covariance: tuple[tuple[float, ...], ...] | None = None
     """Of the logarithms of (r, alpha, a, b), from the curvature of the likelihood; None on a bound."""
 
@@ -55,9 +57,12 @@ class BgNbd:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> BgNbd:
         """The model of `to_dict`, or of the same read back from JSON."""
-        rows = stored["covariance"]
-        covariance = None if rows is None else tuple(tuple(row) for row in rows)
-        return cls(**stored | {"at_boundary": tuple(stored["at_boundary"]), "covariance": covariance})
+        fields = dict(stored)
+        for name in ("at_boundary", "undetermined"):
+            fields[name] = tuple(stored[name])
+        if stored["covariance"] is not None:
+            fields["covariance"] = tuple(tuple(row) for row in stored["covariance"])
+        return cls(**fields)
 
 
 class Likelihood:
@@ -133,9 +138,8 @@ def fit(people: Timing, config: LifetimeValueConfig | None = None) -> BgNbd:
     per_unit = float(rows.count @ rows.frequency) / n
     scaled = DistinctHistories(rows.frequency, rows.recency / unit, rows.age / unit, rows.count, rows.of_person)
     starts = [(r, r / per_unit, a, b) for r, a, b in ((1, 1, 3), (0.3, 0.5, 2), (1, 0.05, 5), (5, 5, 5))]
-    found = maximize(Likelihood(scaled), starts, _BOUNDS, _rough(scaled))
+    found = maximize(Likelihood(scaled), starts, _BOUNDS, n, _rough(scaled))
     r, alpha, a, b = (float(value) for value in found.parameters)
-    covariance = None if found.information is None else np.linalg.inv(found.information) / n
     return BgNbd(
         r,
         alpha * unit,
@@ -147,7 +151,8 @@ def fit(people: Timing, config: LifetimeValueConfig | None = None) -> BgNbd:
         n_repeat=n_repeat,
         is_converged=found.is_converged,
         at_boundary=found.at_boundary,
-        covariance=None if covariance is None else tuple(tuple(map(float, row)) for row in covariance),
+        undetermined=found.undetermined,
+        covariance=found.covariance,
     )
 
 

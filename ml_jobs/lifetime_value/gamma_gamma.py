@@ -46,6 +46,8 @@ class GammaGamma:
     is_converged: bool
     at_boundary: tuple[str, ...] = ()
     """Parameters that lie on a bound. With q, a few buyers spend so much that no mean over buyers is to be trusted."""
+    undetermined: tuple[str, ...] = ()
+    """Parameters on no bound of which the values do not tell the order of magnitude."""
 
     def to_dict(self) -> dict[str, Any]:
         """What is stored: plain types."""
@@ -54,7 +56,10 @@ class GammaGamma:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> GammaGamma:
         """The model of `to_dict`, or of the same read back from JSON."""
-        return cls(**stored | {"at_boundary": tuple(stored["at_boundary"])})
+        fields = dict(stored)
+        for name in ("at_boundary", "undetermined"):
+            fields[name] = tuple(stored[name])
+        return cls(**fields)
 
 
 class Likelihood:
@@ -111,7 +116,7 @@ def fit(people: Histories, config: LifetimeValueConfig | None = None) -> GammaGa
         raise TrainingRefusedError("all repeat buyers spend the same on average")
     unit = float(value.mean())
     starts = [(p, q, (q - 1) / p) for p, q in ((5, 4), (1, 2), (20, 10))]
-    found = maximize(Likelihood(frequency, value / unit), starts, _BOUNDS)
+    found = maximize(Likelihood(frequency, value / unit), starts, _BOUNDS, n)
     p, q, gamma = (float(number) for number in found.parameters)
     return GammaGamma(
         p,
@@ -124,6 +129,7 @@ def fit(people: Histories, config: LifetimeValueConfig | None = None) -> GammaGa
         correlation=float(np.corrcoef(frequency, value)[0, 1]) if frequency[0] < frequency[-1] else None,
         is_converged=found.is_converged,
         at_boundary=found.at_boundary,
+        undetermined=found.undetermined,
     )
 
 

@@ -15,6 +15,7 @@ LogLikelihood = Callable[["np.ndarray"], tuple[float, "np.ndarray"]]
 _STEEPEST = 1e-6
 """Slope of the mean log-likelihood, by logarithms and within the bounds, below which it has converged."""
 _NEAR_BOUND = 1e-3
+_VAGUE = 1.0
 _STEP = 1e-4
 
 
@@ -28,19 +29,22 @@ class Maximum:
     is_converged: bool
     at_boundary: tuple[str, ...]
     """Names of the parameters that lie on a bound: the data want a limit of the model."""
-    information: np.ndarray | None
-    """Minus the Hessian of the mean by the logarithms (k, k); None on a bound, or where it is not positive."""
+    undetermined: tuple[str, ...]
+    """Names of those on no bound whose order of magnitude is open: their logarithm has a standard error above 1."""
+    covariance: tuple[tuple[float, ...], ...] | None
+    """Of the logarithms, from the curvature; None on a bound, or where the likelihood does not curve down."""
 
 
 def maximize(
     log_likelihood: LogLikelihood,
     starts: Sequence[Sequence[float]],
     bounds: dict[str, tuple[float, float]],
+    n: int,
     rough: LogLikelihood | None = None,
 ) -> Maximum:
     """The best of what is found from `starts`; with `rough`, that of some people, it is found there and then refined.
 
-    `bounds`: name → (lower, upper) of each parameter, in order.
+    `bounds`: name → (lower, upper) of each parameter, in order. `n`: people whose mean the likelihood is.
     """
     import numpy as np
     from scipy.optimize import minimize
@@ -69,13 +73,19 @@ def maximize(
         # on a bound, downhill may lead on
         inward = np.clip(logs - slope, low, high) - logs
         on_bound = np.minimum(logs - low, high - logs) < _NEAR_BOUND
-        return Maximum(
-            parameters=np.exp(logs),
-            log_likelihood=-value,
-            is_converged=bool(np.abs(inward).max() < _STEEPEST),
-            at_boundary=tuple(name for name, is_there in zip(bounds, on_bound, strict=True) if is_there),
-            information=None if on_bound.any() else _information(log_likelihood, logs),
-        )
+        covariance = None if on_bound.any() else _covariance(log_likelihood, logs, n)
+    if covariance is None:
+        vague = np.full(len(low), not on_bound.any())
+    else:
+        vague = np.diag(covariance) > _VAGUE**2
+    return Maximum(
+        parameters=np.exp(logs),
+        log_likelihood=-value,
+        is_converged=bool(np.abs(inward).max() < _STEEPEST),
+        at_boundary=tuple(name for name, is_there in zip(bounds, on_bound, strict=True) if is_there),
+        undetermined=tuple(name for name, is_vague in zip(bounds, vague, strict=True) if is_vague),
+        covariance=None if covariance is None else tuple(tuple(map(float, row)) for row in covariance),
+    )
 
 
 def _downhill(function: LogLikelihood, logs: np.ndarray) -> tuple[float, np.ndarray]:
@@ -86,11 +96,11 @@ def _downhill(function: LogLikelihood, logs: np.ndarray) -> tuple[float, np.ndar
     return -value, -gradient * parameters
 
 
-def _information(function: LogLikelihood, logs: np.ndarray) -> np.ndarray | None:
-    """Central differences of the exact gradient: 2 k evaluations."""
+def _covariance(function: LogLikelihood, logs: np.ndarray, n: int) -> np.ndarray | None:
+    """Inverse of the Hessian, by central differences of the exact gradient: 2 k evaluations."""
     import numpy as np
 
     steps = np.eye(len(logs)) * _STEP
     hessian = np.stack([_downhill(function, logs + d)[1] - _downhill(function, logs - d)[1] for d in steps])
     hessian = (hessian + hessian.T) / (4 * _STEP)
-    return hessian if (np.linalg.eigvalsh(hessian) > 0).all() else None
+    return np.linalg.inv(hessian) / n if (np.linalg.eigvalsh(hessian) > 0).all() else None

@@ -1,10 +1,12 @@
-"""Buyers to fit and to predict: those of CDNOW, and simulated ones, event by event as the models' authors tell it."""
+"""Buyers to fit and to predict: CDNOW's, a gift shop's, and simulated ones, event by event as the models have it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+import duckdb
 import numpy as np
 import pandas as pd
 
@@ -33,6 +35,37 @@ def cdnow(path: Path) -> tuple[Histories, np.ndarray]:
     return people, later.groupby("sample_id").size().reindex(first.index, fill_value=0).to_numpy()
 
 
+def online_retail(path: Path, cutoff: str, n_days: int) -> tuple[Histories, np.ndarray]:
+    """(histories in days at `cutoff`, purchase days within `n_days` after it), per buyer."""
+    rows = duckdb.sql(
+        f"""
+        with days as (
+            select "CustomerID" as buyer, cast("InvoiceDate" as date) as day, sum("Quantity" * "UnitPrice") as paid
+            from '{path}'
+            where "CustomerID" is not null and not starts_with("InvoiceNo", 'C') and "Quantity" > 0 and "UnitPrice" > 0
+            group by all
+        ),
+        known as (select *, min(day) over (partition by buyer) as first from days where day < date '{cutoff}'),
+        later as (select buyer, count(*) as n from days
+            where day >= date '{cutoff}' and day < date '{cutoff}' + {n_days} group by buyer)
+        select count(*) - 1 as x, max(day) - min(day) as recency, date '{cutoff}' - min(day) as age,
+            avg(paid) filter (day > first) as mean, coalesce(any_value(later.n), 0) as n
+        from known left join later using (buyer) group by buyer order by buyer"""
+    ).fetchnumpy()
+    columns = (np.ma.filled(rows[name].astype(float), np.nan) for name in ("x", "recency", "age", "mean"))
+    return Histories(*columns), np.asarray(rows["n"])
+
+
+class Rates(NamedTuple):
+    """Parameters of BG/NBD."""
+
+    r: float
+    alpha: float
+    a: float
+    b: float
+    """Infinite: nobody is ever gone."""
+
+
 @dataclass(frozen=True)
 class Simulated:
     """Buyers, and what became of them."""
@@ -51,16 +84,12 @@ class Simulated:
 def simulate(
     rng: np.random.Generator,
     age: np.ndarray,
-    *,
-    r: float,
-    alpha: float,
-    a: float,
-    b: float,
+    rates: Rates,
     spend: tuple[float, float, float] = (6.0, 4.0, 15.0),
     horizons: tuple[float, ...] = (1.0,),
 ) -> Simulated:
-    """Everybody's purchases one by one, until all are gone or past the last horizon. `b` inf: nobody is ever gone."""
-    n, (p, q, gamma) = len(age), spend
+    """Everybody's purchases one by one, until all are gone or past the last horizon."""
+    n, (p, q, gamma), (r, alpha, a, b) = len(age), spend, rates
     rate = rng.gamma(r, 1 / alpha, n)
     chance = rng.beta(a, b, n) if np.isfinite(b) else np.zeros(n)
     thrift = rng.gamma(q, 1 / gamma, n)

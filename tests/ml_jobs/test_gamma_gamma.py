@@ -19,7 +19,7 @@ from ml_jobs.lifetime_value.histories import Histories
 from tests.ml_jobs import buyers
 
 NAMES = ("p", "q", "gamma")
-PURCHASES = {"r": 0.8, "alpha": 6.0, "a": 0.9, "b": 2.5}
+PURCHASES = buyers.Rates(0.8, 6.0, 0.9, 2.5)
 MODEL = GammaGamma(6.25, 3.74, 15.44, 6.25 * 15.44 / 2.74, -4000.0, 946, 0, 0.1, is_converged=True)
 
 
@@ -31,7 +31,7 @@ def people_of(frequency: object, value: object) -> Histories:
 @pytest.fixture(scope="module")
 def simulated() -> Histories:
     rng = np.random.default_rng(12)
-    return buyers.simulate(rng, rng.uniform(5, 60, 30_000), **PURCHASES, spend=(6.0, 4.0, 15.0)).people
+    return buyers.simulate(rng, rng.uniform(5, 60, 30_000), PURCHASES, spend=(6.0, 4.0, 15.0)).people
 
 
 def test_published_parameters(shared_dir: Callable[[str], Path]) -> None:
@@ -78,7 +78,7 @@ def test_truth_is_found(simulated: Histories) -> None:
 def test_expected_value_is_that_of_the_purchases_to_come() -> None:
     """By frequency, of those who buy again, against the mean value of what they buy."""
     rng = np.random.default_rng(13)
-    world = buyers.simulate(rng, rng.uniform(5, 60, 60_000), **PURCHASES, spend=(6.0, 4.0, 15.0), horizons=(30.0,))
+    world = buyers.simulate(rng, rng.uniform(5, 60, 60_000), PURCHASES, spend=(6.0, 4.0, 15.0), horizons=(30.0,))
     model = replace(MODEL, p=6.0, q=4.0, gamma=15.0, mean_value=30.0)
     expected, bought = expected_value(model, world.people), world.purchases[:, 0]
     for x in range(6):

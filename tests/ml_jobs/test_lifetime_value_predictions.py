@@ -16,8 +16,8 @@ from ml_jobs.lifetime_value.histories import Histories
 from ml_jobs.lifetime_value.predict import Predictions, predict
 from tests.ml_jobs import buyers
 
-TRUTH = {"r": 0.9, "alpha": 20.0, "a": 0.6, "b": 2.5}
-MODEL = BgNbd(**TRUTH, log_likelihood=0.0, n=1, n_repeat=1, is_converged=True)
+TRUTH = buyers.Rates(0.9, 20.0, 0.6, 2.5)
+MODEL = BgNbd(*TRUTH, log_likelihood=0.0, n=1, n_repeat=1, is_converged=True)
 SPEND = GammaGamma(6.0, 4.0, 15.0, 30.0, 0.0, 1, 0, None, is_converged=True)
 CONFIG = LifetimeValueConfig()
 LEVELS = (0.1, 0.9)
@@ -27,7 +27,7 @@ LEVELS = (0.1, 0.9)
 def world() -> buyers.Simulated:
     rng = np.random.default_rng(31)
     age = np.floor(rng.uniform(10, 400, 30_000))
-    return buyers.simulate(rng, age, **TRUTH, spend=(6.0, 4.0, 15.0), horizons=tuple(map(float, CONFIG.horizons)))
+    return buyers.simulate(rng, age, TRUTH, spend=(6.0, 4.0, 15.0), horizons=tuple(map(float, CONFIG.horizons)))
 
 
 @pytest.fixture(scope="module")
