@@ -143,4 +143,4 @@ def _beta_rule(a: float, b: float, n: int) -> tuple[np.ndarray, np.ndarray]:
     ratio = np.concatenate(([1.0], (k[1:] + a + b - 2) / (total[1:] - 1)))
     off = np.sqrt(4 * k * (k + a - 1) * (k + b - 1) * ratio / (total**2 * (total + 1)))
     nodes, vectors = eigh_tridiagonal(diagonal, off)
-    return np.clip((1 + nodes) / 2, 1e-16, 1.0), vectors[0] ** 2
+    return (1 + nodes) / 2, vectors[0] ** 2

@@ -178,6 +178,8 @@ def test_next_purchase_has_come_by_the_median_for_one_half(simulated: buyers.Sim
     came = (simulated.wait <= median)[asked]
     assert came.mean() == pytest.approx(0.5, abs=4 * 0.5 / asked.sum() ** 0.5)
     assert (np.isnan(median) == (purchases.p_alive(model, people) <= 0.5)).all()
+    # gone with probability one half: it would take for ever
+    assert np.isnan(purchases.median_wait(model_of(1.0, 5.0, 1.0, 1.0), people_of(1, 9, 9)))
     one = people_of(3, 20, 24)
     (wait,) = purchases.median_wait(PAPER, one)
     assert purchases.p_purchase(PAPER, one, wait) == pytest.approx(0.5)
@@ -320,6 +322,11 @@ def test_histories_that_cannot_be_are_refused(wrong: dict[str, float], said: str
         Histories(**{name: np.array(column) for name, column in columns.items()})
     assert "1 of 2" in refusal.value.what
     assert refusal.value.where == "row 1, counted from 0"
+
+
+def test_value_of_what_was_never_bought_is_ignored() -> None:
+    for value in (0.0, 99.0, np.inf, np.nan):
+        assert np.isnan(Histories(np.zeros(1), np.zeros(1), np.ones(1), np.array([value])).value).all()
 
 
 def test_columns_of_different_length_are_refused() -> None:

@@ -26,7 +26,7 @@ LEVELS = (0.1, 0.9)
 @pytest.fixture(scope="module")
 def world() -> buyers.Simulated:
     rng = np.random.default_rng(31)
-    age = np.floor(rng.uniform(10, 400, 30_000))
+    age = np.floor(rng.uniform(10, 400, 16_000))
     return buyers.simulate(rng, age, TRUTH, spend=(6.0, 4.0, 15.0), horizons=tuple(map(float, CONFIG.horizons)))
 
 
