@@ -9,7 +9,7 @@ from warehouse.errors import ConfigError
 if TYPE_CHECKING:
     from ml_jobs.job import Job
 
-JobName = Literal["recommendations", "churn"]
+JobName = Literal["recommendations", "churn", "lifetime_value"]
 JOBS: tuple[JobName, ...] = get_args(JobName)
 
 
@@ -27,4 +27,8 @@ def job_named(name: str) -> Job[Any, Any]:
         from ml_jobs.churn.job import ChurnJob
 
         return ChurnJob()
+    if name == "lifetime_value":
+        from ml_jobs.lifetime_value.job import LifetimeValueJob
+
+        return LifetimeValueJob()
     raise ConfigError(f"There is no job '{name}'.", todo=f"name one of: {', '.join(JOBS)}")

@@ -28,9 +28,11 @@ TEAM_OF_GROUP = {
 NORMALIZED_KEY = ("raw", "identifier_normalized")
 RECOMMENDATIONS_KEY = ("ml", "recommendations")
 CHURN_KEY = ("ml", "churn")
+LIFETIME_VALUE_KEY = ("ml", "lifetime_value")
 PRODUCER_OF_SOURCE = {
     ("ml", "recommendation_candidates"): RECOMMENDATIONS_KEY,
     ("ml", "churn_predictions"): CHURN_KEY,
+    ("ml", "lifetime_value_predictions"): LIFETIME_VALUE_KEY,
 }
 """dbt sources that an asset of another name writes."""
 
@@ -117,6 +119,7 @@ def dbt_selection(stage: DbtStage) -> DbtSelection:
 MODELS_OF_JOB: dict[str, tuple[str, ...]] = {
     "recommendations": ("fct_order_lines", "fct_web_events", "dim_products"),
     "churn": ("churn_training_set", "profile_features"),
+    "lifetime_value": ("churn_training_set", "profile_features"),
 }
 """dbt models that each job reads."""
 

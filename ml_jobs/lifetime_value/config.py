@@ -6,6 +6,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ml_jobs.gate import GateConfig
+
 
 class LifetimeValueConfig(BaseModel):
     """Sizes and thresholds of the lifetime-value model."""
@@ -20,6 +22,9 @@ class LifetimeValueConfig(BaseModel):
     """Fewer people: no model."""
     min_repeat_buyers: int = Field(default=50, ge=1)
     """Fewer people who bought again: neither how often nor for how much can be told."""
+
+    gate: GateConfig = GateConfig(margin=0.01)
+    """In shares of the deviance that the mean of what people spent would have had."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

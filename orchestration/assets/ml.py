@@ -8,6 +8,7 @@ from orchestration.failures import translated_errors
 from orchestration.freshness import freshness_of
 from orchestration.names import (
     CHURN_KEY,
+    LIFETIME_VALUE_KEY,
     ML_GROUP,
     MODELS_OF_JOB,
     RECOMMENDATIONS_KEY,
@@ -20,8 +21,9 @@ from warehouse.settings import Settings
 DESCRIPTIONS = {
     "recommendations": "Candidate products per profile (the personal rung), by item-to-item scores and own repeats.",
     "churn": "Calibrated probability that a buyer does not buy within the horizon, with its band.",
+    "lifetime_value": "How often, when and for how much each buyer will buy again, with intervals (BG/NBD, Gamma-Gamma).",
 }
-KEYS = {"recommendations": RECOMMENDATIONS_KEY, "churn": CHURN_KEY}
+KEYS = {"recommendations": RECOMMENDATIONS_KEY, "churn": CHURN_KEY, "lifetime_value": LIFETIME_VALUE_KEY}
 
 
 def job_metadata(report: dict[str, Any]) -> dict[str, Any]:

@@ -128,6 +128,9 @@ def features(
     out["average_order_value"] = (
         (out["revenue_lifetime"] / len(bought)).quantize(cent, ROUND_HALF_UP) if bought else None
     )
+    out["first_day_revenue"] = (
+        sum((o["revenue"] for o in bought if o["on"] == buying_days[0]), Decimal(0)) if bought else None
+    )
     out["mean_days_between_purchases"] = statistics.mean(gaps) if gaps else None
     out["stddev_days_between_purchases"] = statistics.stdev(gaps) if len(gaps) > 1 else None
     out["max_days_between_purchases"] = max(gaps, default=None)

@@ -62,12 +62,16 @@ def test_snapshots_know_nothing_of_later_and_labels_look_ahead(built: Built) -> 
     ends = {cutoff["as_of"]: cutoff["horizon_ends_at"] for cutoff in cutoffs}
     for feature in wanted:
         feature["horizon_ends_at"] = ends[feature["as_of"]]
-        feature["has_churned"] = not any(
-            order["profile_id"] == feature["profile_id"]
+        later = [
+            order
+            for order in built.rows["fct_orders"]
+            if order["profile_id"] == feature["profile_id"]
             and order["is_purchase"]
             and feature["as_of"] <= order["ordered_at"] < ends[feature["as_of"]]
-            for order in built.rows["fct_orders"]
-        )
+        ]
+        feature["has_churned"] = not later
+        feature["purchase_days_ahead"] = len({order["ordered_on"] for order in later})
+        feature["revenue_ahead"] = sum((order["net_revenue"] for order in later), Decimal(0))
     wanted = [feature for feature in wanted if feature["orders_lifetime"]]
     assert_same(support.read(built.settings, "churn_training_set", "as_of, profile_id"), wanted)
     assert 0 < sum(feature["has_churned"] for feature in wanted) < len(wanted)

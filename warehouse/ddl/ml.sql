@@ -1,4 +1,4 @@
--- Model registry and predictions. Runs and calibration are history; the two prediction tables hold the newest scoring alone.
+-- Model registry and predictions. Runs and calibration are history; the prediction tables hold the newest scoring alone.
 create schema if not exists {ml_schema};
 
 create table if not exists {ml_schema}.model_runs (
@@ -43,6 +43,24 @@ create table if not exists {ml_schema}.churn_predictions (
     profile_id text not null,
     churn_probability double precision not null,
     churn_band varchar(6) not null,
+    model_version varchar(120) not null,
+    trained_at timestamp not null,
+    as_of timestamp not null
+);
+
+-- one row per buyer and horizon; the interval covers at least the declared share of people
+create table if not exists {ml_schema}.lifetime_value_predictions (
+    profile_id text not null,
+    horizon_days integer not null,
+    p_purchase double precision not null,
+    expected_purchases double precision not null,
+    purchases_low double precision not null,
+    purchases_high double precision not null,
+    expected_value double precision not null,
+    value_low double precision not null,
+    value_high double precision not null,
+    -- the same in all rows of a buyer; null: not as likely as one half in ten years
+    next_purchase_on date,
     model_version varchar(120) not null,
     trained_at timestamp not null,
     as_of timestamp not null

@@ -247,10 +247,12 @@ return_features as (
 
 purchase_dates as (
 
-    select distinct
+    select
         purchases.profile_number,
-        purchases.ordered_on
+        purchases.ordered_on,
+        sum(purchases.net_revenue) as net_revenue
     from purchases
+    group by purchases.profile_number, purchases.ordered_on
 
 ),
 
@@ -258,6 +260,7 @@ purchase_gaps as (
 
     select
         purchase_dates.profile_number,
+        purchase_dates.net_revenue,
         {{ days_between(
             'lag(purchase_dates.ordered_on) over (partition by purchase_dates.profile_number '
             ~ 'order by purchase_dates.ordered_on asc nulls last)',
@@ -276,7 +279,9 @@ gap_features as (
         cast(count(purchase_gaps.gap_days) as double precision) as n_gaps,
         cast(sum(purchase_gaps.gap_days) as double precision) as gap_sum,
         cast(sum(purchase_gaps.gap_days * purchase_gaps.gap_days) as double precision) as gap_sum_of_squares,
-        cast(max(purchase_gaps.gap_days) as integer) as max_days_between_purchases
+        cast(max(purchase_gaps.gap_days) as integer) as max_days_between_purchases,
+        cast(sum(case when purchase_gaps.gap_days is null then purchase_gaps.net_revenue end) as numeric(18, 2))
+            as first_day_revenue
     from purchase_gaps
     group by purchase_gaps.profile_number
 
@@ -325,6 +330,7 @@ final as (
         {{ days_between('purchase_features.first_purchase_on', 'cutoffs.as_of_on') }} as days_since_first_purchase,
         {{ days_between('purchase_features.last_purchase_on', 'cutoffs.as_of_on') }} as recency_days,
         {{ money_per('purchase_features.revenue_lifetime', 'purchase_features.orders_lifetime') }} as average_order_value,
+        gap_features.first_day_revenue,
         gap_features.gap_sum / nullif(gap_features.n_gaps, 0) as mean_days_between_purchases,
         sqrt(
             (gap_features.n_gaps * gap_features.gap_sum_of_squares - gap_features.gap_sum * gap_features.gap_sum)

@@ -55,7 +55,9 @@ later_purchases as (
     select
         cutoffs.as_of,
         orders.profile_id,
-        count(*) as n_purchases
+        count(*) as n_purchases,
+        count(distinct orders.ordered_on) as n_purchase_days,
+        sum(orders.net_revenue) as net_revenue
     from cutoffs
     inner join orders
         on
@@ -71,7 +73,9 @@ final as (
     select
         snapshots.*,
         cutoffs.horizon_ends_at,
-        later_purchases.n_purchases is null as has_churned
+        later_purchases.n_purchases is null as has_churned,
+        coalesce(later_purchases.n_purchase_days, 0) as purchase_days_ahead,
+        cast(coalesce(later_purchases.net_revenue, 0) as numeric(18, 2)) as revenue_ahead
     from snapshots
     inner join cutoffs
         on snapshots.as_of = cutoffs.as_of

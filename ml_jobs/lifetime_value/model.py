@@ -1,0 +1,56 @@
+"""The two models together: how often, and for how much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ml_jobs.lifetime_value import bg_nbd, gamma_gamma
+from ml_jobs.lifetime_value.bg_nbd import NAMES, BgNbd
+from ml_jobs.lifetime_value.config import LifetimeValueConfig
+from ml_jobs.lifetime_value.gamma_gamma import GammaGamma
+from ml_jobs.lifetime_value.histories import Histories
+from ml_jobs.lifetime_value.predict import Predictions, predict
+
+
+@dataclass(frozen=True)
+class LifetimeValueModel:
+    """Fitted to histories in days."""
+
+    purchases: BgNbd
+    values: GammaGamma
+
+    def predict(self, people: Histories, config: LifetimeValueConfig) -> Predictions:
+        """Of each of `people`, in their order, at the horizons of `config`."""
+        return predict(self.purchases, self.values, people, config)
+
+    def facts(self) -> dict[str, Any]:
+        """What a reader of the registry wants to know of the fit."""
+        suspect = [*self.purchases.at_boundary, *self.values.at_boundary]
+        vague = [*self.purchases.undetermined, *self.values.undetermined]
+        return {
+            **{name: getattr(self.purchases, name) for name in NAMES},
+            **{name: getattr(self.values, name) for name in ("p", "q", "gamma")},
+            "n_repeat_buyers": self.purchases.n_repeat,
+            "correlation_of_number_and_value": self.values.correlation,
+            "is_converged": self.purchases.is_converged and self.values.is_converged,
+            "at_boundary": ", ".join(suspect) or None,
+            "undetermined": ", ".join(vague) or None,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is stored: plain types."""
+        return {"purchases": self.purchases.to_dict(), "values": self.values.to_dict()}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> LifetimeValueModel:
+        return cls(BgNbd.from_dict(stored["purchases"]), GammaGamma.from_dict(stored["values"]))
+
+
+def fit(people: Histories, config: LifetimeValueConfig) -> LifetimeValueModel:
+    """Both models.
+
+    Raises:
+        TrainingRefusedError: too few people, or no difference between them.
+    """
+    return LifetimeValueModel(bg_nbd.fit(people, config), gamma_gamma.fit(people, config))
