@@ -13,7 +13,7 @@ import resource
 import sys
 import time
 
-import lifetimes
+import lifetimes  # pyright: ignore[reportMissingImports]  # in its own environment
 import numpy as np
 
 
