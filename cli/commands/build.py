@@ -1,4 +1,4 @@
-"""`mailwright build` and `mailwright train`: the models in SQL, and the two that SQL cannot fit."""
+"""`mailwright build` and `mailwright train`: the models in SQL, and those that SQL cannot fit."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ def render_build(console: Console, report: BuildReport) -> None:
 
 def train_command(
     ctx: typer.Context,
-    job: Annotated[JobName | None, typer.Option("--job", help="Only this one; default: both.")] = None,
+    job: Annotated[JobName | None, typer.Option("--job", help="Only this one; default: all.")] = None,
     as_of: AsOfOption = None,
     home: HomeOption = None,
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train, evaluate on held-out time, and score: recommendations and churn.
+    """Train, evaluate on held-out time, and score: recommendations, churn, lifetime value.
 
     Reads the built models of the schema and writes predictions with model_version, trained_at and as_of; metrics go to
     `ml.model_runs` beside those of a simple baseline. Run `mailwright build` before (features) and after (what is

@@ -44,6 +44,9 @@ _MEASURES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("brier", "Brier score", "squared error of the probability; lower is better"),
         ("ece", "calibration error", "predicted minus observed rate; lower is better"),
     ),
+    "lifetime_value": (
+        ("deviance", "deviance of revenue", "1 is to expect the true mean of everybody; lower is better"),
+    ),
 }
 _BASELINES = {
     "recommendations": (
@@ -51,6 +54,7 @@ _BASELINES = {
         ("recent_popularity_", "most popular", "popular"),
     ),
     "churn": (("recency_", "recency alone", "recency"), ("rfm_logistic_", "logistic on RFM", "RFM logit")),
+    "lifetime_value": (("all_the_same_", "all the same", "same"), ("as_before_", "as before", "before")),
 }
 
 

@@ -104,7 +104,7 @@ def _measured(said: Predictions, test: Snapshots) -> dict[str, Any]:
     from sklearn.metrics import brier_score_loss, roc_auc_score
 
     bought = test.purchases > 0
-    numbers: dict[str, float] = {
+    numbers: dict[str, Any] = {
         "expected_purchases": said.expected_purchases.sum(),
         "actual_purchases": test.purchases.sum(),
         "expected_revenue": said.expected_value.sum(),

@@ -12,6 +12,7 @@ from cli.report.data import ReportData, read_report_data
 from cli.report.metrics import model_cards
 from cli.report.render import bars, money, render_html, words
 from cli.report.sync_view import SyncView
+from ml_jobs.catalogue import JOBS
 from warehouse.connection import connect
 from warehouse.errors import DataError
 from warehouse.settings import Settings
@@ -127,7 +128,7 @@ def test_numbers_agree_with_each_other(data: ReportData) -> None:
 
 def test_models_stand_beside_their_baselines(data: ReportData) -> None:
     cards = {card.job: card for card in model_cards(data.rows("models"))}
-    assert set(cards) == {"churn", "recommendations"}
+    assert set(cards) == set(JOBS)
     for card in cards.values():
         assert card.measures or card.note
         for measure in card.measures:

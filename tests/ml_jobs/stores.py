@@ -138,8 +138,10 @@ def features_sql(settings: Settings, cutoffs: str) -> str:
             sum(returned) as returned_revenue_lifetime,
             count(distinct cast(ordered_at as date)) as purchase_days_lifetime, avg(revenue) as average_order_value,
             avg(gap) as mean_days_between_purchases, stddev(gap) as stddev_days_between_purchases,
-            max(gap) as max_days_between_purchases
-        from gaps group by as_of, profile_id"""
+            max(gap) as max_days_between_purchases, cast(as_of as date) as as_of_on,
+            coalesce(sum(revenue) filter (cast(ordered_at as date) = first_on), 0) as first_day_revenue
+        from (select *, min(cast(ordered_at as date)) over (partition by as_of, profile_id) as first_on from gaps)
+        group by as_of, profile_id"""
 
 
 def build_churn_tables(settings: Settings, as_of: datetime, horizon_days: int, n_cutoffs: int = 8) -> None:
@@ -154,7 +156,13 @@ def build_churn_tables(settings: Settings, as_of: datetime, horizon_days: int, n
             f"""create or replace table churn_training_set as
             select f.*, f.as_of + to_days({horizon_days}) as horizon_ends_at,
                 not exists (select 1 from fct_order_lines as l where l.profile_id = f.profile_id and l.net_quantity > 0
-                    and l.ordered_at >= f.as_of and l.ordered_at < f.as_of + to_days({horizon_days})) as has_churned
+                    and l.ordered_at >= f.as_of and l.ordered_at < f.as_of + to_days({horizon_days})) as has_churned,
+                (select count(distinct cast(l.ordered_at as date)) from fct_order_lines as l
+                    where l.profile_id = f.profile_id and l.net_quantity > 0 and l.ordered_at >= f.as_of
+                    and l.ordered_at < f.as_of + to_days({horizon_days})) as purchase_days_ahead,
+                (select coalesce(sum(l.net_revenue), 0) from fct_order_lines as l
+                    where l.profile_id = f.profile_id and l.net_quantity > 0 and l.ordered_at >= f.as_of
+                    and l.ordered_at < f.as_of + to_days({horizon_days})) as revenue_ahead
             from ({features_sql(settings, cutoffs)}) as f
             where f.as_of >= (select min(ordered_at) from fct_order_lines) + to_days(60)"""
         )

@@ -101,8 +101,8 @@ def test_the_two_halves_are_the_whole_and_the_first_needs_no_prediction(
     assert before | after == dbt
     assert not before & after
     deps = {node.key: set(node.deps) for node in nodes}
-    assert not [key for key in before if deps[key] & (after | {"ml/recommendations", "ml/churn"})]
-    assert {"sync_esp__members", "recommendations", "churn_scores"} <= after
+    assert not [key for key in before if deps[key] & (after | {"ml/recommendations", "ml/churn", "ml/lifetime_value"})]
+    assert {"sync_esp__members", "recommendations", "churn_scores", "lifetime_values"} <= after
     assert dbt_selection("after_ml").select == "tag:after_ml"
 
 

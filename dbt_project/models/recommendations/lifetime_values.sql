@@ -1,0 +1,63 @@
+with predictions as (
+
+    select * from {{ source('ml', 'lifetime_value_predictions') }}
+
+),
+
+profiles as (
+
+    select * from {{ ref('dim_profiles') }}
+
+),
+
+clock as (
+
+    select * from {{ source('control', 'clock') }}
+
+),
+
+-- a prediction from the future is a leak, an old one no longer a prediction
+current_predictions as (
+
+    select
+        predictions.*,
+        row_number() over (
+            partition by predictions.profile_id, predictions.horizon_days
+            order by
+                predictions.as_of desc nulls last,
+                predictions.trained_at desc nulls last,
+                predictions.model_version desc nulls last
+        ) as recency
+    from predictions
+    inner join profiles
+        on predictions.profile_id = profiles.profile_id
+    cross join clock
+    where
+        predictions.as_of <= clock.as_of
+        and predictions.as_of > {{ add_hours('clock.as_of', -24 * var('prediction_max_age_days')) }}
+
+),
+
+final as (
+
+    select
+        profile_id,
+        {%- for days in [30, 90, 365] %}
+        {%- for name in ['p_purchase', 'expected_purchases', 'purchases_low', 'purchases_high'] %}
+        max(case when horizon_days = {{ days }} then {{ name }} end) as {{ name }}_{{ days }}d,
+        {%- endfor %}
+        {%- for name in ['expected_value', 'value_low', 'value_high'] %}
+        cast(max(case when horizon_days = {{ days }} then {{ name }} end) as numeric(18, 2)) as {{ name }}_{{ days }}d,
+        {%- endfor %}
+        {%- endfor %}
+        max(next_purchase_on) as next_purchase_on,
+        max(model_version) as model_version,
+        max(trained_at) as trained_at,
+        max(as_of) as as_of
+    from current_predictions
+    where recency = 1
+    group by profile_id
+
+)
+
+select * from final
