@@ -295,8 +295,6 @@ def _fold_sent(con: duckdb.DuckDBPyConnection, batch_ids: list[str]) -> None:
         [batch_ids],
     )
     whose = _whose(con, "sent_now")
-    n_sent, n_records = con.execute("select count(*), count(distinct (object, record_key)) from sent_now").fetchall()[0]
-    assert n_sent == n_records, "a record is sent once at a time"
     same_record = """s.sync_name = $sync_name and s.destination = $destination and s.object = a.object
         and s.record_key = a.record_key"""
     con.execute(
@@ -304,6 +302,16 @@ def _fold_sent(con: duckdb.DuckDBPyConnection, batch_ids: list[str]) -> None:
             select s.* from ledger.sync_state as s inner join sent_now as a on {same_record}""",
         whose,
     )
+    # no key of the table says so: each record is sent once at a time, and has one row
+    for table, what in (("sent_now", "to be sent"), ("before_it", "in the ledger")):
+        n_twice = con.execute(f"select count(*) - count(distinct (object, record_key)) from {table}").fetchall()[0][0]
+        if n_twice:
+            raise DataError(
+                f"{n_twice} records are {what} more than once: nothing of them was sent.",
+                where=f"sync '{whose['sync_name']}', {whose['destination']}",
+                todo="see that the model has each person once, and compare `ledger.sync_state` with "
+                "`ledger.sync_state_from_attempts`, which has each record once",
+            )
     con.execute(f"delete from ledger.sync_state as s using sent_now as a where {same_record}", whose)
     con.execute(
         """insert into ledger.sync_state (

@@ -47,6 +47,15 @@ def _drop_index_of_state(con: duckdb.DuckDBPyConnection, settings: Settings) -> 
     con.execute("create temp table kept_state as select * from ledger.sync_state; drop table ledger.sync_state")
     for statement in ddl_statements(settings.ml_schema):
         con.execute(statement)
+    # a column of somebody's own stays
+    con.execute(
+        "select 'alter table ledger.sync_state add column \"' || column_name || '\" ' || data_type "
+        "from duckdb_columns() where table_name = 'kept_state' and column_name not in "
+        "(select column_name from duckdb_columns() where database_name = current_database() "
+        "and schema_name = 'ledger' and table_name = 'sync_state')"
+    )
+    for (statement,) in con.fetchall():
+        con.execute(statement)
     con.execute("insert into ledger.sync_state by name select * from kept_state; drop table kept_state")
     con.execute("commit")
 

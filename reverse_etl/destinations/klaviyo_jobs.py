@@ -20,7 +20,7 @@ from reverse_etl.destination import CONFIRMED, BatchOutcome, Operation, Outcome,
 from reverse_etl.destinations.klaviyo_answers import Standing, outcome_of_error, position_of
 from reverse_etl.destinations.klaviyo_client import KIND, Client
 from reverse_etl.destinations.klaviyo_payload import subscription_job
-from reverse_etl.errors import DestinationDown, NoAnswer, RejectedClass
+from reverse_etl.errors import NoAnswer, RejectedClass
 from reverse_etl.limits import limit
 
 ACCEPTED = Outcome("accepted")
@@ -222,7 +222,7 @@ class JobFollower:
                 continue
             try:
                 willing = self._willing(some, outcomes)
-            except (DestinationDown, NoAnswer) as error:
+            except Exception as error:  # whatever it was: who has been asked before must not be forgotten
                 stop = error
                 left |= {r.key for r in some}
                 continue

@@ -7,7 +7,7 @@ import pytest
 from reverse_etl.audit import AuditReport, audit
 from reverse_etl.errors import DestinationDown
 from sandbox.twins.mailchimp_store import DEFAULT_LIST
-from tests.reverse_etl.test_faults import _ledger_folds
+from tests.reverse_etl.folds import check_folds
 from tests.reverse_etl.world import Person, World, hash_of, small_declaration
 
 PEOPLE = [
@@ -62,7 +62,7 @@ def test_drift_is_named_and_repaired(synced: World) -> None:
     assert report.drifts == {"field MW_CITY": 1, "missing": 1, "segment mw:vip": 1, "status": 1}
     assert (report.n_drifted, report.n_repaired, report.share) == (4, 0, 4 / 6)
     assert _audit(synced, repair=True).n_repaired == 4
-    _ledger_folds(synced)
+    check_folds(synced.rows)
     report = synced.sync()
     assert (report.created, report.updated, report.entering) == (0, 1, 1)
     # who left there, or was deleted there, is not brought back
@@ -72,7 +72,7 @@ def test_drift_is_named_and_repaired(synced: World) -> None:
     assert found.merge_fields["MW_CITY"] == "A"
     assert hash_of("p1@shop.test") in twin.inside("mw:vip")
     assert twin.status("p2@shop.test") == "unsubscribed"
-    _ledger_folds(synced)
+    check_folds(synced.rows)
 
 
 def test_a_sample_is_another_one_each_time(synced: World) -> None:

@@ -19,7 +19,7 @@ from reverse_etl.destinations.mailchimp import Mailchimp
 from reverse_etl.errors import DestinationDown, LeaseHeld, NoAnswer
 from reverse_etl.runner import sync
 from sandbox.twins.mailchimp_store import DEFAULT_LIST
-from tests.reverse_etl.test_faults import _ledger_folds
+from tests.reverse_etl.folds import check_folds
 from tests.reverse_etl.world import API_KEY, Person, World, open_gate, small_declaration, write_models
 from warehouse.connection import connect
 from warehouse.settings import PROJECT_DIR, Settings
@@ -59,7 +59,7 @@ def test_killed_while_the_destination_is_silent(closed_world: World) -> None:
     report = world.sync()
     assert (report.created, report.updated, report.entering) == (0, 5, 10)
     assert world.sync().writes == 0
-    _ledger_folds(world)
+    check_folds(world.rows)
 
 
 def test_the_twin_dies_half_way_and_comes_back(tmp_path: Path, settings: Settings) -> None:

@@ -22,7 +22,7 @@ from reverse_etl.errors import DestinationConfigError, DestinationDown, GuardTri
 from reverse_etl.repair import rejected, retry, skip
 from sandbox.twins.mailchimp_store import DEFAULT_LIST
 from tests.reverse_etl.events_world import EVENTS, LATER, Happening, states, write_events
-from tests.reverse_etl.test_faults import _ledger_folds
+from tests.reverse_etl.folds import check_folds
 from tests.reverse_etl.world import AS_OF, Person, World, hash_of, small_declaration
 from warehouse.clock import utcnow
 from warehouse.connection import connect
@@ -64,7 +64,7 @@ def test_an_event_is_sent_once(begun: World) -> None:
     again = begun.sync()
     assert (again.events, again.writes) == (0, 0)
     assert begun.rows("select count(*) from ledger.outbox where event_id in (?, ?)", ANN.key, BOB.key) == [(0,)]
-    _ledger_folds(begun)
+    check_folds(begun.rows)
 
 
 def test_the_first_run_sends_no_history(world: World) -> None:
@@ -223,7 +223,7 @@ def test_an_unanswered_event_stays_in_doubt(begun: World) -> None:
     with connect(begun.settings) as con:
         (row,) = rejected(con, "small")
     assert (row["object"], row["event_name"], row["state"]) == ("event", "entered_segment", "in_doubt")
-    _ledger_folds(begun)
+    check_folds(begun.rows)
 
 
 def test_a_person_decides_about_a_doubtful_event(begun: World) -> None:
@@ -242,7 +242,7 @@ def test_a_person_decides_about_a_doubtful_event(begun: World) -> None:
     assert begun.sync().writes == 0
     assert retry(begun.settings, "small", people=[hash_of(BOB.email)]) == 1
     assert begun.sync().events == 1
-    _ledger_folds(begun)
+    check_folds(begun.rows)
 
 
 @pytest.mark.parametrize("kind", ["429", "403"])
@@ -255,7 +255,7 @@ def test_what_was_throttled_is_sent_later(begun: World, kind: str) -> None:
     begun.twin.faults.clear()
     assert begun.sync().events == 1
     assert len(told(begun, ANN.email)) == 1
-    _ledger_folds(begun)
+    check_folds(begun.rows)
 
 
 def test_a_member_who_is_gone_when_her_event_goes_out(begun: World) -> None:

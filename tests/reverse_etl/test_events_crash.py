@@ -10,9 +10,9 @@ import sys
 import pytest
 
 from tests.reverse_etl.events_world import EVENTS, LATER, Happening, states, write_events
+from tests.reverse_etl.folds import check_folds
 from tests.reverse_etl.klaviyo_world import API_KEY as KLAVIYO_KEY
 from tests.reverse_etl.klaviyo_world import KlaviyoServer, KlaviyoWorld, klaviyo_declaration
-from tests.reverse_etl.test_faults import _ledger_folds
 from tests.reverse_etl.world import API_KEY, Person, World, hash_of, small_declaration, write_models
 from warehouse.settings import PROJECT_DIR, Settings
 
@@ -65,7 +65,7 @@ def test_without_a_key_what_was_under_way_stays_in_doubt(
     assert (max(told), sum(told)) == (1, arrived)
     assert sorted(states(world).values()) == ["confirmed"] * (20 - doubtful) + ["in_doubt"] * doubtful
     assert world.sync().writes == 0
-    _ledger_folds(world)
+    check_folds(world.rows)
 
 
 @pytest.mark.parametrize("failpoint", ["sync.before_send", "sync.answered_uncommitted"])
@@ -86,4 +86,4 @@ def test_with_a_key_each_arrives_once(settings: Settings, klaviyo: KlaviyoServer
     profiles = [klaviyo.profile(person.email) for person in PEOPLE]
     assert [len(klaviyo.store.events.of(profile.id)) for profile in profiles if profile] == [1] * 20
     assert set(states(world).values()) == {"confirmed"}
-    _ledger_folds(world)  # pyright: ignore[reportArgumentType]
+    check_folds(world.rows)

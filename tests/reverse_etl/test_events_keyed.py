@@ -14,8 +14,8 @@ from reverse_etl.destinations.klaviyo import Klaviyo
 from reverse_etl.destinations.klaviyo_events import ENVELOPE, bulk, size
 from reverse_etl.errors import DestinationConfigError, RejectedClass
 from tests.reverse_etl.events_world import EVENTS, LATER, Happening, states, write_events
+from tests.reverse_etl.folds import check_folds
 from tests.reverse_etl.klaviyo_world import KlaviyoServer, KlaviyoWorld, klaviyo_declaration
-from tests.reverse_etl.test_faults import _ledger_folds
 from tests.reverse_etl.world import Person, write_models
 from warehouse.connection import connect
 from warehouse.settings import Settings
@@ -71,7 +71,7 @@ def test_a_doubtful_event_is_sent_again_with_its_key(begun: KlaviyoWorld, kind: 
     assert told(begun, BOB.email) == [(BOB.key, "cart")]
     assert states(begun) == {ANN.key: "confirmed", BOB.key: "confirmed"}
     assert begun.twin.store.counters().get("bulk_events_failed", 0) == failed
-    _ledger_folds(begun)  # pyright: ignore[reportArgumentType]
+    check_folds(begun.rows)
 
 
 def test_new_events_do_not_share_a_request_with_doubtful_ones(begun: KlaviyoWorld) -> None:

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from reverse_etl import lease as leases
 from reverse_etl import runner, sending
 from tests.reverse_etl.events_world import EVENTS, LATER, Happening, states, write_events
+from tests.reverse_etl.folds import check_folds
 from tests.reverse_etl.klaviyo_world import KlaviyoServer, KlaviyoWorld, klaviyo_declaration
-from tests.reverse_etl.test_faults import _ledger_folds
 from tests.reverse_etl.world import Person, TwinServer, World, hash_of, small_declaration, write_models
 from warehouse.connection import connect
 from warehouse.errors import MailwrightError
@@ -226,7 +226,7 @@ def test_any_history_tells_each_event_once(lab: Lab, history: list[Step]) -> Non
     report = world.sync()
     assert report.is_complete, report
     assert world.sync().writes == 0
-    _ledger_folds(world)
+    check_folds(world.rows)
     there = Counter(lab.arrived())
     ended = {row.key: row for row in known}
     state = states(world)

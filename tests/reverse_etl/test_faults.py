@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import duckdb
 import pytest
 
-from reverse_etl import sending
+from reverse_etl import ledger, sending
 from reverse_etl.connect import make_destination
 from reverse_etl.destination import Record
 from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer, without_secrets
 from reverse_etl.runner import sync
+from tests.reverse_etl.folds import check_folds
 from tests.reverse_etl.world import API_KEY, Person, World, open_gate, small_declaration
-from warehouse.errors import ConfigError, MailwrightError
+from warehouse.errors import ConfigError, DataError, MailwrightError
 
 PEOPLE = [Person(f"p{n}@shop.test", "subscribe", ("vip",), {"city": "A"}) for n in range(6)]
 
@@ -21,17 +25,7 @@ def _converged(world: World) -> None:
     assert {world.twin.status(p.email) for p in PEOPLE} == {"subscribed"}
     assert len(world.twin.inside("mw:vip")) == len(PEOPLE)
     assert world.sync().writes == 0
-    _ledger_folds(world)
-
-
-def _ledger_folds(world: World) -> None:
-    columns = (
-        "object, record_key, state, confirmed_hash, confirmed_at, confirmed_version, confirmed_number, create_number, "
-        "sent_hash, sent_version, rejected_class, is_doubtful"
-    )
-    stored = world.rows(f"select {columns} from ledger.sync_state order by all")
-    folded = world.rows(f"select {columns} from ledger.sync_state_from_attempts order by all")
-    assert stored == folded
+    check_folds(world.rows)
 
 
 def test_an_endless_storm_is_one_error(world: World) -> None:
@@ -65,7 +59,7 @@ def test_a_rejection_does_not_end_an_older_doubt(world: World) -> None:
     world.twin.faults.clear()
     wish("C" * 300)
     assert world.sync().rejected == {"data": 1}
-    _ledger_folds(world)
+    check_folds(world.rows)
     wish("A")
     assert world.sync().updated == 1
     found = world.twin.member("p@shop.test")
@@ -168,3 +162,44 @@ def test_errors_are_never_bare(world: World) -> None:
         world.sync()
     assert world.rows("select status from ledger.sync_runs") == [("failed",)]
     assert world.rows("select count(*) from ledger.sync_leases") == [(0,)]
+
+
+def _doubled_amid(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model has one person twice once the plan is made."""
+    waves = ledger.waves
+
+    def doubled(con: duckdb.DuckDBPyConnection, *values: Any, **named: Any) -> Any:
+        model = f'"{world.settings.schema}".sync_esp__members'
+        con.execute(f"insert into {model} select * from {model} limit 1")
+        return waves(con, *values, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "waves", doubled)
+        with pytest.raises(DataError, match="1 records are to be sent more than once"):
+            world.sync()
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_person_who_is_there_twice_once_the_plan_is_made_ends_the_run(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_known: bool
+) -> None:
+    world.desire(*PEOPLE)
+    if is_known:
+        world.sync()
+        world.desire(*[Person(one.email, "subscribe", ("vip",), {"city": "B"}) for one in PEOPLE])
+    _doubled_amid(world, monkeypatch)
+    rows = world.rows("select count(*), count(distinct (object, record_key)) from ledger.sync_state")[0]
+    assert rows[0] == rows[1]
+    check_folds(world.rows)
+
+
+def test_a_record_that_is_in_the_ledger_twice_is_told_and_not_multiplied(world: World) -> None:
+    """Nobody but a hand can have put it there: the table has no key."""
+    world.desire(*PEOPLE)
+    world.sync()
+    world.rows("insert into ledger.sync_state select * from ledger.sync_state where object = 'member' limit 1")
+    n = world.rows("select count(*) from ledger.sync_state")
+    world.desire(*[Person(one.email, "subscribe", ("vip",), {"city": "B"}) for one in PEOPLE])
+    with pytest.raises(DataError, match="more than once"):
+        world.sync()
+    assert world.rows("select count(*) from ledger.sync_state") == n

@@ -11,8 +11,8 @@ import pytest
 from reverse_etl import sending
 from reverse_etl.destinations.hubspot_consent import Consent
 from tests.reverse_etl.contract import ContractTransport
+from tests.reverse_etl.folds import check_folds
 from tests.reverse_etl.hubspot_world import HubSpotWorld, declare
-from tests.reverse_etl.test_faults import _ledger_folds
 from tests.reverse_etl.world import Person
 
 PEOPLE = [Person(f"p{n}@shop.test", "subscribe", ("vip",), {"city": "A"}) for n in range(4)]
@@ -24,7 +24,7 @@ def _settled(world: HubSpotWorld) -> None:
     assert report.is_complete
     assert report.writes == 0
     assert world.twin.resubscribed == 0
-    _ledger_folds(world)
+    check_folds(world.rows)
 
 
 def test_a_standard_property_is_not_emptied_when_a_row_is_gone(hubspot: HubSpotWorld) -> None:
@@ -105,7 +105,7 @@ def test_one_wrong_record_costs_nobody_else(hubspot: HubSpotWorld, how: Literal[
     messages = [row[0] for row in hubspot.rows("select message from ledger.sync_attempts where outcome = 'rejected'")]
     assert any("is invalid" in message for message in messages)
     assert not any("@" in message for message in messages)
-    _ledger_folds(hubspot)
+    check_folds(hubspot.rows)
 
 
 # subscriptions: first, then the contact

@@ -15,8 +15,8 @@ from reverse_etl.destinations import klaviyo_jobs
 from reverse_etl.destinations.klaviyo import Klaviyo
 from reverse_etl.destinations.klaviyo_client import Client, Delivery
 from reverse_etl.errors import DestinationConfigError, DestinationDown, RejectedClass
+from tests.reverse_etl.folds import check_folds
 from tests.reverse_etl.klaviyo_world import API_KEY, Clock, KlaviyoServer, KlaviyoWorld, klaviyo_declaration
-from tests.reverse_etl.test_faults import _ledger_folds
 from tests.reverse_etl.world import Person
 from warehouse.connection import connect
 from warehouse.settings import Settings
@@ -55,7 +55,7 @@ def _kill_at(patch: pytest.MonkeyPatch, name: str, passage: int = 1) -> None:
 
 
 def _folds(world: KlaviyoWorld) -> None:
-    _ledger_folds(world)
+    check_folds(world.rows)
 
 
 def _converged(world: KlaviyoWorld, emails: set[str] = EMAILS) -> None:
@@ -325,6 +325,37 @@ def _in_groups_of_two(patch: pytest.MonkeyPatch) -> None:
 
 def _asked(twin: KlaviyoServer) -> list[Any]:
     return twin.store.read("select * from request_log where path like '%subscription-bulk-create%'")
+
+
+def test_a_look_that_ends_the_run_forgets_nobody_who_was_asked(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key is withdrawn between two requests of one import, at a list that asks by mail: the first two are not asked
+    again by the next run."""
+    klaviyo_declaration(settings)
+    _in_groups_of_two(monkeypatch)
+    clock = Clock()
+    with KlaviyoServer(tmp_path / "double.sqlite", double_opt_in=True, clock=clock) as twin, connect(settings):
+        world = KlaviyoWorld(settings, twin, clock=clock)
+        world.desire(*PEOPLE)
+        willing, passages = klaviyo_jobs.JobFollower._willing, [0]
+
+        def withdrawn_at_the_second(self: Any, *values: Any) -> Any:
+            passages[0] += 1
+            if passages[0] == 2:
+                twin.door.api_key = "another"
+            return willing(self, *values)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(klaviyo_jobs.JobFollower, "_willing", withdrawn_at_the_second)
+            with pytest.raises(DestinationConfigError, match="does not accept the API key"):
+                world.sync()
+        assert len(_asked(twin)) == 1
+        check_folds(world.rows)
+        twin.door.api_key = API_KEY
+        world.sync()
+        assert twin.store.counters().get("confirmations_asked") == len(PEOPLE)
+        check_folds(world.rows)
 
 
 def test_wrong_credentials_and_fields(klaviyo_world: KlaviyoWorld) -> None:

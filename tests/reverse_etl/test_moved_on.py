@@ -14,9 +14,9 @@ from reverse_etl.destination import CONFIRMED, BatchOutcome, Jobs, Operation, Ou
 from reverse_etl.destinations.sendgrid import SendGrid
 from reverse_etl.errors import DestinationConfigError, GuardTripped, Stopped
 from reverse_etl.repair import skip
+from tests.reverse_etl.folds import check_folds
 from tests.reverse_etl.klaviyo_world import KlaviyoWorld
 from tests.reverse_etl.sendgrid_world import SendGridWorld
-from tests.reverse_etl.test_faults import _ledger_folds
 from tests.reverse_etl.world import Person, World, hash_of, small_declaration
 from warehouse.clock import utcnow
 from warehouse.connection import connect
@@ -55,7 +55,7 @@ def test_who_was_lowered_meanwhile_is_not_accepted_again(slow: SendGridWorld) ->
     assert slow.sync().lowered == 1
     _end_jobs(slow)
     slow.sync()
-    _ledger_folds(slow)
+    check_folds(slow.rows)
     assert ("confirmed", "lowered") in _states(slow, "state", "confirmed_hash")
     slow.desire(P1)  # she is gone from the model: her fields are emptied
     assert slow.sync().cleared == 1
@@ -85,7 +85,7 @@ def test_an_old_end_does_not_undo_a_newer_one(slow: SendGridWorld, monkeypatch: 
     assert (report.updated, report.is_complete) == (1, True)
     assert slow.twin.fields_of(P0.email)["mw_city"] == "A"
     assert slow.sync().writes == 0
-    _ledger_folds(slow)
+    check_folds(slow.rows)
 
 
 def test_one_error_does_not_lose_what_others_answered(slow: SendGridWorld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +171,7 @@ def test_a_creation_that_is_still_open_is_not_closed(slow: SendGridWorld) -> Non
         con.execute("delete from ledger.remote_pulls")
     assert slow.sync().cleared == 1
     assert slow.twin.fields_of(P0.email) == {}
-    _ledger_folds(slow)
+    check_folds(slow.rows)
 
 
 def test_a_creation_that_never_was_is_closed_in_the_end_and_may_come_back(

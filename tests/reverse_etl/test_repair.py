@@ -14,7 +14,7 @@ from reverse_etl.context import stopping
 from reverse_etl.destinations.mailchimp import Mailchimp
 from reverse_etl.errors import LeaseHeld, RejectedClass, Stopped
 from reverse_etl.repair import rebaseline, rejected, retry, skip
-from tests.reverse_etl.test_faults import _ledger_folds
+from tests.reverse_etl.folds import check_folds
 from tests.reverse_etl.world import Person, World, hash_of, small_declaration
 from warehouse.errors import ConfigError
 
@@ -53,7 +53,7 @@ def test_retry_sends_once_more(stuck: World) -> None:
     assert stuck.sync().rejected == {"data": 1}
     assert stuck.sync().writes == 0
     assert retry(stuck.settings, "small") == 1
-    _ledger_folds(stuck)
+    check_folds(stuck.rows)
 
 
 def test_skipped_stays_until_it_changes(stuck: World) -> None:
@@ -64,13 +64,13 @@ def test_skipped_stays_until_it_changes(stuck: World) -> None:
     assert stuck.rows("select message from ledger.sync_state where state = 'skipped'") == [
         ("<address> called: wrong address",)
     ]
-    _ledger_folds(stuck)
+    check_folds(stuck.rows)
     stuck.desire(GOOD, Person(FAKE.email, "subscribe", (), {"city": "B"}))
     assert stuck.sync().rejected == {"data": 1}
     assert skip(stuck.settings, "small", "again", classes=[RejectedClass.DATA]) == 1
     assert retry(stuck.settings, "small") == 1
     assert stuck.sync().rejected == {"data": 1}
-    _ledger_folds(stuck)
+    check_folds(stuck.rows)
 
 
 def test_in_doubt_may_be_skipped_and_the_end_of_a_subscription_may_not(world: World) -> None:
@@ -126,7 +126,7 @@ def test_a_lost_ledger_is_taken_as_given(world: World) -> None:
     target.close()
     assert (plan.updated, given) == (2, 5)
     assert world.twin.writes == writes
-    _ledger_folds(world)
+    check_folds(world.rows)
     after = world.plan()
     assert (after.created, after.updated, after.lowered, after.unchanged) == (1, 0, 1, 2)
     report = world.sync()
@@ -145,7 +145,7 @@ def test_nobody_is_taken_for_a_member_of_a_segment_that_is_not_there(world: Worl
     assert (plan.segments_to_create, plan.entering, given) == (("mw:cart",), 2, 2)
     assert world.sync().entering == 1
     assert world.twin.inside("mw:cart") == {hash_of(GOOD.email)}
-    _ledger_folds(world)
+    check_folds(world.rows)
 
 
 def test_a_change_that_is_not_worth_a_request(world: World) -> None:
@@ -236,7 +236,7 @@ def test_asked_to_end_a_run_stops_between_batches(closed_world: World, monkeypat
     assert world.rows("select status from ledger.sync_runs") == [("stopped",)]
     report = world.sync()
     assert (report.created, report.updated, report.entering) == (0, 0, 2)
-    _ledger_folds(world)
+    check_folds(world.rows)
 
 
 def test_asked_to_end_a_run_begins_no_other_batch(closed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,4 +266,4 @@ def test_asked_to_end_a_run_begins_no_other_batch(closed_world: World, monkeypat
     ]
     monkeypatch.setattr(sending, "failpoint", lambda _: None)
     assert world.sync().created == 3
-    _ledger_folds(world)
+    check_folds(world.rows)

@@ -12,8 +12,8 @@ from reverse_etl import payload, runner, sending
 from reverse_etl.destination import Jobs, Record
 from reverse_etl.destinations.sendgrid import SendGrid
 from reverse_etl.errors import DestinationDown, RejectedClass
+from tests.reverse_etl.folds import check_folds
 from tests.reverse_etl.sendgrid_world import SendGridWorld, declare
-from tests.reverse_etl.test_faults import _ledger_folds
 from tests.reverse_etl.test_sendgrid_sync import PEOPLE, VIP, _settled, with_full_pull
 from tests.reverse_etl.world import Person, hash_of
 
@@ -111,7 +111,7 @@ def test_records_that_a_job_refuses_are_named_and_held(sendgrid: SendGridWorld) 
     ]
     again = sendgrid.sync()
     assert (again.writes, again.held) == (0, {"data": 2})
-    _ledger_folds(sendgrid)
+    check_folds(sendgrid.rows)
 
 
 @pytest.mark.parametrize("trouble", [None, "other_file"])
@@ -133,7 +133,7 @@ def test_what_a_job_refuses_in_part_is_not_taken_for_the_old_state(sendgrid: Sen
         assert (report.updated, report.rejected) == (0, {"data": 1})
         assert sendgrid.sync().writes == 0
     assert sendgrid.twin.fields_of("p@shop.test")["mw_city"] == "B"
-    _ledger_folds(sendgrid)
+    check_folds(sendgrid.rows)
     sendgrid.desire(Person("p@shop.test", "subscribe", (), {"city": "A", "rec_1_price": 1}))
     assert sendgrid.sync().updated == 1
     assert sendgrid.twin.fields_of("p@shop.test")["mw_city"] == "A"

@@ -12,8 +12,8 @@ from reverse_etl import runner, sending
 from reverse_etl.destination import BatchOutcome, Outcome
 from reverse_etl.errors import DestinationConfigError, RejectedClass
 from sandbox.twins.sendgrid import Rate
+from tests.reverse_etl.folds import check_folds
 from tests.reverse_etl.sendgrid_world import SENDGRID_KEY, SendGridWorld
-from tests.reverse_etl.test_faults import _ledger_folds
 from tests.reverse_etl.world import Person
 
 PEOPLE = [Person(f"p{n}@shop.test", "subscribe", ("vip",), {"city": "A"}) for n in range(4)]
@@ -25,7 +25,7 @@ def _settled(world: SendGridWorld) -> None:
     report = world.sync()
     assert report.is_complete
     assert report.writes == 0
-    _ledger_folds(world)
+    check_folds(world.rows)
 
 
 def with_full_pull(world: SendGridWorld) -> None:

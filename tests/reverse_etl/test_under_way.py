@@ -19,9 +19,9 @@ from reverse_etl.destinations.mailchimp import Mailchimp
 from reverse_etl.destinations.sendgrid import SendGrid
 from reverse_etl.diff import Scope
 from reverse_etl.errors import DestinationConfigError, DestinationDown, NoAnswer, RejectedClass, Stopped
+from tests.reverse_etl.folds import check_folds
 from tests.reverse_etl.klaviyo_world import KlaviyoWorld, klaviyo_declaration
 from tests.reverse_etl.sendgrid_world import SendGridWorld, declare
-from tests.reverse_etl.test_faults import _ledger_folds
 from tests.reverse_etl.world import Person, World, small_declaration
 from warehouse.errors import DataError, MailwrightError
 
@@ -57,7 +57,7 @@ def test_a_wave_follows_the_one_under_way(world: World, monkeypatch: pytest.Monk
     monkeypatch.setattr(Mailchimp, "upsert", upsert)
     assert world.sync().is_complete
     assert in_time == [True]
-    _ledger_folds(world)
+    check_folds(world.rows)
 
 
 @pytest.mark.usefixtures("small_waves")
@@ -91,7 +91,7 @@ def test_what_is_under_way_is_written_down_when_another_wave_ends_the_run(
     assert number == [sent]
     states = dict(world.rows("select state, count(*) from ledger.sync_state group by all"))
     assert states == {"in_doubt": 1, **({"confirmed": sent - 1} if sent > 1 else {})}
-    _ledger_folds(world)
+    check_folds(world.rows)
 
 
 def _changed_jobs(world: SendGridWorld, n: int) -> None:
@@ -117,7 +117,7 @@ def test_jobs_are_looked_at_at_once(sendgrid: SendGridWorld, monkeypatch: pytest
     monkeypatch.setattr(SendGrid, "batch_size", lambda *_: 1)
     monkeypatch.setattr(SendGrid, "poll", poll)
     assert sendgrid.sync().is_complete
-    _ledger_folds(sendgrid)
+    check_folds(sendgrid.rows)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_look_that_fails_loses_nothing_of_the_others(
     assert len(lost) == 1
     report = sendgrid.sync()
     assert (report.is_complete, report.writes) == (True, 0)
-    _ledger_folds(sendgrid)
+    check_folds(sendgrid.rows)
 
 
 def test_a_destination_that_answers_no_look_is_left_alone(
@@ -174,7 +174,7 @@ def test_a_destination_that_answers_no_look_is_left_alone(
     assert len(looks) == 2 * 3
     assert sendgrid.sync().is_complete
     assert len(sendgrid.twin.store.jobs()) == 12
-    _ledger_folds(sendgrid)
+    check_folds(sendgrid.rows)
 
 
 def test_a_job_that_takes_long_is_looked_at_less_often(
@@ -238,7 +238,7 @@ def test_who_is_created_is_not_sent_where_to_while_her_job_runs(klaviyo_world: K
     created = world.rows("select max(attempt_number) from ledger.sync_attempts where operation = 'create'")
     added = world.rows("select min(attempt_number) from ledger.sync_attempts where operation = 'add'")
     assert created < added
-    _ledger_folds(world)
+    check_folds(world.rows)
 
 
 def test_the_lease_is_renewed_while_answers_are_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,4 +328,4 @@ def test_a_model_that_is_dropped_while_jobs_run(klaviyo_world: KlaviyoWorld, mon
     assert {world.twin.consent(p.email) for p in SIX} == {"NEVER_SUBSCRIBED"}
     world.rows(f'alter table "{world.settings.schema}".elsewhere rename to sync_esp__members')
     assert world.sync().is_complete
-    _ledger_folds(world)
+    check_folds(world.rows)

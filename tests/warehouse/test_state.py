@@ -28,6 +28,7 @@ def test_the_ledger_of_an_older_version_loses_its_index_and_no_row(settings: Set
                    timestamp '2011-12-10' as updated_at
                from range(5) as r (i)"""
         )
+        con.execute("alter table ledger.sync_state add column note text default 'ours'")
         before = con.execute("select * from ledger.sync_state order by record_key").fetchall()
         ensure_state(con, settings)
         after = con.execute("select * exclude (quick_hash) from ledger.sync_state order by record_key").fetchall()

@@ -22,6 +22,7 @@ from reverse_etl.plan import Plan
 from reverse_etl.report import SyncReport
 from tests.reverse_etl.conformance.capabilities import CAPABILITIES, Capabilities
 from tests.reverse_etl.contract import ContractTransport, contract_at_hand
+from tests.reverse_etl.folds import check_folds
 from tests.reverse_etl.world import InProcess, Person, Served, World, small_declaration
 from warehouse.errors import MailwrightError
 from warehouse.settings import Settings
@@ -122,12 +123,7 @@ class Port(ABC):
         self.check_ledger()
 
     def check_ledger(self) -> None:
-        columns = (
-            "object, record_key, state, confirmed_hash, confirmed_at, confirmed_version, confirmed_number, "
-            "create_number, sent_hash, sent_version, rejected_class, is_doubtful"
-        )
-        stored = self.rows(f"select {columns} from ledger.sync_state order by all")
-        assert stored == self.rows(f"select {columns} from ledger.sync_state_from_attempts order by all")
+        check_folds(self.rows)
         resent = self.rows(
             """with ordered as (
                    select *, lag(outcome) over w as before, lag(sent_hash) over w as hash_before
