@@ -109,7 +109,8 @@ def evaluate(rows: TrainingSet, config: ChurnConfig) -> Validation:
     models = fit(known, config)
     probabilities = {name: model.predict(test.features) for name, model in models.items()}
     merits = {name: _merit(values, test.churned) for name, values in probabilities.items()}
-    method = best_of(merits, chosen, SIMPLE, config.gate)
+    simple = [name for name in SIMPLE if name in models]
+    method = best_of(merits, chosen if chosen in models else MEAN, simple, config.gate)
     measured = {name: quality(values, test.churned, config.n_bins) for name, values in probabilities.items()}
     if max(one["auc"] for one in measured.values()) > config.max_plausible_auc:
         raise TrainingRefusedError(
@@ -131,7 +132,7 @@ def evaluate(rows: TrainingSet, config: ChurnConfig) -> Validation:
         began_at=from_micros(test.cutoff[0]),
         measure="Brier score",
         merit=merits[method],
-        rivals={name: merits[name] for name in SIMPLE if name != method},
+        rivals={name: merits[name] for name in simple if name != method},
         merit_of=lambda stored: _merit_of_stored(stored, test, config),
     )
     bins = calibration_table(probabilities[method], test.churned, config.n_bins)

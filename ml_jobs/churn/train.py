@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from ml_jobs.churn.config import ChurnConfig
 from ml_jobs.churn.features import TrainingSet
-from ml_jobs.errors import TrainingRefusedError
+from ml_jobs.errors import HistoriesError, TrainingRefusedError
+from ml_jobs.lifetime_value import bg_nbd, purchases
+from ml_jobs.lifetime_value.bg_nbd import BgNbd
+from ml_jobs.lifetime_value.histories import Histories
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,10 +24,13 @@ if TYPE_CHECKING:
 _EDGE = 1e-6
 
 
-BOOSTER, MEAN, RFM, RECENCY = METHODS = ("booster", "mean", "rfm_logistic", "recency")
+BOOSTER, MEAN, RFM, RECENCY, BG_NBD = METHODS = ("booster", "mean", "rfm_logistic", "recency", "bg_nbd")
 """Ways to predict: trees on all features; the mean (of logits) of trees and RFM; logistic regressions on RFM, and on
-recency alone."""
-SIMPLE = (RFM, RECENCY)
+recency alone; that BG/NBD (`ml_jobs.lifetime_value`) sees no purchase within the horizon, which learns of no label."""
+SIMPLE = (RFM, RECENCY, BG_NBD)
+HISTORY = ("purchase_days_lifetime", "days_since_first_purchase", "recency_days")
+"""What BG/NBD reads; without these columns there is no such method."""
+_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -44,10 +50,20 @@ class ChurnModel:
     """Their positions in `features`."""
     calibrator: Any = None
     """LogisticRegression on the logit, or IsotonicRegression on the probability; None: the logistic's own."""
+    rates: dict[str, Any] | None = None
+    """BG/NBD's parameters, in days."""
+    horizon_days: int = 0
+    """Of its question."""
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Calibrated probability of churn, 0..1, shape (rows,)."""
+        import numpy as np
         from threadpoolctl import threadpool_limits
+
+        if self.rates is not None:
+            histories = histories_of(features, self.features)
+            bought = purchases.p_purchase(BgNbd.from_dict(self.rates), histories, self.horizon_days)
+            return np.clip(1 - bought, _EDGE, 1 - _EDGE)
 
         with threadpool_limits(limits=1, user_api="openmp"):
             parts = []
@@ -64,6 +80,15 @@ class ChurnModel:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> ChurnModel:
         return cls(**stored)
+
+
+def histories_of(features: np.ndarray, names: Sequence[str]) -> Histories:
+    """Purchase histories, in days, of rows that have HISTORY among their columns `names`."""
+    import numpy as np
+
+    days, first, recency = (features[:, names.index(name)] for name in HISTORY)
+    again = days - 1
+    return Histories(again, np.where(again > 0, first - recency, 0), first, np.zeros(len(again)))
 
 
 def mean_of(probabilities: Sequence[np.ndarray]) -> np.ndarray:
@@ -154,7 +179,8 @@ def folds_of(profile_ids: np.ndarray, config: ChurnConfig) -> np.ndarray:
 
 
 def fit(rows: TrainingSet, config: ChurnConfig, methods: Sequence[str] = METHODS) -> dict[str, ChurnModel]:
-    """Fit `methods` on all `rows`; trees are calibrated on those of the newest cut-off.
+    """Fit `methods` on all `rows`; trees are calibrated on those of the newest cut-off. Of several methods BG/NBD is
+    left out where it cannot be fitted.
 
     Raises:
         TrainingRefusedError: `rows`, or the newest cut-off, have fewer churned or retained buyers than declared.
@@ -171,6 +197,15 @@ def fit(rows: TrainingSet, config: ChurnConfig, methods: Sequence[str] = METHODS
             if method in methods or (method == RFM and MEAN in methods):
                 logistic = _logistic(rows, columns)
                 models[method] = ChurnModel(method, **common, logistic=logistic, logistic_columns=columns)
+        if BG_NBD in methods and set(HISTORY) <= set(config.features):
+            at_newest = rows.rows(newest)
+            horizon = round((int(at_newest.horizon_end[0]) - int(at_newest.cutoff[0])) / _DAY)
+            try:
+                rates = bg_nbd.fit(histories_of(at_newest.features, config.features)).to_dict()
+                models[BG_NBD] = ChurnModel(BG_NBD, **common, rates=rates, horizon_days=horizon)
+            except (TrainingRefusedError, HistoriesError):
+                if list(methods) == [BG_NBD]:
+                    raise
         if BOOSTER in methods or MEAN in methods:
             by_trees, by_rfm = _unseen(rows, newest, rfm, config)
             booster = _booster(config).fit(rows.features, rows.churned)
@@ -185,7 +220,7 @@ def fit(rows: TrainingSet, config: ChurnConfig, methods: Sequence[str] = METHODS
                     booster=booster,
                     calibrator=_calibrator(mean_of([by_trees, by_rfm]), churned, config),
                 )
-    return {method: models[method] for method in methods}
+    return {method: models[method] for method in methods if method in models}
 
 
 def _unseen(

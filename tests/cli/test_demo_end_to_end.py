@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from ml_jobs.catalogue import JOBS
 from tests.cli.conftest import command_line
 from warehouse.settings import PROJECT_DIR
 
 SMALL = ("--contacts", "300", "--events", "6000", "--months", "4")
-STEPS = 18
+STEPS = 16 + len(JOBS)
 
 
 def run_demo(home: Path, *more: str) -> tuple[str, str]:

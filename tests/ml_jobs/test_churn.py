@@ -16,15 +16,22 @@ from ml_jobs.churn.config import FEATURES, ChurnConfig
 from ml_jobs.churn.evaluate import calibration_table, evaluate, expected_calibration_error, split
 from ml_jobs.churn.features import TrainingSet, read_training_set
 from ml_jobs.churn.score import band_of
-from ml_jobs.churn.train import BOOSTER, MEAN, METHODS, RFM, SIMPLE, fit, folds_of, logit
+from ml_jobs.churn.train import BG_NBD, BOOSTER, MEAN, RECENCY, RFM, SIMPLE, ChurnModel, fit, folds_of, logit
 from ml_jobs.errors import ArtefactError, FeatureTableError, TrainingRefusedError
 from ml_jobs.io import replace_predictions
+from ml_jobs.lifetime_value import bg_nbd
+from ml_jobs.lifetime_value.features import read_snapshots
+from ml_jobs.lifetime_value.purchases import p_purchase
 from tests.ml_jobs import stores
 from warehouse.settings import Settings
 
 AS_OF = datetime(2024, 6, 1)
 CONFIG = ChurnConfig(features=stores.PURCHASE_FEATURES)
 FAST = CONFIG.model_copy(update={"max_iter": 20, "n_folds": 2})
+# of made-up columns BG/NBD would read histories that cannot be: without one of them it is left out
+MADE_UP = CONFIG.model_copy(
+    update={"features": tuple(name for name in CONFIG.features if name != "purchase_days_lifetime")}
+)
 PREDICTIONS = "select * exclude (trained_at) from {ml}.churn_predictions order by profile_id"
 DAY = 86_400_000_000
 
@@ -46,7 +53,7 @@ def small_store(settings: Settings, n_people: int = 500) -> None:
 def planted_rows(truth: Callable[[np.ndarray], np.ndarray], n_people: int = 1500, n_cutoffs: int = 4) -> TrainingSet:
     """Rows with a known probability of churn: the first feature decides, the others are noise."""
     rng = np.random.default_rng(3)
-    features = rng.normal(size=(n_people * n_cutoffs, len(stores.PURCHASE_FEATURES)))
+    features = rng.normal(size=(n_people * n_cutoffs, len(MADE_UP.features)))
     cutoff = np.repeat(np.arange(n_cutoffs) * 30 * DAY, n_people)
     return TrainingSet(
         profile_ids=np.asarray([f"u{i % n_people}" for i in range(len(cutoff))], object),
@@ -70,7 +77,7 @@ def test_better_than_recency_and_calibrated_on_planted_rhythms(rhythms: tuple[Se
 
 def test_probabilities_equal_the_planted_ones() -> None:
     rows = planted_rows(lambda x: 1 / (1 + np.exp(-(0.3 + 1.5 * x[:, 0]))))
-    model = fit(rows, CONFIG)[BOOSTER]
+    model = fit(rows, MADE_UP)[BOOSTER]
     fresh = np.random.default_rng(4).normal(size=(4000, rows.features.shape[1]))
     truth = 1 / (1 + np.exp(-(0.3 + 1.5 * fresh[:, 0])))
     predicted = model.predict(fresh)
@@ -80,25 +87,38 @@ def test_probabilities_equal_the_planted_ones() -> None:
 
 def test_the_mean_is_of_logits_and_simple_methods_are_their_own_calibration() -> None:
     rows = planted_rows(lambda x: 1 / (1 + np.exp(-x[:, 0])), n_people=400)
-    models = fit(rows, FAST)
-    assert list(models) == list(METHODS)
+    models = fit(rows, MADE_UP)
+    assert list(models) == [BOOSTER, MEAN, RFM, RECENCY]
     by_trees = models[BOOSTER].booster.predict_proba(rows.features)[:, 1]
     raw = replace(models[MEAN], calibrator=None).predict(rows.features)
     np.testing.assert_allclose(logit(raw), (logit(by_trees) + logit(models[RFM].predict(rows.features))) / 2, atol=1e-6)
     assert models[RFM].calibrator is None
-    assert fit(rows, FAST, [MEAN])[MEAN].predict(rows.features) == pytest.approx(models[MEAN].predict(rows.features))
+    assert fit(rows, MADE_UP, [MEAN])[MEAN].predict(rows.features) == pytest.approx(models[MEAN].predict(rows.features))
+
+
+def test_bg_nbd_is_what_the_job_of_lifetime_value_says(settings: Settings) -> None:
+    small_store(settings)
+    rows = read_training_set(settings, AS_OF, FAST)
+    model = fit(rows, FAST, [BG_NBD])[BG_NBD]
+    assert model.horizon_days == 60
+    newest = read_snapshots(settings, AS_OF)
+    newest = newest.rows(newest.cutoff == newest.cutoff.max())
+    expected = 1 - p_purchase(bg_nbd.fit(newest.histories), newest.histories, 60)
+    at_newest = rows.rows(rows.cutoff == rows.cutoff.max())
+    np.testing.assert_allclose(model.predict(at_newest.features), expected, atol=2e-6)
+    assert ChurnModel.from_dict(model.to_dict()) == model
 
 
 def test_the_method_is_chosen_before_and_gives_way_to_a_simple_one_that_does_better() -> None:
     """Trees are right at all cut-offs but the newest, where RFM is: they give way to it, and are no better for that."""
-    one, other = (list(CONFIG.features).index(name) for name in ("orders_30d", CONFIG.recency))
+    one, other = (list(MADE_UP.features).index(name) for name in ("orders_30d", MADE_UP.recency))
     rows = planted_rows(lambda x: 1 / (1 + np.exp(-3 * np.sign(x[:, one]))), n_people=1000, n_cutoffs=5)
-    steady = evaluate(rows, FAST)
+    steady = evaluate(rows, MADE_UP)
     assert steady.choice == steady.metrics["method_chosen_before"] == BOOSTER
     newest = rows.cutoff == rows.cutoff.max()
     rng = np.random.default_rng(9)
     rows.churned[newest] = rng.random(newest.sum()) < 1 / (1 + np.exp(-3 * np.sign(rows.features[newest, other])))
-    moved = evaluate(rows, FAST)
+    moved = evaluate(rows, MADE_UP)
     assert moved.metrics["method_chosen_before"] == BOOSTER
     assert moved.choice in SIMPLE
     assert moved.metrics["auc"] == moved.metrics[f"{moved.choice}_auc"]
@@ -112,7 +132,7 @@ def test_calibration_follows_the_newest_cutoff() -> None:
     newest = rows.cutoff == rows.cutoff.max()
     rows.churned[newest] &= np.random.default_rng(5).random(newest.sum()) < 0.5
     for method in ("sigmoid", "isotonic"):
-        model = fit(rows, CONFIG.model_copy(update={"calibration": method}))[BOOSTER]
+        model = fit(rows, MADE_UP.model_copy(update={"calibration": method}))[BOOSTER]
         fresh = np.random.default_rng(6).normal(size=(2000, rows.features.shape[1]))
         assert abs(model.predict(fresh).mean() - 0.25) < 0.03
 
@@ -311,7 +331,7 @@ def test_config_is_validated() -> None:
 def test_fit_refuses_a_newest_cutoff_without_both_outcomes() -> None:
     rows = planted_rows(lambda x: np.zeros(len(x)))
     with pytest.raises(TrainingRefusedError, match="0 churned"):
-        fit(rows, CONFIG)
+        fit(rows, MADE_UP)
 
 
 @pytest.mark.parametrize(("horizon", "auc", "brier"), [(30, 0.74, 0.186), (90, 0.73, 0.207)])

@@ -21,7 +21,12 @@ from tests.ml_jobs import stores
 from warehouse.settings import Settings
 
 AS_OF = datetime(2024, 6, 1)
-FAST = ChurnConfig(features=stores.PURCHASE_FEATURES, max_iter=20, n_folds=2)
+FAST = ChurnConfig(
+    # without BG/NBD, which knows by itself how the planted buyers come and go
+    features=tuple(name for name in stores.PURCHASE_FEATURES if name != "purchase_days_lifetime"),
+    max_iter=20,
+    n_folds=2,
+)
 FLAT = FAST.model_copy(
     update={
         "max_iter": 1,
