@@ -99,6 +99,20 @@ def online_retail(settings: Settings, parquet: Path, as_of: datetime) -> None:
         )
 
 
+def complete_journey(settings: Settings, parquet: Path, as_of: datetime) -> None:
+    """Complete Journey (a sample of its transactions) as order lines: a household is a person, a basket an order."""
+    new_store(settings, as_of)
+    insert(
+        settings,
+        "fct_order_lines",
+        f"""select household_id as profile_id, basket_id as order_id, product_id,
+                min(transaction_timestamp) as ordered_at, 1 as quantity, 1 as net_quantity, 0 as returned_quantity,
+                sum(sales_value) as gross_revenue, sum(sales_value) as net_revenue
+            from '{parquet}' where transaction_timestamp < timestamp '{as_of}'
+            group by household_id, basket_id, product_id""",
+    )
+
+
 PURCHASE_FEATURES = (
     "recency_days", "days_since_first_purchase", "orders_lifetime", "items_lifetime", "revenue_lifetime",
     "returned_revenue_lifetime", "purchase_days_lifetime", "average_order_value", "mean_days_between_purchases",
