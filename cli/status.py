@@ -69,16 +69,7 @@ QUERIES: dict[str, str] = {
         )
         group by loads.table_name order by loads.table_name""",
     "models": """
-        select
-            newest.job,
-            newest.model_version,
-            newest.as_of,
-            newest.trained_at,
-            case
-                when newest.artefact_sha256 is null then 'refused'
-                when newest.is_live = false then 'stays aside'
-                else 'live'
-            end as state
+        select newest.*
         from (
             select *, row_number() over (partition by job order by as_of desc, trained_at desc, model_version) as age
             from {ml}.model_runs
@@ -151,6 +142,15 @@ class Status:
         return asdict(self)
 
 
+def _model(row: Row) -> Row:
+    """The newest run of a job; a warehouse that nothing has written to since has no column for whether it is live."""
+    if row["artefact_sha256"] is None:
+        state = "refused"
+    else:
+        state = "stays aside" if row.get("is_live") is False else "live"
+    return {name: row[name] for name in ("job", "model_version", "as_of", "trained_at")} | {"state": state}
+
+
 def read_status(settings: Settings) -> Status:
     """Everything, from one read-only connection; what does not exist yet is empty.
 
@@ -167,6 +167,7 @@ def read_status(settings: Settings) -> Status:
         with contextlib.suppress(duckdb.CatalogException):
             rows = con.execute(f'select as_of from "{settings.schema}".clock').fetchall()
             as_of = rows[0][0] if rows else None
+    tables["models"] = [_model(row) for row in tables["models"]]
     for row in (*tables["syncs"], *tables["pulls"]):
         row["report"] = json.loads(row["report"]) if row["report"] else {}
     now = utcnow()

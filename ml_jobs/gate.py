@@ -27,7 +27,8 @@ class GateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     margin: float = Field(gt=0)
-    """A new model may be worse by so much of its measure, on average: two honest fits differ by as much."""
+    """A new model may be worse by so much of its measure, on average: two honest fits differ by as much. More than that
+    is held against it only where chance does not explain it."""
     n_bootstrap: int = Field(default=500, ge=1)
     """Resamples of people for the 95 % interval of a difference."""
     seed: int = 20240229
@@ -60,8 +61,8 @@ class Difference:
     n: int
 
     def is_worse(self, margin: float) -> bool:
-        """By more than the margin, or by more than chance would have it."""
-        return self.mean < -margin or self.high < 0
+        """By more than the margin, and by more than chance would have it."""
+        return self.mean < -margin and self.high < 0
 
     def __str__(self) -> str:
         return f"{self.rival} {self.mean:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
@@ -116,10 +117,14 @@ def decide(
         was_tried: whether the model that reigns now had a trial of its own; None if none reigns.
         config: margins.
     """
+    import numpy as np
+
     if trial is None:
         if was_tried:
             return Decision(False, "the newest window cannot tell: the reigning model, which was tried, stays")
         return Decision(True, "untried: there are too few people to tell, and no reigning model was tried")
+    if not np.isfinite(trial.merit).all():
+        return Decision(False, f"{trial.measure} of what it says is no number")
     differences = [difference_to(name, trial.merit, other, config) for name, other in trial.rivals.items()]
     note = "no model reigned when the window began"
     if reigning is not None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_jobs import registry
-from ml_jobs.errors import ArtefactError, TrainingRefusedError
+from ml_jobs.errors import ArtefactError, HistoriesError, TrainingRefusedError
 from ml_jobs.gate import Decision, GateConfig, Trial, decide
 from ml_jobs.io import clear_predictions, replace_predictions
 from ml_jobs.report import JobReport, OnProgress, in_one, tell
@@ -99,18 +99,24 @@ def train(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None
     as_of = registry.begin(settings)
     params = job.config.model_dump(mode="json")
     tell(on_progress, f"{job.name}: reading")
-    data = job.read(settings, as_of)
-    tell(on_progress, f"{job.name}: validating and fitting on {job.size(data):,} rows")
     try:
+        data = job.read(settings, as_of)
+        tell(on_progress, f"{job.name}: validating and fitting on {job.size(data):,} rows")
         validation = job.validate(data)
         model = job.fit(data, validation.choice)
-    except TrainingRefusedError as error:
-        tell(on_progress, f"{job.name}: skipped, {error}")
-        registry.record_refusal(settings, job.name, as_of, params, str(error))
-        return JobReport(job.name, "skipped", as_of, reason=str(error))
-    decision = _decision(job, settings, as_of, validation.trial)
+    except (TrainingRefusedError, HistoriesError) as error:
+        reason = " ".join(str(error).split())
+        tell(on_progress, f"{job.name}: skipped, {reason}")
+        registry.record_refusal(settings, job.name, as_of, params, reason)
+        return JobReport(job.name, "skipped", as_of, reason=reason)
+    version = registry.content_version(job.name, params, as_of.isoformat(), job.digest(data))
+    before = registry.run_of(settings, version)
+    # the same content was decided on: it may reign by now, and is no rival of itself
+    decision = (
+        Decision(before.is_live, before.decision) if before else _decision(job, settings, as_of, validation.trial)
+    )
     run = registry.ModelRun(
-        model_version=registry.content_version(job.name, params, as_of.isoformat(), job.digest(data)),
+        model_version=version,
         job=job.name,
         as_of=as_of,
         trained_at=utcnow(),
@@ -120,7 +126,7 @@ def train(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None
         n_train=job.size(data),
         n_test=validation.n_test,
         is_live=decision.goes_live,
-        was_tried=validation.trial is not None,
+        was_tried=before.was_tried if before else validation.trial is not None,
         decision=decision.reason,
     )
     registry.record_run(settings, run, validation.calibration)
@@ -134,17 +140,24 @@ def train(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None
 
 
 def _decision(job: Job[Any, Any], settings: Settings, as_of: datetime, trial: Trial | None) -> Decision:
-    now = registry.reigning_run(settings, job.name, as_of)
-    then = registry.reigning_run(settings, job.name, trial.began_at) if trial is not None else None
-    rival: tuple[str, Any] | None = None
-    lost = ""
-    if then is not None:
+    """A model whose file is lost reigns no more: it can neither score nor be asked."""
+    lost: list[str] = []
+
+    def loaded(at: datetime) -> tuple[registry.ModelRun, Any] | None:
+        found = registry.reigning_run(settings, job.name, at)
+        if found is None:
+            return None
         try:
-            rival = (then.model_version, registry.load_artefact(settings, then))
+            return found, registry.load_artefact(settings, found)
         except ArtefactError as error:
-            lost = f"; {error.what}"
-    decision = decide(trial, rival, None if now is None else now.was_tried, job.gate)
-    return Decision(decision.goes_live, decision.reason + lost, decision.differences)
+            lost.append(f"; {error.what}")
+            return None
+
+    now = loaded(as_of)
+    then = loaded(trial.began_at) if now and trial else None
+    rival = (then[0].model_version, then[1]) if then else None
+    decision = decide(trial, rival, now[0].was_tried if now else None, job.gate)
+    return Decision(decision.goes_live, decision.reason + "".join(dict.fromkeys(lost)), decision.differences)
 
 
 def score(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None) -> JobReport:

@@ -172,22 +172,38 @@ def record_run(settings: Settings, run: ModelRun, calibration: Sequence[Calibrat
 
 def reigning_run(settings: Settings, job: str, as_of: datetime) -> ModelRun | None:
     """The newest model that went live and whose `as_of` is not after `as_of`: a model must not know the future."""
-    with connect(settings, read_only=True, purpose=f"find the model of {job}") as con:
+    return _first_run(
+        settings,
+        # before models were held against each other, each went live
+        "job = ? and as_of <= ? and artefact_sha256 is not null and coalesce(is_live, true) "
+        "order by as_of desc, trained_at desc, model_version",
+        [job, as_of],
+    )
+
+
+def run_of(settings: Settings, model_version: str) -> ModelRun | None:
+    """The run of this version, which is of one content, if there was one."""
+    return _first_run(settings, "model_version = ? and artefact_sha256 is not null", [model_version])
+
+
+def _first_run(settings: Settings, condition: str, values: list[Any]) -> ModelRun | None:
+    with connect(settings, read_only=True, purpose="look into the model registry") as con:
         rows = con.execute(
             "select model_version, job, as_of, trained_at, params, metrics, artefact_sha256, n_train, n_test, "
-            "coalesce(was_tried, true), coalesce(decision, '') "
-            f'from "{settings.ml_schema}".model_runs '
-            # before models were held against each other, each went live
-            "where job = ? and as_of <= ? and artefact_sha256 is not null and coalesce(is_live, true) "
-            "order by as_of desc, trained_at desc, model_version limit 1",
-            [job, as_of],
+            f'is_live, was_tried, decision from "{settings.ml_schema}".model_runs where {condition} limit 1',
+            values,
         ).fetchall()
     if not rows:
         return None
-    version, name, run_as_of, trained_at, params, metrics, sha256, n_train, n_test, was_tried, decision = rows[0]
+    *known, is_live, was_tried, decision = rows[0]
+    version, job, as_of, trained_at, params, metrics, sha256, n_train, n_test = known
+    found = json.loads(metrics)
     return ModelRun(
-        version, name, run_as_of, trained_at, json.loads(params), json.loads(metrics), sha256, n_train, n_test,
-        is_live=True, was_tried=was_tried, decision=decision,
+        version, job, as_of, trained_at, json.loads(params), found, sha256, n_train, n_test,
+        is_live=is_live is not False,
+        # one from before says in a note that there was no back-test
+        was_tried="note" not in found if was_tried is None else was_tried,
+        decision=decision or "",
     )  # fmt: skip
 
 

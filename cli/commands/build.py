@@ -140,8 +140,8 @@ def render_jobs(console: Console, jobs: list[JobReport]) -> None:
     console.print(table)
     for item in jobs:
         shown = {key: value for key, value in item.metrics.items() if isinstance(value, (int, float))}
-        if item.decision:
-            console.print(f"{item.job}: {item.decision}", soft_wrap=True, style="dim")
+        if item.reason or item.decision:
+            console.print(f"{item.job}: {item.reason or item.decision}", soft_wrap=True, style="dim")
         if shown:
             numbers = "  ".join(f"{key} {value:.4g}" for key, value in shown.items())
             console.print(f"{item.job}: {numbers}", soft_wrap=True)

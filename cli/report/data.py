@@ -49,7 +49,7 @@ def read_report_data(settings: Settings) -> ReportData:
         for name, sql in QUERIES.items():
             try:
                 tables[name] = fetch(con, sql.format(schema=settings.schema, ml=settings.ml_schema))
-            except duckdb.CatalogException as error:
+            except (duckdb.CatalogException, duckdb.BinderException) as error:
                 raise DataError(
                     f"The report cannot read '{name}': {str(error).splitlines()[0]}",
                     where=f"schema {settings.schema}",

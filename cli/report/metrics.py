@@ -78,6 +78,8 @@ def _card(row: Row) -> ModelCard:
         if _number(metrics.get(key)) is not None
     ]
     notes = [str(metrics[key]) for key in ("note", "refused", "reason") if metrics.get(key)]
+    if row["is_live"] is False and row["decision"]:
+        notes.append(f"no model is live: {row['decision']}")
     if "base_rate" in metrics:
         notes.append(f"{100 * float(metrics['base_rate']):.1f}% of the held-out buyers churned")
     interval = metrics.get("hr_at_3_minus_own_frequency_95")

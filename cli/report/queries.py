@@ -152,7 +152,8 @@ QUERIES: dict[str, str] = {
         from {schema}.churn_scores group by churn_band
         order by case churn_band when 'low' then 1 when 'medium' then 2 else 3 end""",
     "models": """
-        select model_version, job, as_of, trained_at, metrics, n_train, n_test from {ml}.model_runs
+        select model_version, job, as_of, trained_at, metrics, n_train, n_test, is_live, decision from {ml}.model_runs
+        where as_of <= (select as_of from {schema}.clock)
         qualify row_number() over (
             partition by job
             -- what scores; where nothing does, the newest that was refused
@@ -165,6 +166,7 @@ QUERIES: dict[str, str] = {
         where calibration.model_version = (
             select model_version from {ml}.model_runs
             where job = 'churn' and coalesce(is_live, artefact_sha256 is not null)
+                and as_of <= (select as_of from {schema}.clock)
             order by as_of desc, trained_at desc, model_version limit 1
         )
         order by calibration.bin""",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_jobs.churn.config import ChurnConfig
 from ml_jobs.churn.features import TrainingSet
-from ml_jobs.churn.train import MEAN, SIMPLE, ChurnModel, fit, refuse_too_little
-from ml_jobs.errors import TrainingRefusedError
+from ml_jobs.churn.train import DAY, MEAN, SIMPLE, ChurnModel, fit, refuse_too_little
+from ml_jobs.errors import HistoriesError, TrainingRefusedError
 from ml_jobs.gate import NotComparableError, Trial, best_of
 from ml_jobs.io import from_micros
 from ml_jobs.job import Validation
@@ -79,8 +81,20 @@ def _merit_of_stored(stored: dict[str, Any], test: TrainingSet, config: ChurnCon
     absent = sorted(set(model.features) - set(config.features))
     if absent:
         raise NotComparableError(f"it reads {', '.join(absent)}, which the new one does not")
+    horizon = round(int(test.horizon_end[0] - test.cutoff[0]) / DAY)
+    if model.horizon_days not in (0, horizon):
+        raise NotComparableError(f"it looks {model.horizon_days} days ahead, not {horizon}")
     which = [config.features.index(name) for name in model.features]
     return _merit(model.predict(test.features[:, which]), test.churned)
+
+
+def _asked(models: Mapping[str, ChurnModel], test: TrainingSet) -> dict[str, np.ndarray]:
+    """What each method says of the people of `test`; BG/NBD nothing, where their histories cannot be."""
+    said: dict[str, np.ndarray] = {}
+    for name, model in models.items():
+        with contextlib.suppress(HistoriesError):
+            said[name] = model.predict(test.features)
+    return said
 
 
 def _chosen(known: TrainingSet, config: ChurnConfig) -> tuple[str, bool]:
@@ -91,7 +105,7 @@ def _chosen(known: TrainingSet, config: ChurnConfig) -> tuple[str, bool]:
         models = fit(before, config)
     except TrainingRefusedError:
         return MEAN, False
-    merits = {name: float(_merit(model.predict(test.features), test.churned).mean()) for name, model in models.items()}
+    merits = {name: float(_merit(said, test.churned).mean()) for name, said in _asked(models, test).items()}
     return max(merits, key=lambda name: merits[name]), True
 
 
@@ -107,10 +121,10 @@ def evaluate(rows: TrainingSet, config: ChurnConfig) -> Validation:
     refuse_too_little(test, config, "the newest complete cut-off")
     chosen, is_chosen_by_data = _chosen(known, config)
     models = fit(known, config)
-    probabilities = {name: model.predict(test.features) for name, model in models.items()}
+    probabilities = _asked(models, test)
     merits = {name: _merit(values, test.churned) for name, values in probabilities.items()}
-    simple = [name for name in SIMPLE if name in models]
-    method = best_of(merits, chosen if chosen in models else MEAN, simple, config.gate)
+    simple = [name for name in SIMPLE if name in merits]
+    method = best_of(merits, chosen if chosen in merits else MEAN, simple, config.gate)
     measured = {name: quality(values, test.churned, config.n_bins) for name, values in probabilities.items()}
     if max(one["auc"] for one in measured.values()) > config.max_plausible_auc:
         raise TrainingRefusedError(

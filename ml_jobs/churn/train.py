@@ -30,7 +30,7 @@ recency alone; that BG/NBD (`ml_jobs.lifetime_value`) sees no purchase within th
 SIMPLE = (RFM, RECENCY, BG_NBD)
 HISTORY = ("purchase_days_lifetime", "days_since_first_purchase", "recency_days")
 """What BG/NBD reads; without these columns there is no such method."""
-_DAY = 86_400_000_000
+DAY = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ChurnModel:
     rates: dict[str, Any] | None = None
     """BG/NBD's parameters, in days."""
     horizon_days: int = 0
-    """Of its question."""
+    """Of its question; 0 in models from before it was stored."""
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Calibrated probability of churn, 0..1, shape (rows,)."""
@@ -189,7 +189,8 @@ def fit(rows: TrainingSet, config: ChurnConfig, methods: Sequence[str] = METHODS
 
     newest = rows.cutoff == rows.cutoff.max(initial=0)
     refuse_too_little(rows.rows(newest), config, "the newest cut-off to calibrate on")
-    common = {"features": config.features, "recency": config.recency}
+    horizon = round((int(rows.horizon_end[newest][0]) - int(rows.cutoff[newest][0])) / DAY)
+    common = {"features": config.features, "recency": config.recency, "horizon_days": horizon}
     rfm = tuple(config.features.index(name) for name in (config.recency, config.frequency, config.monetary))
     models: dict[str, ChurnModel] = {}
     with threadpool_limits(limits=config.n_threads, user_api="openmp"):
@@ -198,11 +199,9 @@ def fit(rows: TrainingSet, config: ChurnConfig, methods: Sequence[str] = METHODS
                 logistic = _logistic(rows, columns)
                 models[method] = ChurnModel(method, **common, logistic=logistic, logistic_columns=columns)
         if BG_NBD in methods and set(HISTORY) <= set(config.features):
-            at_newest = rows.rows(newest)
-            horizon = round((int(at_newest.horizon_end[0]) - int(at_newest.cutoff[0])) / _DAY)
             try:
-                rates = bg_nbd.fit(histories_of(at_newest.features, config.features)).to_dict()
-                models[BG_NBD] = ChurnModel(BG_NBD, **common, rates=rates, horizon_days=horizon)
+                rates = bg_nbd.fit(histories_of(rows.features[newest], config.features)).to_dict()
+                models[BG_NBD] = ChurnModel(BG_NBD, **common, rates=rates)
             except (TrainingRefusedError, HistoriesError):
                 if list(methods) == [BG_NBD]:
                     raise

@@ -20,6 +20,8 @@ class LifetimeValueConfig(BaseModel):
     """Share of people whose purchases, and whose value, are to fall within the interval: at least this one."""
     min_buyers: int = Field(default=100, ge=2)
     """Fewer people: no model."""
+    min_history_days: int = Field(default=60, ge=0)
+    """Less time since the very first purchase: no model."""
     min_repeat_buyers: int = Field(default=50, ge=1)
     """Fewer people who bought again: neither how often nor for how much can be told."""
 

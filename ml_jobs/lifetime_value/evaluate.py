@@ -58,8 +58,9 @@ def evaluate(rows: Snapshots, config: LifetimeValueConfig) -> Validation:
 
     newest = rows.cutoff.max(initial=0)
     test = rows.rows(rows.cutoff == newest)
-    if not len(test.cutoff) or not test.revenue.sum() > 0:
-        return Validation({"note": "no back-test: no complete cut-off after which anybody bought"}, 0, trial=None)
+    if not len(test.cutoff) or not test.revenue.sum() > 0 or test.revenue.min() == test.revenue.max():
+        note = "no back-test: no complete cut-off after which some bought more than others"
+        return Validation({"note": note}, 0, trial=None)
     horizon = round((test.horizon_end[0] - newest) / _DAY)
     at_horizon = config.model_copy(update={"horizons": (horizon,)})
     try:

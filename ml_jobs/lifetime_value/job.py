@@ -53,8 +53,12 @@ class LifetimeValueJob:
         return len(data.buyers.profile_ids)
 
     def digest(self, data: Known) -> str:
-        people = data.buyers.histories
-        return registry.digest_of(data.buyers.profile_ids, people.frequency, people.recency, people.age, people.value)
+        people, past = data.buyers.histories, data.snapshots
+        return registry.digest_of(
+            data.buyers.profile_ids, people.frequency, people.recency, people.age, people.value, past.cutoff,
+            past.horizon_end, past.histories.frequency, past.histories.recency, past.histories.age,
+            past.histories.value, past.revenue_before, past.purchases, past.revenue,
+        )  # fmt: skip
 
     def validate(self, data: Known) -> Validation:
         return evaluate(data.snapshots, self.config)

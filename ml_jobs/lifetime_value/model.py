@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ml_jobs.errors import TrainingRefusedError
 from ml_jobs.lifetime_value import bg_nbd, gamma_gamma
 from ml_jobs.lifetime_value.bg_nbd import NAMES, BgNbd
 from ml_jobs.lifetime_value.config import LifetimeValueConfig
@@ -51,6 +52,11 @@ def fit(people: Histories, config: LifetimeValueConfig) -> LifetimeValueModel:
     """Both models.
 
     Raises:
-        TrainingRefusedError: too few people, or no difference between them.
+        TrainingRefusedError: too few people, no difference between them, or a past that is too short.
     """
+    oldest = float(people.age.max()) if len(people.age) else 0.0
+    if len(people.age) and oldest < config.min_history_days:
+        raise TrainingRefusedError(
+            f"the first purchase was {oldest:.0f} days ago; {config.min_history_days} are needed to tell who stays"
+        )
     return LifetimeValueModel(bg_nbd.fit(people, config), gamma_gamma.fit(people, config))

@@ -48,9 +48,10 @@ def _quality(relevant: np.ndarray, n_wanted: np.ndarray) -> tuple[np.ndarray, np
     at the top)."""
     import numpy as np
 
-    discount = 1 / np.log2(np.arange(relevant.shape[1]) + 2)
-    ideal = np.cumsum(discount)[np.minimum(n_wanted, len(discount)).clip(1) - 1]
-    return np.any(relevant[:, :3], axis=1), (relevant * discount).sum(axis=1) / ideal
+    discount = 1 / np.log2(np.arange(_DEPTH) + 2)
+    ideal = np.cumsum(discount)[np.minimum(n_wanted, _DEPTH).clip(1) - 1]
+    # a model that knows fewer items than ten offers so many
+    return np.any(relevant[:, :3], axis=1), (relevant * discount[: relevant.shape[1]]).sum(axis=1) / ideal
 
 
 def name_of(blend: float | None) -> str:

@@ -109,6 +109,19 @@ def test_bg_nbd_is_what_the_job_of_lifetime_value_says(settings: Settings) -> No
     assert ChurnModel.from_dict(model.to_dict()) == model
 
 
+def test_histories_that_cannot_be_cost_one_method(settings: Settings) -> None:
+    """A table of one's own may leave empty what ours does not."""
+    small_store(settings)
+    with stores.connect(settings) as con:
+        con.execute(
+            f"""update {settings.schema}.churn_training_set set days_since_first_purchase = null
+                where profile_id = 'u00003' and as_of = (select max(as_of) from {settings.schema}.churn_training_set)"""
+        )
+    metrics = job.train(settings, config=FAST).metrics
+    assert "bg_nbd_auc" not in metrics
+    assert "rfm_logistic_auc" in metrics
+
+
 def test_the_method_is_chosen_before_and_gives_way_to_a_simple_one_that_does_better() -> None:
     """Trees are right at all cut-offs but the newest, where RFM is: they give way to it, and are no better for that."""
     one, other = (list(MADE_UP.features).index(name) for name in ("orders_30d", MADE_UP.recency))

@@ -64,11 +64,12 @@ def people(mean: float, spread: float = 0.0, n: int = 200) -> np.ndarray:
         (0.1, 0.0, False),
         (0.0, 0.0, False),
         (-0.005, 0.5, False),  # within the margin, and by chance
-        (-0.005, 0.0, True),  # within the margin, but no chance
-        (-0.02, 0.5, True),  # by chance perhaps, but more than the margin
+        (-0.005, 0.0, False),  # no chance, but within the margin
+        (-0.02, 0.5, False),  # more than the margin, but perhaps by chance
+        (-0.02, 0.01, True),
     ],
 )
-def test_worse_is_more_than_the_margin_or_more_than_chance(mean: float, spread: float, is_worse: bool) -> None:
+def test_worse_is_more_than_the_margin_and_more_than_chance(mean: float, spread: float, is_worse: bool) -> None:
     difference = difference_to("other", people(mean, spread), people(0.0), GATE)
     assert difference.is_worse(GATE.margin) is is_worse
     assert difference.low <= difference.mean + 1e-12
@@ -78,10 +79,9 @@ def test_worse_is_more_than_the_margin_or_more_than_chance(mean: float, spread: 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=50))
 def test_of_two_models_one_at_most_is_worse_beyond_chance(pairs: list[tuple[float, float]]) -> None:
     ours, theirs = (np.asarray(column) for column in zip(*pairs, strict=True))
-    few = GateConfig(margin=2.0, n_bootstrap=20)
-    assert not (
-        difference_to("them", ours, theirs, few).is_worse(2.0) and difference_to("us", theirs, ours, few).is_worse(2.0)
-    )
+    few = GateConfig(margin=0.001, n_bootstrap=20)
+    us, them = difference_to("them", ours, theirs, few), difference_to("us", theirs, ours, few)
+    assert not (us.is_worse(0.001) and them.is_worse(0.001))
     assert not difference_to("itself", ours, ours, few).is_worse(0.001)
 
 
@@ -118,6 +118,13 @@ def test_what_is_simple_takes_the_place_of_what_is_worse() -> None:
     assert best_of(merits, "new", ["simple", "simplest"], GATE) == "simplest"
     assert best_of(merits | {"simplest": people(0.2)}, "new", ["simple", "simplest"], GATE) == "simple"
     assert best_of(merits | {"new": people(0.7)}, "new", ["simple", "simplest"], GATE) == "new"
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -np.inf])
+def test_a_merit_that_is_no_number_goes_nowhere(wrong: float) -> None:
+    merit = people(0.5)
+    merit[3] = wrong
+    assert not decide(trial(merit, people(0.1), simple=people(0.1)), ("old-1", {}), True, GATE).goes_live
 
 
 def churn_at(settings: Settings, as_of: datetime, n_cutoffs: int = 8) -> None:
@@ -197,6 +204,28 @@ def test_a_worse_model_stays_aside_and_the_one_before_it_scores(settings: Settin
     assert first.model_version in third.decision
 
 
+def test_the_same_content_again_changes_no_decision(settings: Settings) -> None:
+    stores.planted_churn(settings, AS_OF, n_people=500)
+    churn_at(settings, AS_OF)
+    first = churn.run(settings, config=FAST)
+    with stores.connect(settings) as con:
+        con.execute(f"update {settings.ml_schema}.model_runs set decision = 'as it was', was_tried = false")
+    again = churn.run(settings, config=FAST)
+    assert (again.status, again.model_version, again.decision) == ("scored", first.model_version, "as it was")
+    with stores.connect(settings) as con:
+        con.execute(f"update {settings.ml_schema}.model_runs set is_live = false")
+    assert churn.run(settings, config=FAST).status == "skipped"
+
+
+def test_a_model_of_another_horizon_is_no_rival(settings: Settings) -> None:
+    stores.planted_churn(settings, AS_OF, n_people=500)
+    churn_at(settings, AS_OF - timedelta(days=60))
+    churn.run(settings, config=FAST)
+    stores.set_as_of(settings, AS_OF)
+    stores.build_churn_tables(settings, AS_OF, 30)
+    assert "could not be asked: it looks 60 days ahead, not 30" in churn.run(settings, config=FAST).decision
+
+
 def test_models_from_before_there_was_a_gate_reign(settings: Settings) -> None:
     stores.planted_churn(settings, AS_OF, n_people=500)
     churn_at(settings, AS_OF)
@@ -204,15 +233,27 @@ def test_models_from_before_there_was_a_gate_reign(settings: Settings) -> None:
     with stores.connect(settings) as con:
         con.execute(f"update {settings.ml_schema}.model_runs set is_live = null, was_tried = null, decision = null")
     assert churn.score(settings, config=FAST).model_version == trained.model_version
+    reigning = registry.reigning_run(settings, "churn", AS_OF)
+    assert reigning is not None
+    assert reigning.was_tried
+    with stores.connect(settings) as con:
+        con.execute(
+            f"update {settings.ml_schema}.model_runs set metrics = json_object('note', 'no back-test: 3 buyers')"
+        )
+    reigning = registry.reigning_run(settings, "churn", AS_OF)
+    assert reigning is not None
+    assert not reigning.was_tried
 
 
-def test_a_reigning_model_whose_file_is_lost_does_not_stop_the_next(settings: Settings) -> None:
-    stores.planted_churn(settings, AS_OF, n_people=500)
+@pytest.mark.parametrize("config", [FAST, FLAT], ids=["a better one", "a worse one"])
+def test_a_reigning_model_whose_file_is_lost_does_not_stop_the_next(settings: Settings, config: ChurnConfig) -> None:
+    stores.planted_churn(settings, AS_OF)
     churn_at(settings, AS_OF - timedelta(days=60))
-    churn.train(settings, config=FAST)
+    first = churn.train(settings, config=FAST)
     for artefact in settings.artefacts_dir.glob("*.joblib"):
         artefact.unlink()
     churn_at(settings, AS_OF)
-    report = churn.run(settings, config=FAST)
+    report = churn.run(settings, config=config)
     assert report.status == "scored"
+    assert report.model_version != first.model_version
     assert "is missing" in report.decision

@@ -167,6 +167,24 @@ def test_a_stored_model_says_today_what_it_said_when_it_was_fitted(settings: Set
     assert f"{first.model_version} +0.0000 (+0.0000 to +0.0000)" in second.decision
 
 
+def test_what_was_tried_is_not_replaced_by_what_cannot_be(settings: Settings) -> None:
+    planted(settings, 600)
+    first = jobs.run(JOB, settings)
+    with stores.connect(settings) as con:
+        con.execute(f"delete from {settings.schema}.churn_training_set")
+    second = jobs.run(JOB, settings)
+    assert (second.status, second.model_version) == ("scored", first.model_version)
+    assert "which was tried, stays" in str(second.reason)
+
+
+@pytest.mark.parametrize("revenue", [0, 5])
+def test_all_the_same_afterwards_is_no_back_test(settings: Settings, revenue: int) -> None:
+    planted(settings, 600)
+    with stores.connect(settings) as con:
+        con.execute(f"update {settings.schema}.churn_training_set set revenue_ahead = {revenue}")
+    assert "no back-test" in jobs.run(JOB, settings).metrics["note"]
+
+
 def test_a_shop_without_a_past_scores_untried(settings: Settings) -> None:
     planted(settings, 600)
     with stores.connect(settings) as con:
@@ -191,8 +209,12 @@ def test_a_shop_without_a_past_scores_untried(settings: Settings) -> None:
             "spend the same",
         ),
         ("update {s}.profile_features set first_day_revenue = revenue_lifetime", "0 people paid"),
+        (
+            "update {s}.profile_features set days_since_first_purchase = 30, recency_days = 1",
+            "30 days ago; 60 are needed",
+        ),
     ],
-    ids=["no buyers", "few buyers", "one-time buyers alone", "one price", "all for nothing"],
+    ids=["no buyers", "few buyers", "one-time buyers alone", "one price", "all for nothing", "a young shop"],
 )
 def test_too_little_is_refused_with_its_reason_and_the_old_model_stays(
     settings: Settings, spoil: str, reason: str

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ml_jobs.errors import ArtefactError, FeatureTableError
 from ml_jobs.recommendations import job
 from ml_jobs.recommendations.config import RecommendationConfig
+from ml_jobs.recommendations.evaluate import _quality
 from ml_jobs.recommendations.features import bought_between, history_at, read_interactions, to_micros
 from ml_jobs.recommendations.score import Scorer, top_k
 from ml_jobs.recommendations.train import fit, similar_items
@@ -316,6 +317,14 @@ def test_similarity_equals_the_formula(settings: Settings) -> None:
     np.fill_diagonal(expected, 0)
     found = similar_items(history.purchases, config, with_itself=False)
     np.testing.assert_allclose(found.similarity, -np.sort(-expected, axis=1)[:, :5], rtol=1e-4)
+
+
+def test_who_offers_fewer_than_ten_is_not_measured_by_a_shorter_list() -> None:
+    """One of eight wanted at the top of three offers: as if seven more places were empty."""
+    three, ten = np.asarray([[True, False, False]]), np.zeros((1, 10), bool)
+    ten[0, 0] = True
+    wanted = np.asarray([8])
+    assert _quality(three, wanted) == _quality(ten, wanted)
 
 
 def test_own_purchases_lead_and_popularity_breaks_ties() -> None:
