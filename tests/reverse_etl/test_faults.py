@@ -164,18 +164,17 @@ def test_errors_are_never_bare(world: World) -> None:
     assert world.rows("select count(*) from ledger.sync_leases") == [(0,)]
 
 
-def _doubled_amid(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model has one person twice once the plan is made."""
+def _doubled_amid(world: World, monkeypatch: pytest.MonkeyPatch, table: str, said: str) -> None:
+    """`table` has a record twice once the plan is made: the run ends, and says so."""
     waves = ledger.waves
 
     def doubled(con: duckdb.DuckDBPyConnection, *values: Any, **named: Any) -> Any:
-        model = f'"{world.settings.schema}".sync_esp__members'
-        con.execute(f"insert into {model} select * from {model} limit 1")
+        con.execute(f"insert into {table} select * from {table} limit 1")
         return waves(con, *values, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "waves", doubled)
-        with pytest.raises(DataError, match="1 records are to be sent more than once"):
+        with pytest.raises(DataError, match=f"1 records are {said} more than once"):
             world.sync()
 
 
@@ -187,19 +186,25 @@ def test_a_person_who_is_there_twice_once_the_plan_is_made_ends_the_run(
     if is_known:
         world.sync()
         world.desire(*[Person(one.email, "subscribe", ("vip",), {"city": "B"}) for one in PEOPLE])
-    _doubled_amid(world, monkeypatch)
+    _doubled_amid(world, monkeypatch, f'"{world.settings.schema}".sync_esp__members', "to be sent")
     rows = world.rows("select count(*), count(distinct (object, record_key)) from ledger.sync_state")[0]
     assert rows[0] == rows[1]
     check_folds(world.rows)
 
 
-def test_a_record_that_is_in_the_ledger_twice_is_told_and_not_multiplied(world: World) -> None:
+@pytest.mark.parametrize("is_before_the_plan", [False, True])
+def test_a_record_that_is_in_the_ledger_twice_is_told_and_not_multiplied(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_before_the_plan: bool
+) -> None:
     """Nobody but a hand can have put it there: the table has no key."""
-    world.desire(*PEOPLE)
+    people = [Person(one.email, "subscribe", (), {"city": "A"}) for one in PEOPLE]
+    world.desire(*people)
     world.sync()
-    world.rows("insert into ledger.sync_state select * from ledger.sync_state where object = 'member' limit 1")
-    n = world.rows("select count(*) from ledger.sync_state")
-    world.desire(*[Person(one.email, "subscribe", ("vip",), {"city": "B"}) for one in PEOPLE])
-    with pytest.raises(DataError, match="more than once"):
-        world.sync()
-    assert world.rows("select count(*) from ledger.sync_state") == n
+    world.desire(*[Person(one.email, "subscribe", (), {"city": "B"}) for one in people])
+    if is_before_the_plan:
+        world.rows("insert into ledger.sync_state select * from ledger.sync_state limit 1")
+        with pytest.raises(DataError, match="more than once"):
+            world.sync()
+    else:
+        _doubled_amid(world, monkeypatch, "ledger.sync_state", "in the ledger")
+    assert world.rows("select count(*) from ledger.sync_state") == [(len(people) + 1,)]
