@@ -2,9 +2,43 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+import re
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_jobs.gate import GateConfig
+
+
+class RankerConfig(BaseModel):
+    """The trees that put candidates in order, and what they learn from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n_windows: int = Field(default=6, ge=1)
+    """Windows of `horizon_days` to learn from, the newest complete ones."""
+    max_people: int = Field(default=1500, ge=1)
+    """Buyers of a window to learn from; of more a sample is drawn."""
+    share_of_others: float = Field(default=0.2, gt=0, le=1)
+    """Share kept of the candidates that were not bought: the order that is learned does not change by it."""
+    min_bought: int = Field(default=500, ge=1)
+    """Bought candidates needed in all windows; with fewer there are no trees."""
+    max_iter: int = Field(default=150, ge=1)
+    """Trees."""
+    learning_rate: float = Field(default=0.05, gt=0)
+    """Shrinkage of each tree."""
+    max_leaf_nodes: int = Field(default=31, ge=2)
+    """Leaves of each tree."""
+    min_samples_leaf: int = Field(default=100, ge=1)
+    """Pairs in each leaf, at least."""
+    l2_regularization: float = Field(default=5.0, ge=0)
+    """Pulls leaves toward zero."""
+    max_features: float = Field(default=0.3, gt=0, le=1)
+    """Share of the columns that each split may choose from."""
+    n_threads: int = Field(default=1, ge=1)
+    """Threads of the trees: on a busy machine more of them wait for each other."""
+    seed: int = 20240229
+    """Seed of the samples and of the trees."""
 
 
 class RecommendationConfig(BaseModel):
@@ -18,6 +52,18 @@ class RecommendationConfig(BaseModel):
     """Items kept as evidence for each item, the most similar ones."""
     shrinkage: float = Field(default=5.0, ge=0)
     """Added to the cosine's denominator: a pair seen once or twice is no evidence yet."""
+    ease_items: int = Field(default=5000, ge=2)
+    """EASE knows so many items, the most bought ones: its time grows with their cube, its memory with their square."""
+    ease_l2: float = Field(default=200.0, gt=0)
+    """Ridge penalty of EASE."""
+    lately_half_life_days: float = Field(default=60.0, gt=0)
+    """Evidence from what was bought lately: a purchase counts half after so many days."""
+    last_orders: int = Field(default=2, ge=1)
+    """Evidence from a person's last orders: so many of them."""
+    n_from_each: int = Field(default=60, ge=1)
+    """Candidates that each kind of evidence adds to a person's own items, for the ranker to put in order."""
+    ranker: RankerConfig = RankerConfig()
+    """The second stage."""
     popularity_days: int = Field(default=28, ge=1)
     """Window of recent popularity (distinct buyers); for people without history its length matters most."""
     popularity_lift: float = Field(default=0.8, ge=0)
@@ -28,12 +74,15 @@ class RecommendationConfig(BaseModel):
     """A product put into the cart counts as so many views."""
     view_weight: float = Field(default=0.5, ge=0)
     """Weight of the evidence from views beside that from purchases, each scaled to its best item per person."""
-    blend_weights: tuple[float, ...] = Field(default=(0.05, 0.3, 1.0, 3.0), min_length=1)
-    """Weights of item-to-item evidence against own purchases to choose from, on the window before the test window.
-    The smallest one is own frequency, filled up with similar items. Beside them stands, always, to offer nothing that
-    the person has already bought: shops of things that one buys once choose that."""
-    default_blend_weight: float = Field(default=0.3, gt=0)
-    """Weight used if the window before the test window has too few buyers to choose by."""
+    methods: tuple[str, ...] = Field(
+        default=("blend_0.05", "blend_0.3", "blend_1", "blend_3", "new_only", "ease", "ranked"), min_length=1
+    )
+    """What is chosen from, on the window before the test window. `blend_<w>`: own purchases, and w times the
+    item-to-item evidence (0.05: own frequency, filled up with similar items). `new_only`: nothing that the person has
+    already bought; shops of things that one buys once choose that. `ease`: EASE's weights alone. `ranked`: trees put
+    the candidates in order."""
+    default_method: str = "blend_0.3"
+    """What is taken if the window before the test window has too few buyers to choose by."""
     max_profile_items: int = Field(default=1000, ge=2)
     """Profiles with more distinct items teach no similarity (scrapers, resellers): their pairs grow with the square."""
     horizon_days: int = Field(default=30, ge=1)
@@ -49,3 +98,10 @@ class RecommendationConfig(BaseModel):
     """Seed of the back-test's sampling; the model itself has no randomness."""
     chunk_profiles: int = Field(default=1024, ge=1)
     """Profiles scored at once: chunk × items × 4 bytes of memory, a few times over."""
+
+    @model_validator(mode="after")
+    def _known_methods(self) -> Self:
+        for method in (*self.methods, self.default_method):
+            if method not in ("new_only", "ease", "ranked") and not re.fullmatch(r"blend_\d+(\.\d+)?", method):
+                raise ValueError(f"there is no method '{method}': blend_<weight>, new_only, ease and ranked are")
+        return self

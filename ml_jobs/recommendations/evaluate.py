@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ml_jobs.gate import Trial, paired_interval
+from ml_jobs.gate import Trial, best_of, paired_interval
 from ml_jobs.io import from_micros
 from ml_jobs.job import Validation
 from ml_jobs.recommendations.config import RecommendationConfig
-from ml_jobs.recommendations.features import DAY, Interactions, bought_between, history_at, in_items_of
-from ml_jobs.recommendations.score import Scorer, top_k
-from ml_jobs.recommendations.train import ItemModel, fit
+from ml_jobs.recommendations.features import DAY, History, Interactions, bought_between, history_at, in_items_of
+from ml_jobs.recommendations.model import EASE, RANKED, RecommendationModel, Scorer
+from ml_jobs.recommendations.neighbours import Neighbours, top_k
+from ml_jobs.recommendations.pairs import Known, sources_of
+from ml_jobs.recommendations.ranker import Lessons, fit_trees, lessons_of
 
 if TYPE_CHECKING:
     import numpy as np
+    import scipy.sparse as sp
 
+OWN_FREQUENCY = "own_frequency"
+RECENT_POPULARITY = "recent_popularity"
+_ALWAYS = (OWN_FREQUENCY, RECENT_POPULARITY)
+_SIMPLE = ("blend_0.05", EASE)
 _DEPTH = 10
 _TINY = 1e-4
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the windows decided, and what the last fit learns from."""
+
+    method: str
+    lessons: Sequence[Lessons] = ()
 
 
 @dataclass(frozen=True)
@@ -37,59 +52,143 @@ class Window:
     def n(self) -> int:
         return len(self.people)
 
+    @property
+    def methods(self) -> list[str]:
+        """Those that were asked for and could be fitted, in their order."""
+        return [name for name in self.hits if name not in _ALWAYS and not name.endswith("_new")]
+
     def merit(self, method: str) -> np.ndarray:
         """Per person: what the mail shows (HR@3) and the order behind it (NDCG@10), in equal parts: less noise than
         either."""
         return (self.hits[method] + self.gains[method]) / 2
 
 
-def _quality(relevant: np.ndarray, n_wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """HR@3 and NDCG@10 per row of what is `relevant` (bool, best first) of `n_wanted` (ideal: all of them, at most 10,
-    at the top)."""
-    import numpy as np
+class AnyScorer(Protocol):
+    """What gives each item a score for each person."""
 
-    discount = 1 / np.log2(np.arange(_DEPTH) + 2)
-    ideal = np.cumsum(discount)[np.minimum(n_wanted, _DEPTH).clip(1) - 1]
-    # a model that knows fewer items than ten offers so many
-    return np.any(relevant[:, :3], axis=1), (relevant * discount[: relevant.shape[1]]).sum(axis=1) / ideal
+    def scores(self, people: np.ndarray, evidence: dict[str, np.ndarray]) -> np.ndarray:
+        """float32 (people, items)"""
+        ...
 
 
-def name_of(blend: float | None) -> str:
-    """Name of a way to blend in a back-test's tables."""
-    return "new_only" if blend is None else f"blend_{blend:g}"
+class Windows:
+    """The windows of `horizon_days` before `as_of`, the newest first, each looked into once.
 
-
-def back_test(data: Interactions, at: int, blends: Sequence[float | None], config: RecommendationConfig) -> Window:
-    """Fit on what was known at `at` and rank all products for the buyers of the `horizon_days` after it.
-
-    Everyone who has purchases or views before `at` counts; all methods are denied what the person had sent back, and
-    fill up with recent popularity. Stock is not: what was in stock at `at` is not known. Methods: `blend_<w>`,
-    `new_only`, `own_frequency` (number of orders, ties by recent popularity), `recent_popularity`; `…_new`: items never
-    bought by the person before `at`, for those who bought such.
+    Window 1 ended at `as_of`. What was known when a window began is what its methods, and the trees of its lessons,
+    may use.
     """
+
+    def __init__(self, data: Interactions, config: RecommendationConfig) -> None:
+        self.data = data
+        self.config = config
+        self._lessons: dict[int, Lessons | None] = {}
+
+    def began_at(self, number: int) -> int:
+        """Microseconds."""
+        return self.data.as_of - number * self.config.horizon_days * DAY
+
+    def buyers(self, number: int, history: History) -> tuple[sp.csr_matrix, np.ndarray, int]:
+        """(1 where bought in the window, buyers of whom something was known, how many bought at all). Of many a sample
+        is drawn."""
+        import numpy as np
+
+        at = self.began_at(number)
+        truth = bought_between(self.data, at, at + self.config.horizon_days * DAY)
+        buyers = truth.getnnz(axis=1) > 0
+        people = np.flatnonzero(buyers & (history.purchases.getnnz(axis=1) + history.views.getnnz(axis=1) > 0))
+        return truth, people, int(buyers.sum())
+
+    def known(self, number: int) -> tuple[Known, dict[str, Neighbours]]:
+        """What was known when it began, and the sources of then."""
+        at = self.began_at(number)
+        sources = sources_of(history_at(self.data, at, self.config), self.data, self.config)
+        return Known(self.data, at, sources, self.config), sources
+
+    def lessons(self, number: int, known: Known | None = None) -> Lessons | None:
+        """What a window teaches; None where too few bought in it."""
+        if number not in self._lessons:
+            self._lessons[number] = self._learned(number, known)
+        return self._lessons[number]
+
+    def lessons_before(self, number: int) -> list[Lessons]:
+        """Of the windows that had ended when window `number` began."""
+        n_windows = self.config.ranker.n_windows
+        found = [self.lessons(earlier) for earlier in range(number + 1, number + 1 + n_windows)]
+        return [one for one in found if one is not None]
+
+    def _learned(self, number: int, known: Known | None) -> Lessons | None:
+        config = self.config.ranker
+        at = self.began_at(number)
+        if not (self.data.bought_at < at).any():
+            return None
+        known = known or self.known(number)[0]
+        truth, people, _ = self.buyers(number, known.history)
+        if len(people) < self.config.min_test_profiles:
+            return None
+        people = sample(people, config.max_people, config.seed)
+        return lessons_of(known, truth, people, config, self.config.chunk_profiles)
+
+    def back_test(self, number: int, methods: Sequence[str]) -> Window:
+        """Fit on what was known when the window began, and rank all products for its buyers.
+
+        Everyone who had purchases or views counts; all methods are denied what the person had sent back, and fill up
+        with recent popularity. Stock is not: what was in stock then is not known. Beside `methods` stand
+        `own_frequency` (number of orders, ties by recent popularity) and `recent_popularity`; `…_new`: items never
+        bought by the person before, for those who bought such. Without enough to learn from `ranked` is left out.
+        """
+
+        at, config = self.began_at(number), self.config
+        history = history_at(self.data, at, config)
+        truth, people, n_buyers = self.buyers(number, history)
+        people = sample(people, config.max_test_profiles, config.seed)
+        if len(people) < config.min_test_profiles:
+            return Window(at, people, {}, {}, n_buyers)
+        known, sources = self.known(number)
+        if RANKED in methods:
+            self.lessons(number, known)
+        scorers: dict[str, Scorer] = {}
+        for method in methods:
+            trees = fit_trees(self.lessons_before(number), config.ranker) if method == RANKED else None
+            if method == RANKED and trees is None:
+                continue
+            model = RecommendationModel(
+                self.data.product_ids, method, sources, history.popularity, config.popularity_lift,
+                config.view_weight, trees,
+            )  # fmt: skip
+            scorers[method] = Scorer(model, known)
+        return Window(at, people, *measured(scorers, known, truth, people, config), n_buyers=n_buyers)
+
+
+def sample(people: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """`n` of many people, in order."""
     import numpy as np
 
-    history = history_at(data, at, config)
-    truth = bought_between(data, at, at + config.horizon_days * DAY)
-    buyers = truth.getnnz(axis=1) > 0
-    people = np.flatnonzero(buyers & (history.purchases.getnnz(axis=1) + history.views.getnnz(axis=1) > 0))
-    if len(people) > config.max_test_profiles:
-        rng = np.random.default_rng(config.seed)
-        people = np.sort(rng.choice(people, config.max_test_profiles, replace=False))
-    if len(people) < config.min_test_profiles:
-        return Window(at, people, {}, {}, int(buyers.sum()))
-    scorer = Scorer(fit(history, data.product_ids, config, None))
+    if len(people) <= n:
+        return people
+    return np.sort(np.random.default_rng(seed).choice(people, n, replace=False))
+
+
+def measured(
+    scorers: Mapping[str, AnyScorer],
+    known: Known,
+    truth: sp.csr_matrix,
+    people: np.ndarray,
+    config: RecommendationConfig,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """(hits, gains) of `Window`, of `scorers` and of the two simplest methods."""
+    import numpy as np
+
+    history = known.history
     hits: dict[str, list[np.ndarray]] = {}
     gains: dict[str, list[np.ndarray]] = {}
     filler = history.popularity * _TINY
     for start in range(0, len(people), config.chunk_profiles):
         rows = people[start : start + config.chunk_profiles]
-        purchases, wanted = history.purchases[rows], truth[rows].toarray()
-        from_bought, from_viewed = scorer.evidence(purchases, history.views[rows])
-        own = purchases.toarray()
-        rankings = {name_of(w): scorer.combine(purchases, from_bought, from_viewed, w) + filler for w in blends}
-        rankings["own_frequency"] = own + filler
-        rankings["recent_popularity"] = np.tile(history.popularity, (len(rows), 1))
+        wanted, own = truth[rows].toarray(), history.purchases[rows].toarray()
+        evidence = known.evidence(rows)
+        rankings = {method: scorer.scores(rows, evidence) + filler for method, scorer in scorers.items()}
+        rankings[OWN_FREQUENCY] = own + filler
+        rankings[RECENT_POPULARITY] = np.tile(history.popularity, (len(rows), 1))
         denied = history.returned[rows].toarray() > 0
         new_wanted = np.where(own > 0, 0, wanted)
         wants_new = np.flatnonzero(new_wanted.sum(axis=1))
@@ -104,8 +203,18 @@ def back_test(data: Interactions, at: int, blends: Sequence[float | None], confi
                 hit, gain = _quality(relevant, (target > 0).sum(axis=1))
                 hits.setdefault(key, []).append(hit)
                 gains.setdefault(key, []).append(gain)
-    joined = {k: np.concatenate(v) for k, v in hits.items()}, {k: np.concatenate(v) for k, v in gains.items()}
-    return Window(at, people, *joined, n_buyers=int(buyers.sum()))
+    return {k: np.concatenate(v) for k, v in hits.items()}, {k: np.concatenate(v) for k, v in gains.items()}
+
+
+def _quality(relevant: np.ndarray, n_wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """HR@3 and NDCG@10 per row of what is `relevant` (bool, best first) of `n_wanted` (ideal: all of them, at most 10,
+    at the top)."""
+    import numpy as np
+
+    discount = 1 / np.log2(np.arange(_DEPTH) + 2)
+    ideal = np.cumsum(discount)[np.minimum(n_wanted, _DEPTH).clip(1) - 1]
+    # a model that knows fewer items than ten offers so many
+    return np.any(relevant[:, :3], axis=1), (relevant * discount[: relevant.shape[1]]).sum(axis=1) / ideal
 
 
 def merit_of_stored(
@@ -117,20 +226,18 @@ def merit_of_stored(
     """
     import numpy as np
 
-    model = ItemModel.from_dict(stored)
-    mapped = in_items_of(data, model.product_ids)
-    history = history_at(mapped, window.at, config)
+    model = RecommendationModel.from_dict(stored)
+    known = Known(in_items_of(data, model.product_ids), window.at, model.sources, config)
     truth = bought_between(data, window.at, window.at + config.horizon_days * DAY)
     ours = np.searchsorted(data.product_ids, model.product_ids).clip(max=len(data.product_ids) - 1)
     is_ours = data.product_ids[ours] == model.product_ids
-    scorer = Scorer(model)
+    scorer = Scorer(model, known)
     merits: list[np.ndarray] = []
     for start in range(0, window.n, config.chunk_profiles):
         rows = window.people[start : start + config.chunk_profiles]
-        purchases, wanted = history.purchases[rows], truth[rows].toarray()
-        evidence = scorer.evidence(purchases, history.views[rows])
-        scores = scorer.combine(purchases, *evidence, model.blend_weight) + history.popularity * _TINY
-        scores[history.returned[rows].toarray() > 0] = -1
+        wanted = truth[rows].toarray()
+        scores = scorer.scores(rows, scorer.evidence(rows)) + known.history.popularity * _TINY
+        scores[known.history.returned[rows].toarray() > 0] = -1
         best = top_k(scores, _DEPTH)
         relevant = is_ours[best] & (np.take_along_axis(wanted, ours[best], axis=1) > 0)
         hit, gain = _quality(relevant, (wanted > 0).sum(axis=1))
@@ -139,44 +246,49 @@ def merit_of_stored(
 
 
 def evaluate(data: Interactions, config: RecommendationConfig) -> Validation:
-    """Choose the blend on the window before the newest, and measure it on the newest; nothing after `as_of` is used."""
-    horizon = config.horizon_days * DAY
-    ways: list[float | None] = [*sorted(config.blend_weights), None]
-    earlier = back_test(data, data.as_of - 2 * horizon, ways, config)
-    chosen: float | None = config.default_blend_weight
+    """Choose the method on the window before the newest, and measure it on the newest; nothing after `as_of` is used.
+
+    What is worse on the newest than own frequency, filled up, or than EASE gives way to the better of them.
+    """
+    windows = Windows(data, config)
+    earlier = windows.back_test(2, config.methods)
+    chosen = config.default_method
     if earlier.n >= config.min_test_profiles:
-        chosen = max(ways, key=lambda way: float(earlier.merit(name_of(way)).mean()))
-    test = back_test(data, data.as_of - horizon, (chosen,), config)
+        chosen = max(earlier.methods, key=lambda method: float(earlier.merit(method).mean()))
+    test = windows.back_test(1, list(dict.fromkeys((chosen, *_SIMPLE))))
+    if test.n >= config.min_test_profiles:
+        merits = {name: test.merit(name) for name in (chosen, *_SIMPLE)}
+        chosen = best_of(merits, chosen, _SIMPLE, config.gate)
     metrics: dict[str, Any] = {
         "horizon_days": config.horizon_days,
-        "blend_weight": chosen,
-        "offers_repeats": chosen is not None,
-        "blend_chosen_by_data": earlier.n >= config.min_test_profiles,
+        "method": chosen,
+        "chosen_by_data": earlier.n >= config.min_test_profiles,
         "n_test": test.n,
         "n_buyers_in_window": test.n_buyers,
     }
+    choice = Choice(chosen, windows.lessons_before(0) if chosen == RANKED else ())
     if test.n < config.min_test_profiles:
         metrics["note"] = (
             f"no back-test: {test.n} buyers with history in the newest {config.horizon_days} days, "
             f"{config.min_test_profiles} needed"
         )
-        return Validation(metrics, test.n, trial=None, choice=chosen)
-    names = {name_of(chosen): "", "own_frequency": "own_frequency_", "recent_popularity": "recent_popularity_"}
-    for method, prefix in names.items():
+        return Validation(metrics, test.n, trial=None, choice=choice)
+    prefixes = {name: f"{name}_" for name in (OWN_FREQUENCY, RECENT_POPULARITY, EASE)} | {chosen: ""}
+    for method, prefix in prefixes.items():
         for suffix, label in (("", ""), ("_new", "new_")):
             if len(test.hits[method + suffix]):
                 metrics[f"{prefix}{label}hr_at_3"] = round(float(test.hits[method + suffix].mean()), 6)
                 metrics[f"{prefix}{label}ndcg_at_10"] = round(float(test.gains[method + suffix].mean()), 6)
     for measure, values in (("hr_at_3", test.hits), ("ndcg_at_10", test.gains)):
-        difference = values[name_of(chosen)].astype(float) - values["own_frequency"]
+        difference = values[chosen].astype(float) - values[OWN_FREQUENCY]
         low, high = paired_interval(difference, config.gate.n_bootstrap, config.gate.seed)
         metrics[f"{measure}_minus_own_frequency"] = round(float(difference.mean()), 6)
         metrics[f"{measure}_minus_own_frequency_95"] = [round(low, 6), round(high, 6)]
     trial = Trial(
         began_at=from_micros(test.at),
         measure="the mean of HR@3 and NDCG@10",
-        merit=test.merit(name_of(chosen)),
-        rivals={name: test.merit(name) for name in ("own_frequency", "recent_popularity")},
+        merit=test.merit(chosen),
+        rivals={name: test.merit(name) for name in (OWN_FREQUENCY, RECENT_POPULARITY, EASE)},
         merit_of=lambda stored: merit_of_stored(stored, data, test, config),
     )
-    return Validation(metrics, test.n, trial, choice=chosen)
+    return Validation(metrics, test.n, trial, choice=choice)

@@ -28,7 +28,7 @@ _NEEDED = {
         "profile_id", "order_id", "product_id", "ordered_at", "quantity", "net_quantity", "last_returned_at",
     ),
     "fct_web_events": ("profile_id", "event_name", "product_id", "occurred_at"),
-    "dim_products": ("product_id", "product_name", "price", "is_in_stock", "is_product"),
+    "dim_products": ("product_id", "product_name", "category", "price", "is_in_stock", "is_product"),
 }  # fmt: skip
 
 
@@ -44,6 +44,8 @@ class Interactions:
     product_ids: np.ndarray
     """Real products alone: postage, fees and samples are no recommendations."""
     product_names: np.ndarray
+    categories: np.ndarray
+    """'' where there is none."""
     is_eligible: np.ndarray
     """bool (items,): in stock and priced above zero, at `as_of`."""
     buyer: np.ndarray
@@ -88,6 +90,7 @@ def read_interactions(settings: Settings, as_of: datetime, config: Recommendatio
         products = read_table(
             con,
             f"""select product_id, coalesce(product_name, product_id) as product_name,
+                   coalesce(category, '') as category,
                    coalesce(is_in_stock, false) and coalesce(price, 0) > 0 as is_eligible
                 from "{schema}".dim_products where is_product order by product_id""",
         )
@@ -128,6 +131,7 @@ def read_interactions(settings: Settings, as_of: datetime, config: Recommendatio
         profile_ids=profile_ids,
         product_ids=product_ids,
         product_names=np.asarray(products["product_name"].to_pylist(), dtype=object)[order],
+        categories=np.asarray(products["category"].to_pylist(), dtype=object)[order],
         is_eligible=np.asarray(products["is_eligible"].to_pylist(), dtype=bool)[order],
         buyer=codes_of(lines, "profile_id", profile_ids)[line],
         bought=bought[line],
@@ -148,42 +152,46 @@ def history_at(data: Interactions, at: int, config: RecommendationConfig) -> His
     newest instant, so a purchase with returns before *and* after `at` counts as not yet returned.)
     """
     import numpy as np
-    import scipy.sparse as sp
 
     shape = (len(data.profile_ids), len(data.product_ids))
-
-    def matrix(rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> sp.csr_matrix:
-        summed = sp.csr_matrix((values.astype(np.float32), (rows, columns)), shape=shape)
-        summed.sum_duplicates()
-        return summed
-
     before = data.bought_at < at
-    counts = before & (data.is_kept | (data.returned_at >= at))
-    purchases = matrix(data.buyer[counts], data.bought[counts], np.ones(counts.sum()))
+    counts = before & counted_at(data, at)
+    purchases = matrix_of(data.buyer[counts], data.bought[counts], np.ones(counts.sum()), shape)
     back = before & (data.returned_at < at)
-    returned = matrix(data.buyer[back], data.bought[back], np.ones(back.sum()))
+    returned = matrix_of(data.buyer[back], data.bought[back], np.ones(back.sum()), shape)
     seen = data.viewed_at < at
-    age_days = (at - data.viewed_at[seen]) / DAY
-    views = matrix(
-        data.viewer[seen], data.viewed[seen], data.view_weight[seen] * 0.5 ** (age_days / config.view_half_life_days)
-    )
+    weight = data.view_weight[seen] * 0.5 ** ((at - data.viewed_at[seen]) / DAY / config.view_half_life_days)
+    views = matrix_of(data.viewer[seen], data.viewed[seen], weight, shape)
     views.data[views.data < 1e-3] = 0  # ten half-lives ago: forgotten, and the matrix stays sparse
     views.eliminate_zeros()
     recent = counts & (data.bought_at >= at - config.popularity_days * DAY)
-    pairs = matrix(data.buyer[recent], data.bought[recent], np.ones(recent.sum()))
+    pairs = matrix_of(data.buyer[recent], data.bought[recent], np.ones(recent.sum()), shape)
     buyers = pairs.getnnz(axis=0).astype(np.float32)
     return History(purchases, views, returned, buyers / max(float(buyers.max(initial=0)), 1.0))
+
+
+def counted_at(data: Interactions, at: int) -> np.ndarray:
+    """bool (purchases,): before `at` it was not known that all of it would come back."""
+    return data.is_kept | (data.returned_at >= at)
+
+
+def matrix_of(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
+    """float32; values of the same cell are added."""
+    import numpy as np
+    import scipy.sparse as sp
+
+    summed = sp.csr_matrix((values.astype(np.float32), (rows, columns)), shape=shape)
+    summed.sum_duplicates()
+    return summed
 
 
 def bought_between(data: Interactions, start: int, end: int) -> sp.csr_matrix:
     """1 where the person bought (and kept, as far as is known) the item in [start, end). Profiles × items."""
     import numpy as np
-    import scipy.sparse as sp
 
     rows = (data.bought_at >= start) & (data.bought_at < end) & data.is_kept
     shape = (len(data.profile_ids), len(data.product_ids))
-    matrix = sp.csr_matrix((np.ones(rows.sum(), np.float32), (data.buyer[rows], data.bought[rows])), shape=shape)
-    matrix.sum_duplicates()
+    matrix = matrix_of(data.buyer[rows], data.bought[rows], np.ones(rows.sum()), shape)
     matrix.data[:] = 1
     return matrix
 
@@ -200,13 +208,18 @@ def in_items_of(data: Interactions, product_ids: np.ndarray) -> Interactions:
     at = np.searchsorted(product_ids, data.product_ids).clip(max=max(len(product_ids) - 1, 0))
     code = np.where(product_ids[at] == data.product_ids, at, -1)
     known = code >= 0
-    names, is_eligible = product_ids.copy(), np.zeros(len(product_ids), bool)
-    names[code[known]], is_eligible[code[known]] = data.product_names[known], data.is_eligible[known]
+    names, categories = product_ids.copy(), np.full(len(product_ids), "", object)
+    is_eligible = np.zeros(len(product_ids), bool)
+    for ours, theirs in (
+        (names, data.product_names), (categories, data.categories), (is_eligible, data.is_eligible)
+    ):  # fmt: skip
+        ours[code[known]] = theirs[known]
     line, view = known[data.bought], known[data.viewed]
     return replace(
         data,
         product_ids=product_ids,
         product_names=names,
+        categories=categories,
         is_eligible=is_eligible,
         buyer=data.buyer[line],
         bought=code[data.bought[line]],

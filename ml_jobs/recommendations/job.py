@@ -1,4 +1,4 @@
-"""The recommendation job: the blend is chosen on one window, tried on the next, and fitted on everything."""
+"""The recommendation job: the method is chosen on one window, tried on the next, and fitted on everything."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from ml_jobs import registry
 from ml_jobs.errors import TrainingRefusedError
 from ml_jobs.gate import GateConfig
 from ml_jobs.recommendations.config import RecommendationConfig
-from ml_jobs.recommendations.evaluate import evaluate
-from ml_jobs.recommendations.features import Interactions, history_at, in_items_of, read_interactions
+from ml_jobs.recommendations.evaluate import Choice, evaluate
+from ml_jobs.recommendations.features import Interactions, in_items_of, read_interactions
+from ml_jobs.recommendations.model import RecommendationModel, Scorer, fit
+from ml_jobs.recommendations.pairs import Known
 from ml_jobs.recommendations.score import REASONS, Candidates, top_candidates
-from ml_jobs.recommendations.train import ItemModel, fit
 from ml_jobs.report import JobReport, OnProgress, tell
 from warehouse.settings import Settings
 
@@ -42,8 +43,9 @@ class RecommendationJob:
 
     def digest(self, data: Interactions) -> str:
         return registry.digest_of(
-            data.profile_ids, data.product_ids, data.buyer, data.bought, data.bought_at, data.is_kept,
-            data.returned_at, data.viewer, data.viewed, data.viewed_at, data.view_weight,
+            data.profile_ids, data.product_ids, data.product_names, data.categories, data.buyer, data.bought,
+            data.bought_at, data.is_kept, data.returned_at, data.viewer, data.viewed, data.viewed_at,
+            data.view_weight,
         )  # fmt: skip
 
     def validate(self, data: Interactions) -> jobs.Validation:
@@ -53,10 +55,10 @@ class RecommendationJob:
             raise TrainingRefusedError("nobody has bought or viewed a product of the catalogue yet")
         return evaluate(data, self.config)
 
-    def fit(self, data: Interactions, choice: float | None) -> ItemModel:
-        return fit(history_at(data, data.as_of, self.config), data.product_ids, self.config, choice)
+    def fit(self, data: Interactions, choice: Choice) -> RecommendationModel:
+        return fit(data, data.as_of, choice.method, self.config, choice.lessons)
 
-    def to_stored(self, model: ItemModel) -> dict[str, Any]:
+    def to_stored(self, model: RecommendationModel) -> dict[str, Any]:
         return model.to_dict()
 
     def predictions(
@@ -70,12 +72,14 @@ class RecommendationJob:
         """Candidates of everyone with purchases or views."""
         import numpy as np
 
-        config, model = self.config, ItemModel.from_dict(stored)
+        config, model = self.config, RecommendationModel.from_dict(stored)
         data = in_items_of(read_interactions(settings, as_of, config), model.product_ids)
-        history = history_at(data, data.as_of, config)
-        people = np.flatnonzero(history.purchases.getnnz(axis=1) + history.views.getnnz(axis=1))
+        known = Known(data, data.as_of, model.sources, config)
+        people = np.flatnonzero(known.history.purchases.getnnz(axis=1) + known.history.views.getnnz(axis=1))
         tell(on_progress, f"recommendations: scoring {len(people):,} profiles × {len(model.product_ids):,} products")
-        best = top_candidates(model, history, people, data.is_eligible, config.n_candidates, config.chunk_profiles)
+        best = top_candidates(
+            Scorer(model, known), people, data.is_eligible, config.n_candidates, config.chunk_profiles
+        )
         return prediction_rows(data, best, run, as_of), len(np.unique(best.profile))
 
 

@@ -17,7 +17,9 @@ ORDER_LINES = """profile_id text, order_id text, product_id text, ordered_at tim
     net_quantity bigint, returned_quantity bigint, last_returned_at timestamp,
     gross_revenue numeric(18, 2), net_revenue numeric(18, 2)"""
 WEB_EVENTS = "profile_id text, event_name text, product_id text, occurred_at timestamp"
-PRODUCTS = "product_id text, product_name text, price numeric(18, 4), is_in_stock boolean, is_product boolean"
+PRODUCTS = (
+    "product_id text, product_name text, category text, price numeric(18, 4), is_in_stock boolean, is_product boolean"
+)
 
 
 def new_store(settings: Settings, as_of: datetime) -> None:

@@ -16,7 +16,7 @@ from ml_jobs.churn.evaluate import split
 from ml_jobs.churn.train import fit
 from ml_jobs.gate import GateConfig, NotComparableError, Trial, best_of, decide, difference_to
 from ml_jobs.recommendations import job as recommendations
-from ml_jobs.recommendations.config import RecommendationConfig
+from ml_jobs.recommendations.config import RankerConfig, RecommendationConfig
 from tests.ml_jobs import stores
 from warehouse.settings import Settings
 
@@ -151,9 +151,12 @@ def test_a_stored_churn_model_says_today_what_it_said_when_it_was_fitted(setting
     np.testing.assert_allclose(found.merit_of(stored), -((anew - test.churned) ** 2), atol=1e-12)
 
 
-def test_a_stored_recommender_says_today_what_it_said_when_it_was_fitted(settings: Settings) -> None:
+@pytest.mark.parametrize("method", ["blend_0.3", "ease", "ranked"])
+def test_a_stored_recommender_says_today_what_it_said_when_it_was_fitted(settings: Settings, method: str) -> None:
     """Though today's catalogue has another product before all others, and one has left it."""
-    config = RecommendationConfig(blend_weights=(0.3,))
+    config = RecommendationConfig(
+        methods=(method,), gate=GateConfig(margin=0.9), ranker=RankerConfig(min_bought=50, max_iter=20)
+    )
     stores.planted_tastes(settings, AS_OF, n_people=200)
     stores.set_as_of(settings, AS_OF - timedelta(days=30))
     recommendations.run(settings, config=config)
@@ -164,6 +167,7 @@ def test_a_stored_recommender_says_today_what_it_said_when_it_was_fitted(setting
     reigned = registry.reigning_run(settings, "recommendations", unchanged.began_at)
     assert reigned is not None
     stored = registry.load_artefact(settings, reigned)
+    assert stored["method"] == method
     np.testing.assert_allclose(unchanged.merit_of(stored), unchanged.merit, atol=1e-6)
     stores.insert(settings, "dim_products", "select 'a_new' as product_id, 'New' as product_name, 1 as price, "
                   "true as is_in_stock, true as is_product")  # fmt: skip

@@ -15,8 +15,9 @@ from ml_jobs.recommendations import job
 from ml_jobs.recommendations.config import RecommendationConfig
 from ml_jobs.recommendations.evaluate import _quality
 from ml_jobs.recommendations.features import bought_between, history_at, read_interactions, to_micros
-from ml_jobs.recommendations.score import Scorer, top_k
-from ml_jobs.recommendations.train import fit, similar_items
+from ml_jobs.recommendations.model import RecommendationModel, Scorer
+from ml_jobs.recommendations.neighbours import cosine, top_k
+from ml_jobs.recommendations.pairs import Known, sources_of
 from tests.ml_jobs import stores
 from warehouse.settings import Settings
 
@@ -315,8 +316,8 @@ def test_similarity_equals_the_formula(settings: Settings) -> None:
     norm = np.sqrt((logs**2).sum(axis=0))
     expected = (logs.T @ logs) / (np.outer(norm, norm) + config.shrinkage)
     np.fill_diagonal(expected, 0)
-    found = similar_items(history.purchases, config, with_itself=False)
-    np.testing.assert_allclose(found.similarity, -np.sort(-expected, axis=1)[:, :5], rtol=1e-4)
+    found = cosine(history.purchases, config)
+    np.testing.assert_allclose(found.weight, -np.sort(-expected, axis=1)[:, :5], rtol=1e-4)
 
 
 def test_who_offers_fewer_than_ten_is_not_measured_by_a_shorter_list() -> None:
@@ -327,18 +328,20 @@ def test_who_offers_fewer_than_ten_is_not_measured_by_a_shorter_list() -> None:
     assert _quality(three, wanted) == _quality(ten, wanted)
 
 
-def test_own_purchases_lead_and_popularity_breaks_ties() -> None:
-    import scipy.sparse as sp
-
+def test_own_purchases_lead_and_popularity_breaks_ties(settings: Settings) -> None:
+    stores.new_store(settings, AS_OF)
+    for product in "abcd":
+        stores.insert(settings, "dim_products", f"select '{product}' as product_id, '{product}' as product_name, "
+                      "1 as price, true as is_in_stock, true as is_product")  # fmt: skip
+    people, items = np.asarray(list("uuuuvvww")), np.asarray(list("aabccdcd"))
+    stores.insert_purchases(settings, people, items, np.datetime64("2024-01-01") + np.arange(8))
     config = RecommendationConfig()
-    from ml_jobs.recommendations.features import History
-
-    people = sp.csr_matrix(np.asarray([[2, 1, 1, 0], [0, 0, 1, 1], [0, 0, 1, 1]], np.float32))
-    history = History(people, sp.csr_matrix((3, 4), dtype=np.float32), people * 0, np.asarray([0, 0, 1, 1], np.float32))
-    model = fit(history, np.asarray(list("abcd"), object), config, blend_weight=0.05)
-    scorer = Scorer(model)
-    scores = scorer.combine(people, *scorer.evidence(people, history.views), 0.05)
-    assert top_k(scores[:1], 4).tolist() == [[0, 2, 1, 3]]
+    data = read_interactions(settings, AS_OF, config)
+    sources = sources_of(history_at(data, data.as_of, config), data, config)
+    popularity = np.asarray([0, 0, 1, 1], np.float32)
+    model = RecommendationModel(data.product_ids, "blend_0.05", sources, popularity, 0.8, 0.5)
+    scorer, everyone = Scorer(model, Known(data, data.as_of, sources, config)), np.arange(1)
+    assert top_k(scorer.scores(everyone, scorer.evidence(everyone)), 4).tolist() == [[0, 2, 1, 3]]
 
 
 def test_real_orders_come_close_to_the_published_table(settings: Settings, shared_dir: Callable[[str], Path]) -> None:

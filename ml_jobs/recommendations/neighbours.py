@@ -1,0 +1,153 @@
+"""What speaks for an item: other items with weights, the strongest kept. Three ways to weigh them, one to use them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml_jobs.recommendations.config import RecommendationConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    import scipy.sparse as sp
+
+_ITEMS_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """For each item the `k` items that say most about it: the evidence for and against it."""
+
+    index: np.ndarray
+    """int32 (items, k): codes of the neighbours, strongest first."""
+    weight: np.ndarray
+    """float32 (items, k): what each adds to the item's score; 0 where an item has fewer neighbours."""
+
+    def as_matrix(self) -> sp.csr_matrix:
+        """Evidence × candidate, so that history @ matrix is the score of every candidate."""
+        import numpy as np
+        import scipy.sparse as sp
+
+        n_items, k = self.index.shape
+        kept = self.weight.ravel() != 0
+        candidate = np.repeat(np.arange(n_items), k)[kept]
+        evidence = self.index.ravel()[kept]
+        return sp.csr_matrix((self.weight.ravel()[kept], (evidence, candidate)), shape=(n_items, n_items))
+
+
+def cosine(people: sp.csr_matrix, config: RecommendationConfig, *, with_itself: bool = False) -> Neighbours:
+    """Shrunk cosine of log(1 + weight) between items over people (profiles × items), for some hundred items at a time.
+
+    `with_itself`: an item is its own evidence too (what was viewed is itself a candidate).
+    Source: item-based top-N, Deshpande and Karypis 2004 (doi:10.1145/963770.963776).
+    """
+    import numpy as np
+
+    taught = _teachers(people, config)
+    taught.data = np.log1p(taught.data)
+    by_item = taught.T.tocsr()
+    norm = np.sqrt(np.asarray(by_item.multiply(by_item).sum(axis=1), dtype=np.float32)).ravel()
+    found = _empty(len(norm), config)
+    for start in range(0, len(norm), _ITEMS_AT_ONCE):
+        stop = min(start + _ITEMS_AT_ONCE, len(norm))
+        block = (by_item[start:stop] @ taught).toarray()
+        denominator = norm[start:stop, None] * norm[None, :] + config.shrinkage
+        np.divide(block, denominator, out=block, where=denominator > 0)
+        own = (np.arange(stop - start), np.arange(start, stop))
+        block[own] = np.where(norm[start:stop] > 0, 1.0, 0.0) if with_itself else 0.0
+        _keep(found, start, block)
+    return found
+
+
+def ease(people: sp.csr_matrix, config: RecommendationConfig) -> Neighbours:
+    """Weights of a linear model that foretells each item of a person from their others, by ridge regression over all
+    pairs at once; the strongest kept, whichever their sign. Items beyond the `ease_items` most bought have none.
+
+    Source: EASE, Steck 2019 (doi:10.1145/3308558.3313710).
+    """
+    import numpy as np
+    from scipy import linalg
+
+    taught = _teachers(people, config)
+    taught.data[:] = 1
+    bought_by = np.asarray(taught.sum(axis=0)).ravel()
+    items = np.sort(np.argsort(-bought_by, kind="stable")[: config.ease_items])
+    items = items[bought_by[items] > 0]
+    found = _empty(len(bought_by), config)
+    if len(items) < 2:
+        return found
+    few = taught[:, items]
+    gram = (few.T @ few).toarray(order="F")
+    gram[np.diag_indices(len(items))] += config.ease_l2
+    # in place: the matrix of some ten thousand items is what there is memory for
+    factor, _ = linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
+    (invert,) = linalg.get_lapack_funcs(("potri",), (factor,))
+    inverse, _ = invert(factor, lower=1, overwrite_c=1)
+    diagonal = np.diag(inverse).copy()
+    k = min(found.index.shape[1], len(items))
+    for start in range(0, len(items), _ITEMS_AT_ONCE):
+        stop = min(start + _ITEMS_AT_ONCE, len(items))
+        # LAPACK fills the lower triangle alone
+        within = np.tril(inverse[start:stop, start:stop])
+        block = np.hstack([inverse[start:stop, :start], within + np.tril(within, -1).T, inverse[stop:, start:stop].T])
+        block /= -diagonal[start:stop, None]
+        block[range(stop - start), range(start, stop)] = 0
+        strongest = top_k(np.abs(block), k)
+        found.index[items[start:stop], :k] = items[strongest]
+        found.weight[items[start:stop], :k] = np.take_along_axis(block, strongest, axis=1)
+    return found
+
+
+def alike(names: Sequence[str], config: RecommendationConfig) -> Neighbours:
+    """Cosine of the words in the items' names and categories (TF-IDF): all that is known of an item that nobody has
+    bought."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    found = _empty(len(names), config)
+    try:
+        words = TfidfVectorizer(sublinear_tf=True, min_df=2).fit_transform(names)
+    except ValueError:  # no word occurs twice
+        return found
+    for start in range(0, len(names), _ITEMS_AT_ONCE):
+        stop = min(start + _ITEMS_AT_ONCE, len(names))
+        block = (words[start:stop] @ words.T).toarray().astype("float32")
+        block[range(stop - start), range(start, stop)] = 0
+        _keep(found, start, block)
+    return found
+
+
+def _teachers(people: sp.csr_matrix, config: RecommendationConfig) -> sp.csr_matrix:
+    """Those of the people who teach: who has something, and not thousands of items. A copy."""
+    import numpy as np
+
+    per_profile = people.getnnz(axis=1)
+    return people[(per_profile > 0) & (per_profile <= config.max_profile_items)].astype(np.float32)
+
+
+def _empty(n_items: int, config: RecommendationConfig) -> Neighbours:
+    import numpy as np
+
+    k = min(config.n_neighbours, n_items)
+    return Neighbours(np.zeros((n_items, k), np.int32), np.zeros((n_items, k), np.float32))
+
+
+def _keep(found: Neighbours, start: int, block: np.ndarray) -> None:
+    """Write the strongest of each row of `block` (some items × all items) into the items from `start` on."""
+    import numpy as np
+
+    best = top_k(block, found.index.shape[1])
+    found.index[start : start + len(block)] = best
+    found.weight[start : start + len(block)] = np.take_along_axis(block, best, axis=1)
+
+
+def top_k(scores: np.ndarray, k: int) -> np.ndarray:
+    """Columns of the k best scores per row, best first; equal scores go to the lower column. int64 (rows, k)."""
+    import numpy as np
+
+    k = min(k, scores.shape[1])
+    if k > scores.shape[1] // 8:
+        return np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    taken = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
+    order = np.argsort(-np.take_along_axis(scores, taken, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(taken, order, axis=1)
