@@ -12,6 +12,7 @@ from orchestration.names import (
     ML_GROUP,
     MODELS_OF_JOB,
     RECOMMENDATIONS_KEY,
+    SEND_TIME_KEY,
     TEAM_OF_GROUP,
     WRITER_POOL,
     numbers_of,
@@ -22,8 +23,14 @@ DESCRIPTIONS = {
     "recommendations": "Candidate products per profile (the personal rung), by item-to-item scores and own repeats.",
     "churn": "Calibrated probability that a buyer does not buy within the horizon, with its band.",
     "lifetime_value": "How often, when and for how much each buyer will buy again (BG/NBD and Gamma-Gamma).",
+    "send_time": "At which hour and on which weekday each person most probably clicks, shrunk towards everybody's.",
 }
-KEYS = {"recommendations": RECOMMENDATIONS_KEY, "churn": CHURN_KEY, "lifetime_value": LIFETIME_VALUE_KEY}
+KEYS = {
+    "recommendations": RECOMMENDATIONS_KEY,
+    "churn": CHURN_KEY,
+    "lifetime_value": LIFETIME_VALUE_KEY,
+    "send_time": SEND_TIME_KEY,
+}
 
 
 def job_metadata(report: dict[str, Any]) -> dict[str, Any]:

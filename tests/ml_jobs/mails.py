@@ -1,0 +1,70 @@
+"""Warehouses with mails that were sent, and people who answer at hours of their own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+
+from tests.ml_jobs import stores
+from warehouse.connection import connect
+from warehouse.settings import Settings
+
+SEND_OUTCOMES = """profile_id text, identifier_value text, message_id text, sent_at timestamp, local_hour integer,
+    local_weekday integer, is_opened boolean, is_clicked boolean, settled_at timestamp"""
+
+
+def new_mail_store(settings: Settings, as_of: datetime) -> None:
+    """An empty store with `send_outcomes` and `dim_profiles`."""
+    stores.new_store(settings, as_of)
+    with connect(settings) as con:
+        con.execute(f'create table "{settings.schema}".send_outcomes ({SEND_OUTCOMES})')
+        con.execute(f'create table "{settings.schema}".dim_profiles (profile_id text, email text)')
+
+
+def insert_people(settings: Settings, ids: list[str]) -> None:
+    stores.insert_rows(settings, "dim_profiles", {"profile_id": ids, "email": [f"{one}@x.test" for one in ids]})
+
+
+def insert_sends(settings: Settings, profiles: np.ndarray, at: np.ndarray, clicked: np.ndarray) -> None:
+    """Mails sent at `at` (UTC, where all these people live), each settled three days later."""
+    first = stores.query(settings, "select count(*) from {schema}.send_outcomes")[0][0]
+    days = at.astype("datetime64[D]").astype(np.int64)
+    stores.insert_rows(
+        settings,
+        "send_outcomes",
+        {
+            "profile_id": profiles.tolist(),
+            "identifier_value": profiles.tolist(),
+            "message_id": [f"m{first + i}" for i in range(len(profiles))],
+            "sent_at": pa.array(at.astype("datetime64[us]")),
+            "local_hour": pa.array((at.astype("datetime64[h]").astype(np.int64) % 24).astype(np.int32)),
+            # 1970-01-01 was a Thursday
+            "local_weekday": pa.array(((days + 3) % 7 + 1).astype(np.int32)),
+            "is_opened": pa.array(clicked),
+            "is_clicked": pa.array(clicked),
+            "settled_at": pa.array((at + np.timedelta64(3, "D")).astype("datetime64[us]")),
+        },
+    )
+
+
+def planted_preferences(
+    settings: Settings, as_of: datetime, n_people: int = 1500, n_sends: int = 60, seed: int = 5, liking: float = 8.0
+) -> np.ndarray:
+    """Mails at random hours; everybody clicks `liking` times as often in three hours around an hour of their own, most
+    of them around 19, and some people more often than others. The last tenth of the people got none. Hours of all
+    (people,)."""
+    rng = np.random.default_rng(seed)
+    new_mail_store(settings, as_of)
+    ids = np.asarray([f"u{i:05d}" for i in range(n_people)])
+    insert_people(settings, ids.tolist())
+    own_hour = np.where(rng.random(n_people) < 0.5, 19, rng.integers(0, 24, n_people))
+    own_rate = 0.03 * rng.gamma(2, 0.5, n_people)
+    person = np.repeat(np.arange(n_people - n_people // 10), n_sends)
+    before = rng.integers(3 * 24 + 1, 180 * 24, len(person)).astype("timedelta64[h]")
+    at = np.datetime64(as_of, "h") - before
+    off = np.abs(at.astype(np.int64) % 24 - own_hour[person])
+    chance = own_rate[person] * np.where(np.minimum(off, 24 - off) <= 1, liking, 1)
+    insert_sends(settings, ids[person], at.astype("datetime64[s]"), rng.random(len(person)) < np.minimum(chance, 0.9))
+    return own_hour
