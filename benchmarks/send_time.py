@@ -50,8 +50,8 @@ def main() -> None:
     truth = click_rates(rng)
     person = np.arange(PEOPLE)
     print(
-        f"Simulated: {PEOPLE:,} people, each of whom has an hour of their own (seed {SEED}). Click rate at the best hour "
-        f"of each person {truth.max(axis=1).mean():.3f}, at a random hour {truth.mean():.3f}, at the best hour of all "
+        f"Simulated: {PEOPLE:,} people, each of whom has an hour of their own (seed {SEED}). Click rate at the best "
+        f"hour of each person {truth.max(axis=1).mean():.3f}, at a random hour {truth.mean():.3f}, at the best hour of all "
         f"{truth.mean(axis=0).max():.3f}. By the hour that each method names, after so many mails at random hours:\n"
     )
     print(
@@ -67,8 +67,8 @@ def main() -> None:
         said = (of_all, raw_argmax(sends, clicks, rng), shrunk(past, 0), shrunk(past, SendTimeConfig().hour_reach))
         print(f"| {count} | " + " | ".join(f"{truth[person, hours].mean():.3f}" for hours in said) + " |")
     print(
-        "\nThe standard error of a figure is below .0003. Goals for shrinkage: .256, .255, .283, .348, and nowhere below "
-        "the best hour of all."
+        "\nThe standard error of a figure is below .0003. Goals for shrinkage: .256, .255, .283, .348, and nowhere "
+        "below the best hour of all."
     )
 
 
