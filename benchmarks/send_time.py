@@ -51,8 +51,9 @@ def main() -> None:
     person = np.arange(PEOPLE)
     print(
         f"Simulated: {PEOPLE:,} people, each of whom has an hour of their own (seed {SEED}). Click rate at the best "
-        f"hour of each person {truth.max(axis=1).mean():.3f}, at a random hour {truth.mean():.3f}, at the best hour of all "
-        f"{truth.mean(axis=0).max():.3f}. By the hour that each method names, after so many mails at random hours:\n"
+        f"hour of each person {truth.max(axis=1).mean():.3f}, at a random hour {truth.mean():.3f}, at the best hour of "
+        f"all {truth.mean(axis=0).max():.3f}. By the hour that each method names, after so many mails at random "
+        "hours:\n"
     )
     print(
         "| mails to each person | best hour of all | own best, raw | shrunk, each hour by itself | shrunk, as it is |"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from ml_jobs.errors import TrainingRefusedError
 from ml_jobs.send_time.config import SendTimeConfig
 from ml_jobs.send_time.features import HOURS, WEEKDAYS, Sends
-from ml_jobs.send_time.shrinkage import STRONGEST, fit_strength, joint, posterior
+from ml_jobs.shrinkage import STRONGEST, fit_strength, joint, posterior
 
 if TYPE_CHECKING:
     import numpy as np

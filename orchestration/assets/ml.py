@@ -8,6 +8,7 @@ from orchestration.failures import translated_errors
 from orchestration.freshness import freshness_of
 from orchestration.names import (
     CHURN_KEY,
+    ENGAGEMENT_JOB_KEY,
     LIFETIME_VALUE_KEY,
     ML_GROUP,
     MODELS_OF_JOB,
@@ -24,12 +25,14 @@ DESCRIPTIONS = {
     "churn": "Calibrated probability that a buyer does not buy within the horizon, with its band.",
     "lifetime_value": "How often, when and for how much each buyer will buy again (BG/NBD and Gamma-Gamma).",
     "send_time": "At which hour and on which weekday each person most probably clicks, shrunk towards everybody's.",
+    "engagement": "Calibrated probability that each person opens, and clicks, the next mail.",
 }
 KEYS = {
     "recommendations": RECOMMENDATIONS_KEY,
     "churn": CHURN_KEY,
     "lifetime_value": LIFETIME_VALUE_KEY,
     "send_time": SEND_TIME_KEY,
+    "engagement": ENGAGEMENT_JOB_KEY,
 }
 
 

@@ -164,6 +164,10 @@ COLUMNS: Mapping[str, str] = {
         "p_click double precision, p_click_population double precision, n_sends bigint, n_clicks bigint, "
         "model_version text, trained_at timestamp, as_of timestamp"
     ),
+    "ml.engagement_predictions": (
+        "profile_id text, p_open double precision, p_click double precision, model_version text, "
+        "trained_at timestamp, as_of timestamp"
+    ),
 }
 """Columns of what stands upstream, by relation (schema of the target, unless named)."""
 

@@ -68,3 +68,85 @@ def planted_preferences(
     chance = own_rate[person] * np.where(np.minimum(off, 24 - off) <= 1, liking, 1)
     insert_sends(settings, ids[person], at.astype("datetime64[s]"), rng.random(len(person)) < np.minimum(chance, 0.9))
     return own_hour
+
+
+ENGAGEMENT_FEATURES = ("orders_30d", "sessions_30d")
+"""The first tells who will answer, the second nothing."""
+_LABELS = "delivered_before, opened_before, clicked_before, delivered_ahead, opened_ahead, clicked_ahead"
+
+
+def planted_engagement(
+    settings: Settings, as_of: datetime, n_people: int = 1500, months: int = 5, seed: int = 12, told: float = 1.0
+) -> np.ndarray:
+    """People with a liking of their own for mail, which `orders_30d` tells a part of (`told`: how loudly); about three
+    mails a month, of which everybody opens, and clicks, some. The last tenth got none. True click rates (people,).
+
+    Cut-offs are 30 days apart and look 30 days ahead; what is before one is everything since the beginning.
+    """
+    rng = np.random.default_rng(seed)
+    new_mail_store(settings, as_of)
+    ids = np.asarray([f"u{i:05d}" for i in range(n_people)])
+    insert_people(settings, ids.tolist())
+    order = rng.poisson(1.0, n_people)
+    liking = rng.normal(0, 0.7, n_people) + told * (order - 1)
+    opens, clicks = (1 / (1 + np.exp(-(base + liking))) for base in (-0.8, -2.5))
+    with connect(settings) as con:
+        con.execute(f"set schema = '\"{settings.schema}\"'")
+        con.execute(
+            "create table profile_features (profile_id text, as_of timestamp, orders_30d bigint, sessions_30d bigint)"
+        )
+        con.execute("create table profile_feature_snapshots as from profile_features")
+        columns = ", ".join(f"{name} bigint" for name in _LABELS.split(", "))
+        key = "profile_id text, as_of timestamp, horizon_ends_at timestamp"
+        con.execute(f"create table engagement_training_set ({key}, {columns})")
+    person = np.repeat(
+        np.arange(n_people), rng.poisson(3 * (months + 1), n_people) * (np.arange(n_people) < 0.9 * n_people)
+    )
+    before = rng.integers(3 * 24 + 1, 30 * 24 * (months + 1), len(person)).astype("timedelta64[h]")
+    luck = rng.random(len(person))
+    at = (np.datetime64(as_of, "h") - before).astype("datetime64[s]")
+    insert_sends(settings, ids[person], at, luck < clicks[person])
+    with connect(settings) as con:
+        con.execute(f"set schema = '\"{settings.schema}\"'")
+        con.register("lucky", pa.table({"message_id": [f"m{i}" for i in np.flatnonzero(luck < opens[person])]}))
+        con.execute("update send_outcomes set is_opened = true where message_id in (select message_id from lucky)")
+    sessions = rng.poisson(2.0, n_people)
+    for month in range(months + 1):
+        cutoff = np.datetime64(as_of, "us") - np.timedelta64(30 * month, "D")
+        stores.insert_rows(
+            settings,
+            "profile_feature_snapshots" if month else "profile_features",
+            {
+                "profile_id": ids.tolist(),
+                "as_of": pa.array(np.full(n_people, cutoff)),
+                "orders_30d": order,
+                "sessions_30d": sessions,
+            },
+        )
+    label_engagement(settings)
+    return clicks
+
+
+def label_engagement(settings: Settings) -> None:
+    """Build `engagement_training_set` from the mails, as the model of that name does."""
+    with connect(settings) as con:
+        con.execute(f"set schema = '\"{settings.schema}\"'")
+        con.execute("delete from engagement_training_set")
+        con.execute(
+            """insert into engagement_training_set by name
+            with cutoffs as (
+                select distinct as_of, as_of + to_days(30) as horizon_ends_at from profile_feature_snapshots
+            ),
+            flagged as (
+                select *, settled_at < as_of as is_before, sent_at >= as_of as is_ahead
+                from cutoffs inner join send_outcomes on settled_at < horizon_ends_at
+            )
+            select profile_id, as_of, horizon_ends_at,
+                count(*) filter (is_before) as delivered_before,
+                count(*) filter (is_before and is_opened) as opened_before,
+                count(*) filter (is_before and is_clicked) as clicked_before,
+                count(*) filter (is_ahead) as delivered_ahead,
+                count(*) filter (is_ahead and is_opened) as opened_ahead,
+                count(*) filter (is_ahead and is_clicked) as clicked_ahead
+            from flagged group by all having count(*) filter (is_ahead) > 0"""
+        )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import betabinom
 
-from ml_jobs.send_time.shrinkage import STRONGEST, fit_strength, joint, posterior
+from ml_jobs.shrinkage import STRONGEST, fit_strength, joint, posterior
 
 RATES = st.floats(0.001, 0.999)
 STRENGTHS = st.floats(0.1, 1e6)

@@ -81,3 +81,12 @@ create table if not exists {ml_schema}.send_time_predictions (
     trained_at timestamp not null,
     as_of timestamp not null
 );
+
+create table if not exists {ml_schema}.engagement_predictions (
+    profile_id text not null,
+    p_open double precision not null,
+    p_click double precision not null,
+    model_version varchar(120) not null,
+    trained_at timestamp not null,
+    as_of timestamp not null
+);

@@ -16,7 +16,9 @@ WEAKEST, STRONGEST = 0.1, 1e6
 _LEAST = 1e-9
 
 
-def posterior(hits: np.ndarray, trials: np.ndarray, mean: np.ndarray, strength: np.ndarray | float) -> np.ndarray:
+def posterior(
+    hits: np.ndarray, trials: np.ndarray, mean: np.ndarray | float, strength: np.ndarray | float
+) -> np.ndarray:
     """Expected rate: between `mean` and `hits / trials`, nearer to the latter the more trials; `mean` without any."""
     return (strength * mean + hits) / (strength + trials)
 
