@@ -42,7 +42,7 @@ ranked_predictions as (
 placed as (
 
     select
-        ranked_predictions.*,
+        *,
         {%- for measure in ['open', 'click'] %}
         rank() over (order by p_{{ measure }} asc) - 1 as n_less_{{ measure }},
         {%- endfor %}

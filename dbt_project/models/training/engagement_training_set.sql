@@ -51,9 +51,9 @@ final as (
         snapshots.as_of,
         counted.horizon_ends_at,
         {%- for name in ['before', 'ahead'] %}
-        {%- for measure in ['delivered', 'opened', 'clicked'] %}
-        cast(counted.{{ measure }}_{{ name }} as bigint) as {{ measure }}_{{ name }}{{ ',' if not (name == 'ahead' and loop.last) }}
-        {%- endfor %}
+        cast(counted.delivered_{{ name }} as bigint) as delivered_{{ name }},
+        cast(counted.opened_{{ name }} as bigint) as opened_{{ name }},
+        cast(counted.clicked_{{ name }} as bigint) as clicked_{{ name }}{{ ',' if not loop.last }}
         {%- endfor %}
     from snapshots
     left join present_profiles
