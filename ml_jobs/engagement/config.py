@@ -45,7 +45,7 @@ class EngagementConfig(BaseModel):
     """Folds of people: trees are calibrated on what they say of people whom they have not seen."""
     n_bins: int = Field(default=10, ge=2)
     """Equal-mass bins of the calibration table and of the expected calibration error."""
-    min_answers: int = Field(default=50, ge=1)
+    min_answers: int = Field(default=30, ge=1)
     """Mails opened, clicked, and not opened, needed to fit, and again after the held-out cut-off; fewer: no model."""
     max_plausible_auc: float = Field(default=0.995, gt=0.5, le=1)
     """A held-out AUC above this is too good to be true: a feature knows the outcome, and no model is kept."""

@@ -14,8 +14,9 @@ from ml_jobs.report import JobReport
 from ml_jobs.send_time.config import SendTimeConfig
 from ml_jobs.send_time.features import Sends, read_outcomes
 from ml_jobs.send_time.job import SendTimeJob
-from ml_jobs.send_time.model import Cells, fit, simpler
+from ml_jobs.send_time.model import Cells, SendTimeModel, fit, simpler
 from ml_jobs.send_time.randomize import random_hours
+from ml_jobs.shrinkage import STRONGEST
 from tests.ml_jobs import mails, stores
 from warehouse.settings import Settings
 
@@ -153,6 +154,17 @@ def test_own_rates_without_preferences_are_what_a_beta_binomial_says() -> None:
     nobody = simpler(model, "population").factors(past)
     assert (nobody.hours == 1).all()
     assert (nobody.weekdays == 1).all()
+
+
+def test_an_hour_is_held_against_the_other_hours_alone() -> None:
+    """Ten mails at 9, five of them clicked, and ten at 20, none of them; one in ten is expected."""
+    hour = np.asarray([9, 20])
+    past = Sends(1, hour * 0, hour, hour * 0, np.asarray([10, 10]), np.asarray([5, 0]))
+    model = SendTimeModel(0.1, (1.0,) * 24, (1.0,) * 7, (0,) * 24, (0,) * 7, 10.0, 50.0, STRONGEST, 0)
+    cells = model.hour_cells(past, model.population()[past.hour, past.weekday])
+    assert model.others(cells)[0, [9, 20, 3]].tolist() == pytest.approx([1 / 2, 6 / 2, 6 / 3])
+    assert model.known_of_others(cells)[0, [9, 20, 3]].tolist() == [20, 20, 30]
+    assert model.factors(past).hours[0, 9] > model.factors(past).hours[0, 3] > model.factors(past).hours[0, 20]
 
 
 def test_hours_within_reach_count_as_one() -> None:
