@@ -9,7 +9,7 @@ from warehouse.errors import ConfigError
 if TYPE_CHECKING:
     from ml_jobs.job import Job
 
-JobName = Literal["recommendations", "churn", "lifetime_value"]
+JobName = Literal["recommendations", "churn", "lifetime_value", "send_time", "engagement"]
 JOBS: tuple[JobName, ...] = get_args(JobName)
 
 
@@ -31,4 +31,12 @@ def job_named(name: str) -> Job[Any, Any]:
         from ml_jobs.lifetime_value.job import LifetimeValueJob
 
         return LifetimeValueJob()
+    if name == "send_time":
+        from ml_jobs.send_time.job import SendTimeJob
+
+        return SendTimeJob()
+    if name == "engagement":
+        from ml_jobs.engagement.job import EngagementJob
+
+        return EngagementJob()
     raise ConfigError(f"There is no job '{name}'.", todo=f"name one of: {', '.join(JOBS)}")

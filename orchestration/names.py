@@ -29,10 +29,14 @@ NORMALIZED_KEY = ("raw", "identifier_normalized")
 RECOMMENDATIONS_KEY = ("ml", "recommendations")
 CHURN_KEY = ("ml", "churn")
 LIFETIME_VALUE_KEY = ("ml", "lifetime_value")
+SEND_TIME_KEY = ("ml", "send_time")
+ENGAGEMENT_JOB_KEY = ("ml", "engagement")
 PRODUCER_OF_SOURCE = {
     ("ml", "recommendation_candidates"): RECOMMENDATIONS_KEY,
     ("ml", "churn_predictions"): CHURN_KEY,
     ("ml", "lifetime_value_predictions"): LIFETIME_VALUE_KEY,
+    ("ml", "send_time_predictions"): SEND_TIME_KEY,
+    ("ml", "engagement_predictions"): ENGAGEMENT_JOB_KEY,
 }
 """dbt sources that an asset of another name writes."""
 
@@ -120,6 +124,14 @@ MODELS_OF_JOB: dict[str, tuple[str, ...]] = {
     "recommendations": ("fct_order_lines", "fct_web_events", "dim_products"),
     "churn": ("churn_training_set", "profile_features"),
     "lifetime_value": ("churn_training_set", "profile_features"),
+    "send_time": ("send_outcomes", "dim_profiles"),
+    "engagement": (
+        "engagement_training_set",
+        "profile_feature_snapshots",
+        "profile_features",
+        "send_outcomes",
+        "dim_profiles",
+    ),
 }
 """dbt models that each job reads."""
 

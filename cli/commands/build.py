@@ -101,7 +101,7 @@ def train_command(
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train, evaluate on held-out time, and score: recommendations, churn, lifetime value.
+    """Train, evaluate on held-out time, and score: recommendations, churn, lifetime value, send times, engagement.
 
     Reads the built models of the schema and writes predictions with model_version, trained_at and as_of; metrics go to
     `ml.model_runs` beside those of a simple baseline. Run `mailwright build` before (features) and after (what is

@@ -47,6 +47,12 @@ _MEASURES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "lifetime_value": (
         ("deviance", "deviance of revenue", "1 is to expect the true mean of everybody; lower is better"),
     ),
+    "send_time": (("log_loss", "log loss per mail", "surprise at who clicked; lower is better"),),
+    "engagement": (
+        ("open_brier", "Brier score of opens", "squared error of the probability; lower is better"),
+        ("click_brier", "Brier score of clicks", "squared error of the probability; lower is better"),
+        ("click_ece", "calibration error of clicks", "predicted minus observed rate; lower is better"),
+    ),
 }
 _BASELINES = {
     "recommendations": (
@@ -55,6 +61,8 @@ _BASELINES = {
     ),
     "churn": (("recency_", "recency alone", "recency"), ("rfm_logistic_", "logistic on RFM", "RFM logit")),
     "lifetime_value": (("all_the_same_", "all the same", "same"), ("as_before_", "as before", "before")),
+    "send_time": (("population_", "everybody's rates", "all"), ("own_rate_", "own rate at any hour", "own rate")),
+    "engagement": (("population_", "everybody's rate", "all"), ("raw_rate_", "own rate as it is", "own rate")),
 }
 
 

@@ -8,10 +8,12 @@ from orchestration.failures import translated_errors
 from orchestration.freshness import freshness_of
 from orchestration.names import (
     CHURN_KEY,
+    ENGAGEMENT_JOB_KEY,
     LIFETIME_VALUE_KEY,
     ML_GROUP,
     MODELS_OF_JOB,
     RECOMMENDATIONS_KEY,
+    SEND_TIME_KEY,
     TEAM_OF_GROUP,
     WRITER_POOL,
     numbers_of,
@@ -22,8 +24,16 @@ DESCRIPTIONS = {
     "recommendations": "Candidate products per profile (the personal rung), by item-to-item scores and own repeats.",
     "churn": "Calibrated probability that a buyer does not buy within the horizon, with its band.",
     "lifetime_value": "How often, when and for how much each buyer will buy again (BG/NBD and Gamma-Gamma).",
+    "send_time": "At which hour and on which weekday each person most probably clicks, shrunk towards everybody's.",
+    "engagement": "Calibrated probability that each person opens, and clicks, the next mail.",
 }
-KEYS = {"recommendations": RECOMMENDATIONS_KEY, "churn": CHURN_KEY, "lifetime_value": LIFETIME_VALUE_KEY}
+KEYS = {
+    "recommendations": RECOMMENDATIONS_KEY,
+    "churn": CHURN_KEY,
+    "lifetime_value": LIFETIME_VALUE_KEY,
+    "send_time": SEND_TIME_KEY,
+    "engagement": ENGAGEMENT_JOB_KEY,
+}
 
 
 def job_metadata(report: dict[str, Any]) -> dict[str, Any]:

@@ -250,6 +250,15 @@ class Store:
                 "value_high": 99.0, "next_purchase_on": None, "model_version": "m1", "trained_at": made_at,
                 "as_of": made_at,
             })  # fmt: skip
+        self.rows["ml.send_time_predictions"].append({
+            "profile_id": profile_id, "best_hour": 20, "best_weekday": 2, "send_hour": 20, "is_randomized": False,
+            "p_click": 0.04, "p_click_population": 0.03, "n_sends": 12, "n_clicks": 1, "model_version": "m1",
+            "trained_at": made_at, "as_of": made_at,
+        })  # fmt: skip
+        self.rows["ml.engagement_predictions"].append({
+            "profile_id": profile_id, "p_open": 0.3, "p_click": 0.04, "model_version": "m1", "trained_at": made_at,
+            "as_of": made_at,
+        })  # fmt: skip
 
 
 def draw(seed: int = 7, n_profiles: int = 150) -> Rows:

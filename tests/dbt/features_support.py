@@ -139,7 +139,7 @@ COLUMNS: Mapping[str, str] = {
     "fct_email_events": (
         "email_event_id text, profile_id text, identifier_type text, identifier_value text, event_type text, "
         "message_id text, campaign_id text, link_url text, occurred_at timestamp, occurred_on date, "
-        "known_at timestamp, is_machine boolean, machine_reason text"
+        "known_at timestamp, linked_at timestamp, is_machine boolean, machine_reason text"
     ),
     "dim_consent": (
         "profile_id text, channel text, purpose text, state text, reason text, decided_at timestamp, "
@@ -159,6 +159,15 @@ COLUMNS: Mapping[str, str] = {
         "value_low double precision, value_high double precision, next_purchase_on date, model_version text, "
         "trained_at timestamp, as_of timestamp"
     ),
+    "ml.send_time_predictions": (
+        "profile_id text, best_hour integer, best_weekday integer, send_hour integer, is_randomized boolean, "
+        "p_click double precision, p_click_population double precision, n_sends bigint, n_clicks bigint, "
+        "model_version text, trained_at timestamp, as_of timestamp"
+    ),
+    "ml.engagement_predictions": (
+        "profile_id text, p_open double precision, p_click double precision, model_version text, "
+        "trained_at timestamp, as_of timestamp"
+    ),
 }
 """Columns of what stands upstream, by relation (schema of the target, unless named)."""
 
@@ -169,6 +178,8 @@ OWN_MODELS: Sequence[str] = (
     "training",
     "lifecycle",
     "segments",
+    "affinity",
+    "propensity",
     "recommendations",
     "activation",
 )

@@ -65,3 +65,28 @@ create table if not exists {ml_schema}.lifetime_value_predictions (
     trained_at timestamp not null,
     as_of timestamp not null
 );
+
+-- when to send a person mail, by the clocks where they live
+create table if not exists {ml_schema}.send_time_predictions (
+    profile_id text not null,
+    best_hour integer not null,
+    best_weekday integer not null,
+    send_hour integer not null,
+    is_randomized boolean not null,
+    p_click double precision not null,
+    p_click_population double precision not null,
+    n_sends bigint not null,
+    n_clicks bigint not null,
+    model_version varchar(120) not null,
+    trained_at timestamp not null,
+    as_of timestamp not null
+);
+
+create table if not exists {ml_schema}.engagement_predictions (
+    profile_id text not null,
+    p_open double precision not null,
+    p_click double precision not null,
+    model_version varchar(120) not null,
+    trained_at timestamp not null,
+    as_of timestamp not null
+);

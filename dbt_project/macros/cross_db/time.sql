@@ -48,6 +48,16 @@
     cast((({{ column }} at time zone 'UTC') at time zone {{ zone }}) as date)
 {%- endmacro -%}
 
+{#- integer: the hour (0 to 23) of a UTC instant on the clocks of the zone that an expression names. -#}
+{%- macro local_hour_in(column, zone) -%}{{ return(adapter.dispatch('local_hour_in', 'mailwright')(column, zone)) }}{%- endmacro -%}
+{%- macro default__local_hour_in(column, zone) -%}
+    cast(extract(hour from (({{ column }} at time zone 'UTC') at time zone {{ zone }})) as integer)
+{%- endmacro -%}
+
+{#- integer: the weekday of a date, 1 (Monday) to 7. -#}
+{%- macro iso_weekday(day) -%}{{ return(adapter.dispatch('iso_weekday', 'mailwright')(day)) }}{%- endmacro -%}
+{%- macro default__iso_weekday(day) -%}cast(extract(isodow from {{ day }}) as integer){%- endmacro -%}
+
 {#- relation with a column `zone` (text): the names of time zones that the engine knows. -#}
 {%- macro known_time_zones() -%}{{ return(adapter.dispatch('known_time_zones', 'mailwright')()) }}{%- endmacro -%}
 {%- macro default__known_time_zones() -%}(select distinct zones.name as zone from pg_timezone_names() as zones){%- endmacro -%}

@@ -1,0 +1,1 @@
+"""Whether a person opens and clicks the next mail: calibrated probabilities."""
