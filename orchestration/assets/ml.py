@@ -21,7 +21,7 @@ from warehouse.settings import Settings
 DESCRIPTIONS = {
     "recommendations": "Candidate products per profile (the personal rung), by item-to-item scores and own repeats.",
     "churn": "Calibrated probability that a buyer does not buy within the horizon, with its band.",
-    "lifetime_value": "How often, when and for how much each buyer will buy again (BG/NBD and Gamma-Gamma).",
+    "lifetime_value": "How often, when and for how much each buyer will buy again (BG/NBD and Gamma-Gamma, or trees).",
 }
 KEYS = {"recommendations": RECOMMENDATIONS_KEY, "churn": CHURN_KEY, "lifetime_value": LIFETIME_VALUE_KEY}
 

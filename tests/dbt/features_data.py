@@ -247,8 +247,8 @@ class Store:
             self.rows["ml.lifetime_value_predictions"].append({
                 "profile_id": profile_id, "horizon_days": days, "p_purchase": days / 1000, "expected_purchases": 0.2,
                 "purchases_low": 0.0, "purchases_high": 1.0, "expected_value": days / 3, "value_low": 0.0,
-                "value_high": 99.0, "next_purchase_on": None, "model_version": "m1", "trained_at": made_at,
-                "as_of": made_at,
+                "value_high": 99.0, "value_method": "trees", "next_purchase_on": None, "model_version": "m1",
+                "trained_at": made_at, "as_of": made_at,
             })  # fmt: skip
 
 

@@ -156,8 +156,8 @@ COLUMNS: Mapping[str, str] = {
     "ml.lifetime_value_predictions": (
         "profile_id text, horizon_days integer, p_purchase double precision, expected_purchases double precision, "
         "purchases_low double precision, purchases_high double precision, expected_value double precision, "
-        "value_low double precision, value_high double precision, next_purchase_on date, model_version text, "
-        "trained_at timestamp, as_of timestamp"
+        "value_low double precision, value_high double precision, value_method text, next_purchase_on date, "
+        "model_version text, trained_at timestamp, as_of timestamp"
     ),
 }
 """Columns of what stands upstream, by relation (schema of the target, unless named)."""

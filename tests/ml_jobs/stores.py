@@ -151,7 +151,9 @@ def features_sql(settings: Settings, cutoffs: str) -> str:
             count(*) as orders_lifetime, sum(items) as items_lifetime, sum(revenue) as revenue_lifetime,
             sum(returned) as returned_revenue_lifetime,
             count(distinct cast(ordered_at as date)) as purchase_days_lifetime, avg(revenue) as average_order_value,
-            avg(gap) as mean_days_between_purchases, stddev(gap) as stddev_days_between_purchases,
+            avg(gap) as mean_days_between_purchases,
+            sqrt((count(gap) * sum(gap * gap) - sum(gap) * sum(gap)) / nullif(count(gap) * (count(gap) - 1), 0))
+                as stddev_days_between_purchases,
             max(gap) as max_days_between_purchases, cast(as_of as date) as as_of_on,
             coalesce(sum(revenue) filter (cast(ordered_at as date) = first_on), 0) as first_day_revenue
         from (select *, min(cast(ordered_at as date)) over (partition by as_of, profile_id) as first_on from gaps)

@@ -101,7 +101,7 @@ def test_bg_nbd_is_what_the_job_of_lifetime_value_says(settings: Settings) -> No
     rows = read_training_set(settings, AS_OF, FAST)
     model = fit(rows, FAST, [BG_NBD])[BG_NBD]
     assert model.horizon_days == 60
-    newest = read_snapshots(settings, AS_OF)
+    newest = read_snapshots(settings, AS_OF, ())
     newest = newest.rows(newest.cutoff == newest.cutoff.max())
     expected = 1 - p_purchase(bg_nbd.fit(newest.histories), newest.histories, 60)
     at_newest = rows.rows(rows.cutoff == rows.cutoff.max())

@@ -65,3 +65,5 @@ create table if not exists {ml_schema}.lifetime_value_predictions (
     trained_at timestamp not null,
     as_of timestamp not null
 );
+-- whose expectation of money it is: bg_nbd or trees; null: from before there were trees
+alter table {ml_schema}.lifetime_value_predictions add column if not exists value_method varchar(10);
