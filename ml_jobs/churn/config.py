@@ -41,10 +41,14 @@ class ChurnConfig(BaseModel):
     """Folds of people: those of the newest cut-off are scored for the calibration by a model that never saw them."""
     n_bins: int = Field(default=10, ge=2)
     """Equal-mass bins of the calibration table and of the expected calibration error."""
-    medium_from: float = Field(default=0.4, gt=0, lt=1)
-    """Probability from which the band is `medium`."""
-    high_from: float = Field(default=0.7, gt=0, lt=1)
-    """Probability from which the band is `high`."""
+    cost_of_contact: float = Field(default=3.5, gt=0)
+    """What reaching out to one buyer costs in all, in the shop's currency: the voucher more than the mail."""
+    value_of_saved: float = Field(default=50.0, gt=0)
+    """What a buyer who stays brings, of what would have been lost, in the same currency (the margin, not the sales)."""
+    save_rate: float = Field(default=0.1, gt=0, le=1)
+    """Share of those who would have left that stay because of the contact, by a cautious guess."""
+    hopeful_save_rate: float = Field(default=0.2, gt=0, le=1)
+    """The same by a hopeful one."""
     min_positives: int = Field(default=50, ge=1)
     """Churned rows needed to fit, and again in the held-out cut-off; fewer: no model."""
     min_negatives: int = Field(default=50, ge=1)
@@ -64,6 +68,6 @@ class ChurnConfig(BaseModel):
         absent = {self.recency, self.frequency, self.monetary} - set(self.features)
         if absent:
             raise ValueError(f"the baselines need the features {sorted(absent)}")
-        if self.medium_from >= self.high_from:
-            raise ValueError("medium_from must be below high_from")
+        if self.save_rate >= self.hopeful_save_rate:
+            raise ValueError("save_rate must be below hopeful_save_rate")
         return self

@@ -106,6 +106,12 @@ def _logs(features: np.ndarray, columns: Sequence[int]) -> np.ndarray:
     return np.log1p(np.nan_to_num(features[:, list(columns)]).clip(min=0))
 
 
+def standardized(model: ChurnModel, features: np.ndarray) -> np.ndarray:
+    """What the logistic regression of `model` multiplies by its coefficients: (rows, logistic_columns), mean 0 over the
+    rows that it was fitted to."""
+    return model.logistic[:-1].transform(_logs(features, model.logistic_columns))
+
+
 def logit(probability: np.ndarray) -> np.ndarray:
     import numpy as np
 

@@ -240,7 +240,8 @@ class Store:
                 "reason": "again", "model_version": "m1", "trained_at": made_at, "as_of": made_at,
             })  # fmt: skip
         self.rows["ml.churn_predictions"].append({
-            "profile_id": profile_id, "churn_probability": 0.5, "churn_band": "medium", "model_version": "m1",
+            "profile_id": profile_id, "churn_probability": 0.5, "churn_band": "medium",
+            "reason_1": "no purchase for 9 days", "reason_2": None, "reason_3": None, "model_version": "m1",
             "trained_at": made_at, "as_of": made_at,
         })  # fmt: skip
         for days in (30, 90, 365):

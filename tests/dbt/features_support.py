@@ -150,8 +150,8 @@ COLUMNS: Mapping[str, str] = {
         "trained_at timestamp, as_of timestamp"
     ),
     "ml.churn_predictions": (
-        "profile_id text, churn_probability double precision, churn_band text, model_version text, "
-        "trained_at timestamp, as_of timestamp"
+        "profile_id text, churn_probability double precision, churn_band text, reason_1 text, reason_2 text, "
+        "reason_3 text, model_version text, trained_at timestamp, as_of timestamp"
     ),
     "ml.lifetime_value_predictions": (
         "profile_id text, horizon_days integer, p_purchase double precision, expected_purchases double precision, "
