@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ml_jobs.features import FEATURES
 from ml_jobs.gate import GateConfig
 
+FIXED_HORIZON = "has_churned"
+"""The label that asks the same of everybody, as BG/NBD does."""
+
 
 class ChurnConfig(BaseModel):
     """Columns, sizes and thresholds of the churn model."""
@@ -23,8 +26,9 @@ class ChurnConfig(BaseModel):
     """Number of purchases; with recency and `monetary` the baseline "logistic on RFM"."""
     monetary: str = "revenue_lifetime"
     """Revenue."""
-    label: str = "has_churned"
-    """Boolean of `churn_training_set`: no purchase in [as_of, horizon_ends_at)."""
+    label: str = FIXED_HORIZON
+    """Boolean of `churn_training_set`: `has_churned`, no purchase in [as_of, horizon_ends_at), or `has_lapsed`, none in
+    a part of it by the person's own rhythm. Either is known at horizon_ends_at at the latest."""
     max_iter: int = Field(default=80, ge=1)
     """Trees."""
     learning_rate: float = Field(default=0.05, gt=0)

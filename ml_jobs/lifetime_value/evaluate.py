@@ -39,7 +39,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class _Day:
+class Day:
     """A cut-off, and the models as they would have been fitted on its day."""
 
     test: Snapshots
@@ -102,7 +102,7 @@ def split(rows: Snapshots) -> tuple[Snapshots, Snapshots]:
     return rows.rows(rows.horizon_end <= newest), rows.rows(rows.cutoff == newest)
 
 
-def _day(rows: Snapshots, config: LifetimeValueConfig) -> _Day:
+def on_the_day(rows: Snapshots, config: LifetimeValueConfig) -> Day:
     """The newest cut-off of `rows`, as on its day.
 
     Raises:
@@ -116,13 +116,13 @@ def _day(rows: Snapshots, config: LifetimeValueConfig) -> _Day:
     except TrainingRefusedError as error:
         raise TrainingRefusedError(f"at the newest complete cut-off, {error}") from None
     trees = fit_trees(known, expectations(known, config), config)
-    return _Day(test, {BG_NBD: model} | ({} if trees is None else {TREES: replace(model, trees=trees)}))
+    return Day(test, {BG_NBD: model} | ({} if trees is None else {TREES: replace(model, trees=trees)}))
 
 
 def _chosen(known: Snapshots, config: LifetimeValueConfig) -> tuple[str | None, float]:
     """(the method that did best at the cut-off before the newest, the stretch of that day); None: none to choose by."""
     try:
-        before = _day(known, config)
+        before = on_the_day(known, config)
     except TrainingRefusedError:
         return None, 1.0
     if TREES not in before.by_method:
@@ -137,7 +137,7 @@ def evaluate(rows: Snapshots, config: LifetimeValueConfig) -> Validation:
     Trees that do worse there than BG/NBD give way to it.
     """
     try:
-        day = _day(rows, config)
+        day = on_the_day(rows, config)
     except TrainingRefusedError as error:
         return Validation({"note": f"no back-test: {error}"}, 0, trial=None)
     (known, test), horizon = split(rows), day.test.horizon_days

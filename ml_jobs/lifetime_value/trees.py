@@ -1,8 +1,8 @@
 """Gradient-boosted trees beside BG/NBD: what people spend within the horizon that the training set knows.
 
-They see what BG/NBD does not (the season, returns, visits, mails), and what it expects as one column more. The loss is
-the Poisson deviance, which asks of sums of money only that their mean be right; squared errors of logarithms would
-expect about the median, far below it. Cut-offs teach together, each with what BG/NBD said on that day.
+They see what BG/NBD does not (what was bought lately, returns, visits, mails), and what it expects as one column more.
+The loss is the Poisson deviance, which asks of sums of money only that their mean be right; squared errors of
+logarithms would expect about the median, far below it. Cut-offs teach together, each with what BG/NBD said on that day.
 """
 
 from __future__ import annotations

@@ -113,6 +113,19 @@ def complete_journey(settings: Settings, parquet: Path, as_of: datetime) -> None
     )
 
 
+def cdnow(settings: Settings, parquet: Path, as_of: datetime) -> None:
+    """CDNOW (a sample of its buyers, new in one quarter) as order lines: a day's purchases are an order."""
+    new_store(settings, as_of)
+    insert(
+        settings,
+        "fct_order_lines",
+        f"""select cast(sample_id as text) as profile_id, sample_id || '-' || date as order_id, 'cd' as product_id,
+                cast(date as timestamp) as ordered_at, 1 as quantity, 1 as net_quantity, 0 as returned_quantity,
+                sum(amount) as gross_revenue, sum(amount) as net_revenue
+            from '{parquet}' where date < timestamp '{as_of}' group by sample_id, date""",
+    )
+
+
 PURCHASE_FEATURES = (
     "recency_days", "days_since_first_purchase", "orders_lifetime", "items_lifetime", "revenue_lifetime",
     "returned_revenue_lifetime", "purchase_days_lifetime", "average_order_value", "mean_days_between_purchases",

@@ -18,6 +18,7 @@ from ml_jobs.churn.features import TrainingSet, read_training_set
 from ml_jobs.churn.score import band_of, pays_from
 from ml_jobs.churn.train import BG_NBD, BOOSTER, MEAN, RECENCY, RFM, SIMPLE, ChurnModel, fit, folds_of, logit
 from ml_jobs.errors import ArtefactError, FeatureTableError, TrainingRefusedError
+from ml_jobs.gate import NotComparableError
 from ml_jobs.io import replace_predictions
 from ml_jobs.lifetime_value import bg_nbd
 from ml_jobs.lifetime_value.features import read_snapshots
@@ -279,6 +280,30 @@ def test_an_older_model_scores_when_training_is_refused(settings: Settings) -> N
     assert second.model_version == first.model_version
     assert "not trained anew" in str(second.reason)
     assert {row[4] for row in stores.query(settings, PREDICTIONS)} == {tomorrow}
+
+
+def test_the_label_by_own_rhythm_can_be_chosen(settings: Settings) -> None:
+    """Another question: BG/NBD does not know it, and a model of the one is no rival of a model of the other."""
+    small_store(settings)
+    by_rhythm = FAST.model_copy(update={"label": "has_lapsed"})
+    with pytest.raises(FeatureTableError, match=r"churn_training_set\.has_lapsed"):
+        job.train(settings, config=by_rhythm)
+    # as if every other one of those who come back came too late for the own rhythm
+    with stores.connect(settings) as con:
+        con.execute(f"alter table {settings.schema}.churn_training_set add column has_lapsed boolean")
+        con.execute(
+            f"update {settings.schema}.churn_training_set set has_lapsed = has_churned or hash(profile_id) % 2 = 0"
+        )
+    fixed = read_training_set(settings, AS_OF, FAST)
+    lapsed = read_training_set(settings, AS_OF, by_rhythm)
+    assert lapsed.churned.mean() > fixed.churned.mean() + 0.1
+    found = evaluate(lapsed, by_rhythm)
+    assert found.metrics["base_rate"] > evaluate(fixed, FAST).metrics["base_rate"] + 0.1
+    assert "bg_nbd_auc" not in found.metrics
+    assert found.trial is not None
+    stored = fit(fixed, FAST, [RFM])[RFM].to_dict()
+    with pytest.raises(NotComparableError, match="has_churned, not of has_lapsed"):
+        found.trial.merit_of(stored)
 
 
 def test_all_missing_columns_are_one_clear_error(settings: Settings) -> None:
