@@ -84,7 +84,7 @@ def _reasons_of_some(model: ChurnModel, features: np.ndarray) -> list[tuple[str 
     added = contributions(model, features)
     by_subject = added @ of_subject.T
     rows = np.arange(len(features))
-    said: list[list[str | None]] = []
+    said: list[Sequence[str | None]] = []
     for subject in np.argsort(-by_subject, axis=1, kind="stable")[:, :N_REASONS].T:
         feature = np.where(of_subject[subject], added, -np.inf).argmax(axis=1)
         said.append(
