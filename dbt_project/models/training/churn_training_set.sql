@@ -114,8 +114,8 @@ final as (
         cutoffs.horizon_ends_at,
         later_purchases.n_purchases is null as has_churned,
         later_purchases.next_purchase_on is null
-        or {{ days_between('paced_snapshots.as_of_on', 'later_purchases.next_purchase_on') }} > paced_snapshots.rhythm_horizon_days
-            as has_lapsed,
+        or paced_snapshots.rhythm_horizon_days
+        < {{ days_between('paced_snapshots.as_of_on', 'later_purchases.next_purchase_on') }} as has_lapsed,
         coalesce(later_purchases.n_purchase_days, 0) as purchase_days_ahead,
         cast(coalesce(later_purchases.net_revenue, 0) as numeric(18, 2)) as revenue_ahead
     from paced_snapshots
