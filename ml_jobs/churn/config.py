@@ -6,34 +6,11 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ml_jobs.features import FEATURES
 from ml_jobs.gate import GateConfig
 
-_WINDOWED = [
-    f"{measure}_{days}d"
-    for measure in (
-        "orders", "items", "revenue", "active_days", "sessions", "product_views", "cart_adds", "emails_delivered",
-        "human_opens", "human_clicks",
-    )
-    for days in (30, 90, 365)
-]  # fmt: skip
-
-FEATURES: tuple[str, ...] = (
-    "recency_days",
-    "days_since_first_purchase",
-    "days_since_human_activity",
-    "tenure_days",
-    "orders_lifetime",
-    "items_lifetime",
-    "revenue_lifetime",
-    "returned_revenue_lifetime",
-    "purchase_days_lifetime",
-    "average_order_value",
-    "mean_days_between_purchases",
-    "stddev_days_between_purchases",
-    "max_days_between_purchases",
-    *_WINDOWED,
-)
-"""Columns of profile_features that the model reads; anything else there is not a feature."""
+FIXED_HORIZON = "has_churned"
+"""The label that asks the same of everybody, as BG/NBD does."""
 
 
 class ChurnConfig(BaseModel):
@@ -49,8 +26,9 @@ class ChurnConfig(BaseModel):
     """Number of purchases; with recency and `monetary` the baseline "logistic on RFM"."""
     monetary: str = "revenue_lifetime"
     """Revenue."""
-    label: str = "has_churned"
-    """Boolean of `churn_training_set`: no purchase in [as_of, horizon_ends_at)."""
+    label: str = FIXED_HORIZON
+    """Boolean of `churn_training_set`: `has_churned`, no purchase in [as_of, horizon_ends_at), or `has_lapsed`, none in
+    a part of it by the person's own rhythm. Either is known at horizon_ends_at at the latest."""
     max_iter: int = Field(default=80, ge=1)
     """Trees."""
     learning_rate: float = Field(default=0.05, gt=0)
@@ -67,10 +45,14 @@ class ChurnConfig(BaseModel):
     """Folds of people: those of the newest cut-off are scored for the calibration by a model that never saw them."""
     n_bins: int = Field(default=10, ge=2)
     """Equal-mass bins of the calibration table and of the expected calibration error."""
-    medium_from: float = Field(default=0.4, gt=0, lt=1)
-    """Probability from which the band is `medium`."""
-    high_from: float = Field(default=0.7, gt=0, lt=1)
-    """Probability from which the band is `high`."""
+    cost_of_contact: float = Field(default=3.5, gt=0)
+    """What reaching out to one buyer costs in all, in the shop's currency: the voucher more than the mail."""
+    value_of_saved: float = Field(default=50.0, gt=0)
+    """What a buyer who stays brings, of what would have been lost, in the same currency (the margin, not the sales)."""
+    save_rate: float = Field(default=0.1, gt=0, le=1)
+    """Share of those who would have left that stay because of the contact, by a cautious guess."""
+    hopeful_save_rate: float = Field(default=0.2, gt=0, le=1)
+    """The same by a hopeful one."""
     min_positives: int = Field(default=50, ge=1)
     """Churned rows needed to fit, and again in the held-out cut-off; fewer: no model."""
     min_negatives: int = Field(default=50, ge=1)
@@ -90,6 +72,6 @@ class ChurnConfig(BaseModel):
         absent = {self.recency, self.frequency, self.monetary} - set(self.features)
         if absent:
             raise ValueError(f"the baselines need the features {sorted(absent)}")
-        if self.medium_from >= self.high_from:
-            raise ValueError("medium_from must be below high_from")
+        if self.save_rate >= self.hopeful_save_rate:
+            raise ValueError("save_rate must be below hopeful_save_rate")
         return self

@@ -84,6 +84,8 @@ def _merit_of_stored(stored: dict[str, Any], test: TrainingSet, config: ChurnCon
     horizon = round(int(test.horizon_end[0] - test.cutoff[0]) / DAY)
     if model.horizon_days not in (0, horizon):
         raise NotComparableError(f"it looks {model.horizon_days} days ahead, not {horizon}")
+    if model.label != config.label:
+        raise NotComparableError(f"it says of {model.label}, not of {config.label}")
     which = [config.features.index(name) for name in model.features]
     return _merit(model.predict(test.features[:, which]), test.churned)
 

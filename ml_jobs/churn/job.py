@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from ml_jobs import registry
 from ml_jobs.churn.config import ChurnConfig
 from ml_jobs.churn.evaluate import evaluate
 from ml_jobs.churn.features import TrainingSet, read_buyers, read_training_set
+from ml_jobs.churn.reasons import N_REASONS, reasons_where
 from ml_jobs.churn.score import BANDS, band_of
 from ml_jobs.churn.train import ChurnModel, fit
 from ml_jobs.gate import GateConfig
@@ -66,7 +68,10 @@ class ChurnJob:
         profile_ids, features = read_buyers(settings, as_of, fitted)
         tell(on_progress, f"churn: scoring {len(profile_ids):,} buyers")
         probability = model.predict(features) if len(profile_ids) else features[:, 0]
-        return prediction_rows(profile_ids, probability, run, as_of, self.config), len(profile_ids)
+        band = band_of(probability, self.config)
+        # where nobody is to be contacted, nobody asks why
+        reasons = reasons_where(model, features, band > 0)
+        return prediction_rows(profile_ids, probability, band, reasons, run, as_of), len(profile_ids)
 
 
 def train(settings: Settings, on_progress: OnProgress = None, config: ChurnConfig | None = None) -> JobReport:
@@ -85,16 +90,25 @@ def run(settings: Settings, on_progress: OnProgress = None, config: ChurnConfig 
 
 
 def prediction_rows(
-    profile_ids: np.ndarray, probability: np.ndarray, run: registry.ModelRun, as_of: datetime, config: ChurnConfig
+    profile_ids: np.ndarray,
+    probability: np.ndarray,
+    band: np.ndarray,
+    reasons: Sequence[tuple[str | None, ...]],
+    run: registry.ModelRun,
+    as_of: datetime,
 ) -> pa.Table:
-    """Probabilities as rows of churn_predictions."""
+    """Rows of churn_predictions."""
     import pyarrow as pa
 
     n = len(profile_ids)
     columns: dict[str, Any] = {
         "profile_id": pa.array(profile_ids.tolist(), pa.string()),
         "churn_probability": pa.array(probability, pa.float64()),
-        "churn_band": pa.array([BANDS[code] for code in band_of(probability, config)], pa.string()),
+        "churn_band": pa.array([BANDS[code] for code in band], pa.string()),
+        **{
+            f"reason_{number + 1}": pa.array([said[number] for said in reasons], pa.string())
+            for number in range(N_REASONS)
+        },
         "model_version": pa.array([run.model_version] * n, pa.string()),
         "trained_at": pa.array([run.trained_at] * n, pa.timestamp("us")),
         "as_of": pa.array([as_of] * n, pa.timestamp("us")),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ml_jobs.churn.config import ChurnConfig
+from ml_jobs.churn.config import FIXED_HORIZON, ChurnConfig
 from ml_jobs.churn.features import TrainingSet
 from ml_jobs.errors import HistoriesError, TrainingRefusedError
 from ml_jobs.lifetime_value import bg_nbd, purchases
@@ -54,6 +54,8 @@ class ChurnModel:
     """BG/NBD's parameters, in days."""
     horizon_days: int = 0
     """Of its question; 0 in models from before it was stored."""
+    label: str = FIXED_HORIZON
+    """The question."""
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Calibrated probability of churn, 0..1, shape (rows,)."""
@@ -104,6 +106,12 @@ def _logs(features: np.ndarray, columns: Sequence[int]) -> np.ndarray:
     import numpy as np
 
     return np.log1p(np.nan_to_num(features[:, list(columns)]).clip(min=0))
+
+
+def standardized(model: ChurnModel, features: np.ndarray) -> np.ndarray:
+    """What the logistic regression of `model` multiplies by its coefficients: (rows, logistic_columns), mean 0 over the
+    rows that it was fitted to."""
+    return model.logistic[:-1].transform(_logs(features, model.logistic_columns))
 
 
 def logit(probability: np.ndarray) -> np.ndarray:
@@ -180,7 +188,7 @@ def folds_of(profile_ids: np.ndarray, config: ChurnConfig) -> np.ndarray:
 
 def fit(rows: TrainingSet, config: ChurnConfig, methods: Sequence[str] = METHODS) -> dict[str, ChurnModel]:
     """Fit `methods` on all `rows`; trees are calibrated on those of the newest cut-off. Of several methods BG/NBD is
-    left out where it cannot be fitted.
+    left out where it cannot be fitted, or does not know the question (`FIXED_HORIZON`).
 
     Raises:
         TrainingRefusedError: `rows`, or the newest cut-off, have fewer churned or retained buyers than declared.
@@ -190,7 +198,7 @@ def fit(rows: TrainingSet, config: ChurnConfig, methods: Sequence[str] = METHODS
     newest = rows.cutoff == rows.cutoff.max(initial=0)
     refuse_too_little(rows.rows(newest), config, "the newest cut-off to calibrate on")
     horizon = round((int(rows.horizon_end[newest][0]) - int(rows.cutoff[newest][0])) / DAY)
-    common = {"features": config.features, "recency": config.recency, "horizon_days": horizon}
+    common = {"features": config.features, "recency": config.recency, "horizon_days": horizon, "label": config.label}
     rfm = tuple(config.features.index(name) for name in (config.recency, config.frequency, config.monetary))
     models: dict[str, ChurnModel] = {}
     with threadpool_limits(limits=config.n_threads, user_api="openmp"):
@@ -198,7 +206,7 @@ def fit(rows: TrainingSet, config: ChurnConfig, methods: Sequence[str] = METHODS
             if method in methods or (method == RFM and MEAN in methods):
                 logistic = _logistic(rows, columns)
                 models[method] = ChurnModel(method, **common, logistic=logistic, logistic_columns=columns)
-        if BG_NBD in methods and set(HISTORY) <= set(config.features):
+        if BG_NBD in methods and config.label == FIXED_HORIZON and set(HISTORY) <= set(config.features):
             try:
                 rates = bg_nbd.fit(histories_of(rows.features[newest], config.features)).to_dict()
                 models[BG_NBD] = ChurnModel(BG_NBD, **common, rates=rates)

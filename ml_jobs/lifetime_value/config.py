@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ml_jobs.features import FEATURES
 from ml_jobs.gate import GateConfig
 
 
@@ -24,7 +25,23 @@ class LifetimeValueConfig(BaseModel):
     """Less time since the very first purchase: no model."""
     min_repeat_buyers: int = Field(default=50, ge=1)
     """Fewer people who bought again: neither how often nor for how much can be told."""
-
+    features: tuple[str, ...] = FEATURES
+    """Numeric columns that the trees read, beside what BG/NBD expects; all must be in `profile_features` and in
+    `churn_training_set`. Nulls are allowed."""
+    max_iter: int = Field(default=80, ge=1)
+    """Trees."""
+    learning_rate: float = Field(default=0.05, gt=0)
+    """Shrinkage of each tree."""
+    max_leaf_nodes: int = Field(default=8, ge=2)
+    """Leaves of each tree."""
+    min_samples_leaf: int = Field(default=60, ge=1)
+    """Rows in each leaf, at least."""
+    l2_regularization: float = Field(default=1.0, ge=0)
+    """Pulls leaves toward zero."""
+    n_threads: int = Field(default=1, ge=1)
+    """Threads of the booster. One gives the same sums on every machine."""
+    seed: int = 20240229
+    """Seed of the booster."""
     gate: GateConfig = GateConfig(margin=0.01)
     """In shares of the deviance that the mean of what people spent would have had."""
 

@@ -1,26 +1,65 @@
-"""Back-test at the newest complete cut-off: what the model would have said then, beside what came."""
+"""Back-test at the newest complete cut-off: what the models would have said then, beside what came.
+
+Whether trees are worth it was decided at the cut-off before it: the newest one tries what was chosen.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ml_jobs.errors import TrainingRefusedError
-from ml_jobs.gate import Trial
+from ml_jobs.gate import NotComparableError, Trial, best_of
 from ml_jobs.io import from_micros
 from ml_jobs.job import Validation
 from ml_jobs.lifetime_value.config import LifetimeValueConfig
 from ml_jobs.lifetime_value.features import Snapshots
-from ml_jobs.lifetime_value.model import LifetimeValueModel, fit
+from ml_jobs.lifetime_value.model import BG_NBD, TREES, LifetimeValueModel, fit
+from ml_jobs.lifetime_value.trees import expectations, stretch_of
+from ml_jobs.lifetime_value.trees import fit as fit_trees
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ml_jobs.lifetime_value.predict import Predictions
 
-_DAY = 86_400_000_000
 _POWER = 1.5
 _LEAST = 1e-3
 """Least share of the mean that anybody is said to spend: a deviance knows no zero."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the back-test decided."""
+
+    method: str
+    """BG_NBD or TREES."""
+    stretch: float
+    """Of the trees' intervals, by the newest cut-off (`trees.stretch_of`)."""
+
+
+@dataclass(frozen=True)
+class Day:
+    """A cut-off, and the models as they would have been fitted on its day."""
+
+    test: Snapshots
+    by_method: dict[str, LifetimeValueModel]
+    """BG_NBD, and TREES where the horizon of an earlier cut-off had ended."""
+
+    def said(self, method: str, config: LifetimeValueConfig) -> Predictions:
+        """Of the people of the cut-off, at its horizon."""
+        at_horizon = config.model_copy(update={"horizons": (self.test.horizon_days,)})
+        return self.by_method[method].predict(self.test.histories, self.test.features, at_horizon)
+
+    def merits(self, config: LifetimeValueConfig) -> dict[str, np.ndarray]:
+        """Of each method."""
+        return {name: merit(self.said(name, config).expected_value[:, 0], self.test.revenue) for name in self.by_method}
+
+    def stretch(self, config: LifetimeValueConfig) -> float:
+        """What the trees' intervals would have needed; 1 without trees."""
+        if TREES not in self.by_method:
+            return 1.0
+        return stretch_of(self.said(TREES, config), self.test.revenue, config.coverage)
 
 
 def deviance(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
@@ -36,6 +75,15 @@ def deviance(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
     )
 
 
+def merit(expected: np.ndarray, revenue: np.ndarray) -> np.ndarray:
+    """Minus the deviance per person, in shares of what the mean of `revenue` itself would have: no unit of money."""
+    import numpy as np
+
+    actual = np.maximum(revenue, 0)
+    mean = float(actual.mean())
+    return -deviance(np.maximum(expected, _LEAST * mean), actual) / deviance(np.full(len(actual), mean), actual).mean()
+
+
 def _rivals(known: Snapshots, test: Snapshots, horizon: float) -> dict[str, np.ndarray]:
     """What the simplest methods expect each person to spend: all the same, as people of the newest known cut-off did;
     each as before, per day since the first purchase or over the horizon, whichever is longer."""
@@ -48,56 +96,88 @@ def _rivals(known: Snapshots, test: Snapshots, horizon: float) -> dict[str, np.n
     return found | {"all_the_same": np.full(len(before), mean)} if mean > 0 else found
 
 
-def evaluate(rows: Snapshots, config: LifetimeValueConfig) -> Validation:
-    """Fit to the histories as of the newest complete cut-off, and measure on its horizon.
+def split(rows: Snapshots) -> tuple[Snapshots, Snapshots]:
+    """(what was known at the newest cut-off, the newest cut-off): what came must have come before it may teach."""
+    newest = rows.cutoff.max(initial=0)
+    return rows.rows(rows.horizon_end <= newest), rows.rows(rows.cutoff == newest)
+
+
+def on_the_day(rows: Snapshots, config: LifetimeValueConfig) -> Day:
+    """The newest cut-off of `rows`, as on its day.
 
     Raises:
-        TrainingRefusedError: too few people had bought again by that cut-off, or all spent the same.
+        TrainingRefusedError: all spent the same after it, or too few people had bought again by it.
     """
-    import numpy as np
-
-    newest = rows.cutoff.max(initial=0)
-    test = rows.rows(rows.cutoff == newest)
+    known, test = split(rows)
     if not len(test.cutoff) or not test.revenue.sum() > 0 or test.revenue.min() == test.revenue.max():
-        note = "no back-test: no complete cut-off after which some bought more than others"
-        return Validation({"note": note}, 0, trial=None)
-    horizon = round((test.horizon_end[0] - newest) / _DAY)
-    at_horizon = config.model_copy(update={"horizons": (horizon,)})
+        raise TrainingRefusedError("no complete cut-off after which some bought more than others")
     try:
         model = fit(test.histories, config)
     except TrainingRefusedError as error:
-        return Validation({"note": f"no back-test: at the newest complete cut-off, {error}"}, 0, trial=None)
-    said = model.predict(test.histories, at_horizon)
-    least = _LEAST * float(test.revenue.mean())
+        raise TrainingRefusedError(f"at the newest complete cut-off, {error}") from None
+    trees = fit_trees(known, expectations(known, config), config)
+    return Day(test, {BG_NBD: model} | ({} if trees is None else {TREES: replace(model, trees=trees)}))
 
-    def raw_merit(expected: np.ndarray) -> np.ndarray:
-        return -deviance(np.maximum(expected, least), np.maximum(test.revenue, 0))
 
-    merits = {
-        name: raw_merit(expected)
-        for name, expected in _rivals(rows.rows(rows.horizon_end <= newest), test, horizon).items()
-    }
-    # in shares of what the mean of the outcomes itself would have: no unit of money
-    unit = -float(raw_merit(np.full(len(test.revenue), test.revenue.mean())).mean())
-    merit = raw_merit(said.expected_value[:, 0])
+def _chosen(known: Snapshots, config: LifetimeValueConfig) -> tuple[str | None, float]:
+    """(the method that did best at the cut-off before the newest, the stretch of that day); None: none to choose by."""
+    try:
+        before = on_the_day(known, config)
+    except TrainingRefusedError:
+        return None, 1.0
+    if TREES not in before.by_method:
+        return None, 1.0
+    merits = before.merits(config)
+    return max(merits, key=lambda name: float(merits[name].mean())), before.stretch(config)
+
+
+def evaluate(rows: Snapshots, config: LifetimeValueConfig) -> Validation:
+    """Choose between BG/NBD and trees at the cut-off before the newest, and measure both as on the day of the newest.
+
+    Trees that do worse there than BG/NBD give way to it.
+    """
+    try:
+        day = on_the_day(rows, config)
+    except TrainingRefusedError as error:
+        return Validation({"note": f"no back-test: {error}"}, 0, trial=None)
+    (known, test), horizon = split(rows), day.test.horizon_days
+    chosen, stretch = _chosen(known, config)
+    merits = day.merits(config)
+    method = best_of(merits, chosen or BG_NBD, (BG_NBD,), config.gate)
+    tried = day.by_method[method]
+    if tried.trees is not None:
+        tried = replace(tried, trees=replace(tried.trees, stretch=stretch))
+    at_horizon = config.model_copy(update={"horizons": (horizon,)})
+    rivals = {name: merit(expected, test.revenue) for name, expected in _rivals(known, test, horizon).items()}
+    if method != BG_NBD:
+        rivals[BG_NBD] = merits[BG_NBD]
+    deviances = {"deviance": merits[method]} | {f"{name}_deviance": one for name, one in (merits | rivals).items()}
     metrics = {
         "horizon_days": horizon,
-        **_measured(said, test),
-        "deviance": round(-float(merit.mean()) / unit, 6),
-        **{f"{name}_deviance": round(-float(one.mean()) / unit, 6) for name, one in merits.items()},
-        **model.facts(),
+        "method": method,
+        "method_chosen_before": chosen,
+        **_measured(tried.predict(test.histories, test.features, at_horizon), test),
+        **{name: round(-float(one.mean()), 6) for name, one in deviances.items()},
+        **tried.facts(),
     }
+
+    def merit_of_stored(stored: dict[str, Any]) -> np.ndarray:
+        model = LifetimeValueModel.from_dict(stored)
+        names = () if model.trees is None else model.trees.features
+        absent = sorted(set(names) - set(config.features))
+        if absent:
+            raise NotComparableError(f"it reads {', '.join(absent)}, which the new one does not")
+        features = test.features[:, [config.features.index(name) for name in names]]
+        return merit(model.predict(test.histories, features, at_horizon).expected_value[:, 0], test.revenue)
+
     trial = Trial(
-        began_at=from_micros(newest),
+        began_at=from_micros(test.cutoff[0]),
         measure="the deviance of what people spend",
-        merit=merit / unit,
-        rivals={name: one / unit for name, one in merits.items()},
-        merit_of=lambda stored: (
-            raw_merit(LifetimeValueModel.from_dict(stored).predict(test.histories, at_horizon).expected_value[:, 0])
-            / unit
-        ),
+        merit=merits[method],
+        rivals=rivals,
+        merit_of=merit_of_stored,
     )
-    return Validation(metrics, len(test.cutoff), trial)
+    return Validation(metrics, len(test.cutoff), trial, choice=Choice(method, day.stretch(config)))
 
 
 def _measured(said: Predictions, test: Snapshots) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,11 @@ from ml_jobs import registry
 from ml_jobs.gate import GateConfig
 from ml_jobs.job import Validation
 from ml_jobs.lifetime_value.config import LifetimeValueConfig
-from ml_jobs.lifetime_value.evaluate import evaluate
+from ml_jobs.lifetime_value.evaluate import Choice, evaluate
 from ml_jobs.lifetime_value.features import Buyers, Snapshots, read_buyers, read_snapshots
-from ml_jobs.lifetime_value.model import LifetimeValueModel, fit
+from ml_jobs.lifetime_value.model import BG_NBD, LifetimeValueModel, fit
+from ml_jobs.lifetime_value.trees import expectations
+from ml_jobs.lifetime_value.trees import fit as fit_trees
 from ml_jobs.report import OnProgress, tell
 from warehouse.settings import Settings
 
@@ -47,7 +49,8 @@ class LifetimeValueJob:
         return self.config.gate
 
     def read(self, settings: Settings, as_of: datetime) -> Known:
-        return Known(read_buyers(settings, as_of), read_snapshots(settings, as_of))
+        names = self.config.features
+        return Known(read_buyers(settings, as_of, names), read_snapshots(settings, as_of, names))
 
     def size(self, data: Known) -> int:
         return len(data.buyers.profile_ids)
@@ -57,14 +60,18 @@ class LifetimeValueJob:
         return registry.digest_of(
             data.buyers.profile_ids, people.frequency, people.recency, people.age, people.value, past.cutoff,
             past.horizon_end, past.histories.frequency, past.histories.recency, past.histories.age,
-            past.histories.value, past.revenue_before, past.purchases, past.revenue,
+            past.histories.value, past.features, past.revenue_before, past.purchases, past.revenue,
         )  # fmt: skip
 
     def validate(self, data: Known) -> Validation:
         return evaluate(data.snapshots, self.config)
 
-    def fit(self, data: Known, choice: None) -> LifetimeValueModel:
-        return fit(data.buyers.histories, self.config)
+    def fit(self, data: Known, choice: Choice | None) -> LifetimeValueModel:
+        model, past = fit(data.buyers.histories, self.config), data.snapshots
+        if choice is None or choice.method == BG_NBD:
+            return model
+        trees = fit_trees(past, expectations(past, self.config), self.config)
+        return model if trees is None else replace(model, trees=replace(trees, stretch=choice.stretch))
 
     def to_stored(self, model: LifetimeValueModel) -> dict[str, Any]:
         return model.to_dict()
@@ -78,14 +85,21 @@ class LifetimeValueJob:
         on_progress: OnProgress,
     ) -> tuple[pa.Table, int]:
         """A row for each buyer and horizon."""
-        buyers = read_buyers(settings, as_of)
+        model = LifetimeValueModel.from_dict(stored)
+        # the columns of the day that the model was fitted, in its order
+        buyers = read_buyers(settings, as_of, () if model.trees is None else model.trees.features)
         tell(on_progress, f"lifetime_value: scoring {len(buyers.profile_ids):,} buyers")
-        said = LifetimeValueModel.from_dict(stored).predict(buyers.histories, self.config)
-        return prediction_rows(buyers, said, self.config, run, as_of), len(buyers.profile_ids)
+        said = model.predict(buyers.histories, buyers.features, self.config)
+        return prediction_rows(buyers, said, model.method, self.config, run, as_of), len(buyers.profile_ids)
 
 
 def prediction_rows(
-    buyers: Buyers, said: Predictions, config: LifetimeValueConfig, run: registry.ModelRun, as_of: datetime
+    buyers: Buyers,
+    said: Predictions,
+    method: str,
+    config: LifetimeValueConfig,
+    run: registry.ModelRun,
+    as_of: datetime,
 ) -> pa.Table:
     """Predictions as rows of lifetime_value_predictions, by profile and horizon."""
     import numpy as np
@@ -117,6 +131,7 @@ def prediction_rows(
             "profile_id": profile,
             "horizon_days": pa.array(np.tile(horizons, n), pa.int32()),
             **flat,
+            "value_method": pa.array([method] * (n * times), pa.string()),
             "next_purchase_on": pa.array(each(next_on), pa.date32(), mask=each(~is_near)),
             "model_version": pa.array([run.model_version] * (n * times), pa.string()),
             "trained_at": pa.array([run.trained_at] * (n * times), pa.timestamp("us")),

@@ -1,9 +1,9 @@
-"""The two models together: how often, and for how much."""
+"""The models together: how often, for how much, and what trees know better of the sum."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_jobs.errors import TrainingRefusedError
 from ml_jobs.lifetime_value import bg_nbd, gamma_gamma
@@ -11,7 +11,14 @@ from ml_jobs.lifetime_value.bg_nbd import NAMES, BgNbd
 from ml_jobs.lifetime_value.config import LifetimeValueConfig
 from ml_jobs.lifetime_value.gamma_gamma import GammaGamma
 from ml_jobs.lifetime_value.histories import Histories
-from ml_jobs.lifetime_value.predict import Predictions, predict
+from ml_jobs.lifetime_value.predict import Predictions, expected_revenue, predict
+from ml_jobs.lifetime_value.trees import Trees
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BG_NBD, TREES = "bg_nbd", "trees"
+"""Whose expectation of money it is. Purchases are BG/NBD's in any case."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +27,21 @@ class LifetimeValueModel:
 
     purchases: BgNbd
     values: GammaGamma
+    trees: Trees | None = None
+    """None: money is what BG/NBD and Gamma-Gamma expect."""
 
-    def predict(self, people: Histories, config: LifetimeValueConfig) -> Predictions:
-        """Of each of `people`, in their order, at the horizons of `config`."""
-        return predict(self.purchases, self.values, people, config)
+    @property
+    def method(self) -> str:
+        """BG_NBD or TREES."""
+        return BG_NBD if self.trees is None else TREES
+
+    def predict(self, people: Histories, features: np.ndarray, config: LifetimeValueConfig) -> Predictions:
+        """Of each of `people`, in their order, at the horizons of `config`; `features` are the columns of `trees`."""
+        said = predict(self.purchases, self.values, people, config)
+        if self.trees is None:
+            return said
+        by_bg_nbd = expected_revenue(self.purchases, self.values, people, self.trees.horizon_days)
+        return self.trees.correct(said, features, by_bg_nbd)
 
     def facts(self) -> dict[str, Any]:
         """What a reader of the registry wants to know of the fit."""
@@ -40,16 +58,22 @@ class LifetimeValueModel:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """What is stored: plain types."""
-        return {"purchases": self.purchases.to_dict(), "values": self.values.to_dict()}
+        """What is stored: plain types, around scikit-learn's."""
+        trees = None if self.trees is None else self.trees.to_dict()
+        return {"purchases": self.purchases.to_dict(), "values": self.values.to_dict(), "trees": trees}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> LifetimeValueModel:
-        return cls(BgNbd.from_dict(stored["purchases"]), GammaGamma.from_dict(stored["values"]))
+        trees = stored.get("trees")  # models from before there were any have none
+        return cls(
+            BgNbd.from_dict(stored["purchases"]),
+            GammaGamma.from_dict(stored["values"]),
+            None if trees is None else Trees(**trees),
+        )
 
 
 def fit(people: Histories, config: LifetimeValueConfig) -> LifetimeValueModel:
-    """Both models.
+    """BG/NBD and Gamma-Gamma.
 
     Raises:
         TrainingRefusedError: too few people, no difference between them, or a past that is too short.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from ml_jobs.lifetime_value import purchases
+from ml_jobs.lifetime_value import gamma_gamma, purchases
 from ml_jobs.lifetime_value.bg_nbd import NAMES, BgNbd
 from ml_jobs.lifetime_value.config import LifetimeValueConfig
-from ml_jobs.lifetime_value.gamma_gamma import GammaGamma, expected_value
+from ml_jobs.lifetime_value.gamma_gamma import GammaGamma
 from ml_jobs.lifetime_value.histories import Histories, Timing, distinct
 from ml_jobs.lifetime_value.intervals import intervals
 
@@ -58,7 +58,7 @@ def predict(
     config = config or LifetimeValueConfig()
     rows = distinct(people)
     whose = rows.of_person
-    per_purchase = np.full(len(whose), np.nan) if values is None else expected_value(values, people)
+    per_purchase = np.full(len(whose), np.nan) if values is None else gamma_gamma.expected_value(values, people)
     paid = np.zeros(len(whose)) if values is None else values.gamma + people.frequency * np.nan_to_num(people.value)
     found = {field.name: np.empty((len(whose), len(config.horizons))) for field in fields(Predictions)}
     found["p_alive"] = purchases.p_alive(model, rows)[whose]
@@ -75,6 +75,13 @@ def predict(
             found["value_low"][:, column] = share.low[whose] * paid
             found["value_high"][:, column] = share.high[whose] * paid
     return Predictions(**found)
+
+
+def expected_revenue(model: BgNbd, values: GammaGamma, people: Histories, horizon: float) -> np.ndarray:
+    """Of each of `people`, within one horizon: `Predictions.expected_value` alone. (people,)"""
+    rows = distinct(people)
+    expected = purchases.expected_purchases(model, rows, horizon)[rows.of_person]
+    return expected * gamma_gamma.expected_value(values, people)
 
 
 def total_purchases(model: BgNbd, people: Timing, horizon: float) -> Total:

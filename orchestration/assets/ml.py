@@ -23,7 +23,7 @@ from warehouse.settings import Settings
 DESCRIPTIONS = {
     "recommendations": "Candidate products per profile (the personal rung), by item-to-item scores and own repeats.",
     "churn": "Calibrated probability that a buyer does not buy within the horizon, with its band.",
-    "lifetime_value": "How often, when and for how much each buyer will buy again (BG/NBD and Gamma-Gamma).",
+    "lifetime_value": "How often, when and for how much each buyer will buy again (BG/NBD and Gamma-Gamma, or trees).",
     "send_time": "At which hour and on which weekday each person most probably clicks, shrunk towards everybody's.",
     "engagement": "Calibrated probability that each person opens, and clicks, the next mail.",
 }

@@ -240,15 +240,16 @@ class Store:
                 "reason": "again", "model_version": "m1", "trained_at": made_at, "as_of": made_at,
             })  # fmt: skip
         self.rows["ml.churn_predictions"].append({
-            "profile_id": profile_id, "churn_probability": 0.5, "churn_band": "medium", "model_version": "m1",
+            "profile_id": profile_id, "churn_probability": 0.5, "churn_band": "medium",
+            "reason_1": "no purchase for 9 days", "reason_2": None, "reason_3": None, "model_version": "m1",
             "trained_at": made_at, "as_of": made_at,
         })  # fmt: skip
         for days in (30, 90, 365):
             self.rows["ml.lifetime_value_predictions"].append({
                 "profile_id": profile_id, "horizon_days": days, "p_purchase": days / 1000, "expected_purchases": 0.2,
                 "purchases_low": 0.0, "purchases_high": 1.0, "expected_value": days / 3, "value_low": 0.0,
-                "value_high": 99.0, "next_purchase_on": None, "model_version": "m1", "trained_at": made_at,
-                "as_of": made_at,
+                "value_high": 99.0, "value_method": "trees", "next_purchase_on": None, "model_version": "m1",
+                "trained_at": made_at, "as_of": made_at,
             })  # fmt: skip
         self.rows["ml.send_time_predictions"].append({
             "profile_id": profile_id, "best_hour": 20, "best_weekday": 2, "send_hour": 20, "is_randomized": False,

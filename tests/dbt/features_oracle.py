@@ -160,6 +160,19 @@ def stages(feature: Row) -> tuple[str, str]:
     return "prospect" if feature["has_signed_up"] else "visitor", "consideration" if looked else "awareness"
 
 
+def rhythm_horizon_days(feature: Row, together: list[Row]) -> int:
+    """Three of a buyer's own gaps, with two of the mean gap of all buyers `together` counted in: 14 to 90 days."""
+
+    def gaps(of: Row) -> tuple[int, int]:
+        return of["days_since_first_purchase"] - of["recency_days"], of["purchase_days_lifetime"] - 1
+
+    days, n = (sum(each) for each in zip(*map(gaps, together), strict=True))
+    if not n:
+        return 90
+    own_days, own_n = gaps(feature)
+    return min(90, max(14, math.ceil(3 * (own_days + 2 * Fraction(days, n)) / (own_n + 2))))
+
+
 def engagement_level(feature: Row) -> str:
     """Level of human engagement."""
     days = feature["days_since_human_activity"]

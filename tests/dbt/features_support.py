@@ -150,14 +150,14 @@ COLUMNS: Mapping[str, str] = {
         "trained_at timestamp, as_of timestamp"
     ),
     "ml.churn_predictions": (
-        "profile_id text, churn_probability double precision, churn_band text, model_version text, "
-        "trained_at timestamp, as_of timestamp"
+        "profile_id text, churn_probability double precision, churn_band text, reason_1 text, reason_2 text, "
+        "reason_3 text, model_version text, trained_at timestamp, as_of timestamp"
     ),
     "ml.lifetime_value_predictions": (
         "profile_id text, horizon_days integer, p_purchase double precision, expected_purchases double precision, "
         "purchases_low double precision, purchases_high double precision, expected_value double precision, "
-        "value_low double precision, value_high double precision, next_purchase_on date, model_version text, "
-        "trained_at timestamp, as_of timestamp"
+        "value_low double precision, value_high double precision, value_method text, next_purchase_on date, "
+        "model_version text, trained_at timestamp, as_of timestamp"
     ),
     "ml.send_time_predictions": (
         "profile_id text, best_hour integer, best_weekday integer, send_hour integer, is_randomized boolean, "

@@ -72,9 +72,19 @@ def test_snapshots_know_nothing_of_later_and_labels_look_ahead(built: Built) -> 
         feature["has_churned"] = not later
         feature["purchase_days_ahead"] = len({order["ordered_on"] for order in later})
         feature["revenue_ahead"] = sum((order["net_revenue"] for order in later), Decimal(0))
+        feature["next_purchase_on"] = min((order["ordered_on"] for order in later), default=None)
     wanted = [feature for feature in wanted if feature["orders_lifetime"]]
+    for feature in wanted:
+        together = [other for other in wanted if other["as_of"] == feature["as_of"]]
+        feature["rhythm_horizon_days"] = oracle.rhythm_horizon_days(feature, together)
+    for feature in wanted:
+        following = feature.pop("next_purchase_on")
+        feature["has_lapsed"] = (
+            following is None or (following - feature["as_of_on"]).days > feature["rhythm_horizon_days"]
+        )
     assert_same(support.read(built.settings, "churn_training_set", "as_of, profile_id"), wanted)
-    assert 0 < sum(feature["has_churned"] for feature in wanted) < len(wanted)
+    assert 0 < sum(feature["has_churned"] for feature in wanted) < sum(f["has_lapsed"] for f in wanted) < len(wanted)
+    assert len({feature["rhythm_horizon_days"] for feature in wanted}) > 2
 
 
 def test_stages_and_levels(built: Built) -> None:

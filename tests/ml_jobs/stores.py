@@ -115,6 +115,19 @@ def complete_journey(settings: Settings, parquet: Path, as_of: datetime) -> None
     )
 
 
+def cdnow(settings: Settings, parquet: Path, as_of: datetime) -> None:
+    """CDNOW (a sample of its buyers, new in one quarter) as order lines: a day's purchases are an order."""
+    new_store(settings, as_of)
+    insert(
+        settings,
+        "fct_order_lines",
+        f"""select cast(sample_id as text) as profile_id, sample_id || '-' || date as order_id, 'cd' as product_id,
+                cast(date as timestamp) as ordered_at, 1 as quantity, 1 as net_quantity, 0 as returned_quantity,
+                sum(amount) as gross_revenue, sum(amount) as net_revenue
+            from '{parquet}' where date < timestamp '{as_of}' group by sample_id, date""",
+    )
+
+
 PURCHASE_FEATURES = (
     "recency_days", "days_since_first_purchase", "orders_lifetime", "items_lifetime", "revenue_lifetime",
     "returned_revenue_lifetime", "purchase_days_lifetime", "average_order_value", "mean_days_between_purchases",
@@ -153,7 +166,9 @@ def features_sql(settings: Settings, cutoffs: str) -> str:
             count(*) as orders_lifetime, sum(items) as items_lifetime, sum(revenue) as revenue_lifetime,
             sum(returned) as returned_revenue_lifetime,
             count(distinct cast(ordered_at as date)) as purchase_days_lifetime, avg(revenue) as average_order_value,
-            avg(gap) as mean_days_between_purchases, stddev(gap) as stddev_days_between_purchases,
+            avg(gap) as mean_days_between_purchases,
+            sqrt((count(gap) * sum(gap * gap) - sum(gap) * sum(gap)) / nullif(count(gap) * (count(gap) - 1), 0))
+                as stddev_days_between_purchases,
             max(gap) as max_days_between_purchases, cast(as_of as date) as as_of_on,
             coalesce(sum(revenue) filter (cast(ordered_at as date) = first_on), 0) as first_day_revenue
         from (select *, min(cast(ordered_at as date)) over (partition by as_of, profile_id) as first_on from gaps)

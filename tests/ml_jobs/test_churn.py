@@ -15,9 +15,10 @@ from ml_jobs.churn import job
 from ml_jobs.churn.config import FEATURES, ChurnConfig
 from ml_jobs.churn.evaluate import calibration_table, evaluate, expected_calibration_error, split
 from ml_jobs.churn.features import TrainingSet, read_training_set
-from ml_jobs.churn.score import band_of
+from ml_jobs.churn.score import band_of, pays_from
 from ml_jobs.churn.train import BG_NBD, BOOSTER, MEAN, RECENCY, RFM, SIMPLE, ChurnModel, fit, folds_of, logit
 from ml_jobs.errors import ArtefactError, FeatureTableError, TrainingRefusedError
+from ml_jobs.gate import NotComparableError
 from ml_jobs.io import replace_predictions
 from ml_jobs.lifetime_value import bg_nbd
 from ml_jobs.lifetime_value.features import read_snapshots
@@ -101,7 +102,7 @@ def test_bg_nbd_is_what_the_job_of_lifetime_value_says(settings: Settings) -> No
     rows = read_training_set(settings, AS_OF, FAST)
     model = fit(rows, FAST, [BG_NBD])[BG_NBD]
     assert model.horizon_days == 60
-    newest = read_snapshots(settings, AS_OF)
+    newest = read_snapshots(settings, AS_OF, ())
     newest = newest.rows(newest.cutoff == newest.cutoff.max())
     expected = 1 - p_purchase(bg_nbd.fit(newest.histories), newest.histories, 60)
     at_newest = rows.rows(rows.cutoff == rows.cutoff.max())
@@ -156,9 +157,9 @@ def test_predictions_keep_their_contract(rhythms: tuple[Settings, job.JobReport]
     buyers = stores.query(settings, "select distinct profile_id from {schema}.fct_order_lines order by 1")
     assert [row[:1] for row in rows] == buyers
     assert report.n_scored == len(rows)
-    for _, probability, band, version, as_of in rows:
+    for _, probability, band, version, as_of, *_ in rows:
         assert 0 < probability < 1
-        assert band == ("high" if probability >= 0.7 else "medium" if probability >= 0.4 else "low")
+        assert band == ("high" if probability >= 0.7 else "medium" if probability >= 0.35 else "low")
         assert (version, as_of) == (report.model_version, AS_OF)
     assert {row[2] for row in rows} == {"low", "medium", "high"}
 
@@ -281,6 +282,30 @@ def test_an_older_model_scores_when_training_is_refused(settings: Settings) -> N
     assert {row[4] for row in stores.query(settings, PREDICTIONS)} == {tomorrow}
 
 
+def test_the_label_by_own_rhythm_can_be_chosen(settings: Settings) -> None:
+    """Another question: BG/NBD does not know it, and a model of the one is no rival of a model of the other."""
+    small_store(settings)
+    by_rhythm = FAST.model_copy(update={"label": "has_lapsed"})
+    with pytest.raises(FeatureTableError, match=r"churn_training_set\.has_lapsed"):
+        job.train(settings, config=by_rhythm)
+    # as if every other one of those who come back came too late for the own rhythm
+    with stores.connect(settings) as con:
+        con.execute(f"alter table {settings.schema}.churn_training_set add column has_lapsed boolean")
+        con.execute(
+            f"update {settings.schema}.churn_training_set set has_lapsed = has_churned or hash(profile_id) % 2 = 0"
+        )
+    fixed = read_training_set(settings, AS_OF, FAST)
+    lapsed = read_training_set(settings, AS_OF, by_rhythm)
+    assert lapsed.churned.mean() > fixed.churned.mean() + 0.1
+    found = evaluate(lapsed, by_rhythm)
+    assert found.metrics["base_rate"] > evaluate(fixed, FAST).metrics["base_rate"] + 0.1
+    assert "bg_nbd_auc" not in found.metrics
+    assert found.trial is not None
+    stored = fit(fixed, FAST, [RFM])[RFM].to_dict()
+    with pytest.raises(NotComparableError, match="has_churned, not of has_lapsed"):
+        found.trial.merit_of(stored)
+
+
 def test_all_missing_columns_are_one_clear_error(settings: Settings) -> None:
     small_store(settings)
     with stores.connect(settings) as con:
@@ -329,13 +354,24 @@ def test_calibration_table_and_error() -> None:
     assert expected_calibration_error(bins) == pytest.approx(0.1)
 
 
-def test_a_threshold_belongs_to_the_upper_band() -> None:
-    assert band_of(np.asarray([0.39, 0.4, 0.69, 0.7, 1.0]), CONFIG).tolist() == [0, 1, 1, 2, 2]
+def test_a_buyer_is_contacted_where_that_brings_more_than_it_costs() -> None:
+    config = ChurnConfig(cost_of_contact=2, value_of_saved=40, save_rate=0.1, hopeful_save_rate=0.25)
+    probability = np.linspace(0, 1, 1001)
+    cautious, hopeful = (probability * rate * 40 - 2 for rate in (0.1, 0.25))
+    band = band_of(probability, config)
+    assert pays_from(config) == (0.2, 0.5)
+    assert (band[cautious > 1e-9] == 2).all()
+    assert (band[(cautious < -1e-9) & (hopeful > 1e-9)] == 1).all()
+    assert (band[hopeful < -1e-9] == 0).all()
+    assert band_of(np.asarray(pays_from(config)), config).tolist() == [1, 2]
+    assert pays_from(ChurnConfig()) == pytest.approx((0.35, 0.7))
+    dear = config.model_copy(update={"cost_of_contact": 100.0})
+    assert band_of(probability, dear).max() == 0
 
 
 def test_config_is_validated() -> None:
-    with pytest.raises(ValidationError, match="below high_from"):
-        ChurnConfig(medium_from=0.8)
+    with pytest.raises(ValidationError, match="below hopeful_save_rate"):
+        ChurnConfig(save_rate=0.2)
     with pytest.raises(ValidationError, match="baselines need"):
         ChurnConfig(features=("recency_days",))
     assert len(set(FEATURES)) == len(FEATURES)

@@ -20,8 +20,11 @@ from tests.ml_jobs import stores
 from warehouse.settings import Settings
 
 AS_OF = datetime(2024, 6, 1)
-JOB = LifetimeValueJob()
-PREDICTIONS = "select * exclude (trained_at) from {ml}.lifetime_value_predictions order by profile_id, horizon_days"
+CONFIG = LifetimeValueConfig(features=stores.PURCHASE_FEATURES)
+JOB = LifetimeValueJob(CONFIG)
+PREDICTIONS = (
+    "select * exclude (trained_at, value_method) from {ml}.lifetime_value_predictions order by profile_id, horizon_days"
+)
 
 
 def planted(settings: Settings, n_people: int = 1500, as_of: datetime = AS_OF) -> None:
@@ -110,7 +113,7 @@ def test_histories_are_those_of_the_orders(settings: Settings) -> None:
             (select 'x' as product_id, 1 as quantity, 1 as net_quantity, 0 as returned_quantity)""",
     )
     stores.build_churn_tables(settings, AS_OF, 30, 2)
-    buyers = read_buyers(settings, AS_OF)
+    buyers = read_buyers(settings, AS_OF, ("orders_lifetime", "average_order_value"))
     people = buyers.histories
     assert buyers.profile_ids.tolist() == ["a", "b"]
     assert buyers.as_of_on == date(2024, 6, 1)
@@ -119,7 +122,7 @@ def test_histories_are_those_of_the_orders(settings: Settings) -> None:
     assert people.age.tolist() == [152, 91]
     assert people.value[0] == 40
     assert np.isnan(people.value[1])
-    past = read_snapshots(settings, AS_OF)
+    past = read_snapshots(settings, AS_OF, ("orders_lifetime", "average_order_value"))
     # two cut-offs, 2024-05-02 and 2024-04-02, of which the earlier one has the purchase of 2024-04-30 ahead
     assert past.purchases.tolist() == [1, 0, 0, 0]
     assert past.revenue.tolist() == [50, 0, 0, 0]

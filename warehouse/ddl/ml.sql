@@ -90,3 +90,9 @@ create table if not exists {ml_schema}.engagement_predictions (
     trained_at timestamp not null,
     as_of timestamp not null
 );
+-- whose expectation of money it is: bg_nbd or trees; null: from before there were trees
+alter table {ml_schema}.lifetime_value_predictions add column if not exists value_method varchar(10);
+-- what raises the probability most, in words, strongest first; null: nothing more does, or the band is low
+alter table {ml_schema}.churn_predictions add column if not exists reason_1 text;
+alter table {ml_schema}.churn_predictions add column if not exists reason_2 text;
+alter table {ml_schema}.churn_predictions add column if not exists reason_3 text;

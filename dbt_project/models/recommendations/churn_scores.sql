@@ -10,6 +10,12 @@ profiles as (
 
 ),
 
+lifetime_values as (
+
+    select * from {{ ref('lifetime_values') }}
+
+),
+
 clock as (
 
     select * from {{ source('control', 'clock') }}
@@ -41,14 +47,22 @@ current_predictions as (
 final as (
 
     select
-        profile_id,
-        churn_probability,
-        churn_band,
-        model_version,
-        trained_at,
-        as_of
+        current_predictions.profile_id,
+        current_predictions.churn_probability,
+        current_predictions.churn_band,
+        current_predictions.reason_1,
+        current_predictions.reason_2,
+        current_predictions.reason_3,
+        cast(
+            current_predictions.churn_probability * lifetime_values.expected_value_365d as numeric(18, 2)
+        ) as value_at_stake,
+        current_predictions.model_version,
+        current_predictions.trained_at,
+        current_predictions.as_of
     from current_predictions
-    where recency = 1
+    left join lifetime_values
+        on current_predictions.profile_id = lifetime_values.profile_id
+    where current_predictions.recency = 1
 
 )
 

@@ -50,6 +50,7 @@ final as (
         cast(max(case when horizon_days = {{ days }} then {{ name }} end) as numeric(18, 2)) as {{ name }}_{{ days }}d,
         {%- endfor %}
         {%- endfor %}
+        max(value_method) as value_method,
         max(next_purchase_on) as next_purchase_on,
         max(model_version) as model_version,
         max(trained_at) as trained_at,
