@@ -18,6 +18,20 @@ alter table {ml_schema}.model_runs add column if not exists is_live boolean;
 alter table {ml_schema}.model_runs add column if not exists was_tried boolean;
 alter table {ml_schema}.model_runs add column if not exists decision text;
 
+-- the numbers of model_runs.metrics, one a row, so that a history of them is a select
+create table if not exists {ml_schema}.metrics (
+    model_version varchar(120) not null,
+    metric varchar(120) not null,
+    -- part of the people that it was measured on; '': all of them
+    segment varchar(120) not null default '',
+    value double precision not null,
+    -- 95 % interval; null where none was measured
+    low double precision,
+    high double precision,
+    n bigint not null,
+    primary key (model_version, metric, segment)
+);
+
 create table if not exists {ml_schema}.calibration (
     model_version varchar(120) not null,
     bin integer not null,
