@@ -166,7 +166,8 @@ def record_run(settings: Settings, run: ModelRun, calibration: Sequence[Calibrat
         )
         for metric in metrics_of(run.metrics):
             con.execute(
-                f'insert into "{schema}".metrics (model_version, metric, value, low, high, n) values (?, ?, ?, ?, ?, ?)',
+                f'insert into "{schema}".metrics (model_version, metric, value, low, high, n) '
+                "values (?, ?, ?, ?, ?, ?)",
                 [run.model_version, metric.name, metric.value, metric.low, metric.high, run.n_test],
             )
         for row in calibration:
