@@ -187,6 +187,13 @@ def score(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None
     )  # fmt: skip
 
 
+def refresh(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None) -> JobReport:
+    """Score with what lives; train only where nothing does."""
+    if registry.reigning_run(settings, job.name, registry.begin(settings)) is None:
+        return run(job, settings, on_progress)
+    return score(job, settings, on_progress)
+
+
 def run(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None) -> JobReport:
     """Train, then score with what lives; if that is an older model, the report says why."""
     trained = train(job, settings, on_progress)

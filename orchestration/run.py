@@ -47,7 +47,7 @@ def run_job(settings: Settings, job_name: str, on_event: OnEvent | None = None) 
 
     Args:
         settings: the installation and target.
-        job_name: `full_refresh`, `segments_refresh` or `train`.
+        job_name: `full_refresh`, `segments_refresh`, `train` or `score`.
         on_event: gets each event of the run's log as it is written.
 
     Raises:

@@ -46,6 +46,9 @@ class Drift:
     def is_over(self) -> bool:
         return self.value > self.limit
 
+    def __str__(self) -> str:
+        return f"{self.name} {self.value:.2f}"
+
 
 def day_of(as_of: datetime) -> date:
     """The day of the last instant before `as_of` (UTC)."""

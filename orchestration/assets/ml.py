@@ -1,4 +1,4 @@
-"""One asset per model: it trains, evaluates and scores, and shows its metrics."""
+"""One asset per model: it trains, evaluates and scores, or scores alone, and shows its metrics."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ import dagster as dg
 from orchestration.failures import translated_errors
 from orchestration.freshness import freshness_of
 from orchestration.names import (
-    CHURN_KEY,
-    LIFETIME_VALUE_KEY,
+    KEY_OF_JOB,
     ML_GROUP,
     MODELS_OF_JOB,
-    RECOMMENDATIONS_KEY,
+    ONLY_WHERE_NONE,
     TEAM_OF_GROUP,
+    TRAINING_TAG,
     WRITER_POOL,
     numbers_of,
 )
@@ -23,7 +23,6 @@ DESCRIPTIONS = {
     "churn": "Calibrated probability that a buyer does not buy within the horizon, with its band.",
     "lifetime_value": "How often, when and for how much each buyer will buy again (BG/NBD and Gamma-Gamma).",
 }
-KEYS = {"recommendations": RECOMMENDATIONS_KEY, "churn": CHURN_KEY, "lifetime_value": LIFETIME_VALUE_KEY}
 
 
 def job_metadata(report: dict[str, Any]) -> dict[str, Any]:
@@ -34,7 +33,7 @@ def job_metadata(report: dict[str, Any]) -> dict[str, Any]:
 
 def _job_asset(settings: Settings, job: str) -> dg.AssetsDefinition:
     @dg.asset(
-        key=KEYS[job],
+        key=KEY_OF_JOB[job],
         deps=[dg.AssetKey([model]) for model in MODELS_OF_JOB[job]],
         group_name=ML_GROUP,
         owners=[TEAM_OF_GROUP[ML_GROUP]],
@@ -47,9 +46,10 @@ def _job_asset(settings: Settings, job: str) -> dg.AssetsDefinition:
     def train_and_score(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with translated_errors(context.retry_number):
             from ml_jobs.catalogue import job_named
-            from ml_jobs.job import run
+            from ml_jobs.job import refresh, run
 
-            report = run(job_named(job), settings, context.log.info)
+            step = refresh if context.run.tags.get(TRAINING_TAG) == ONLY_WHERE_NONE else run
+            report = step(job_named(job), settings, context.log.info)
         return dg.MaterializeResult(metadata=job_metadata(report.to_dict()))
 
     return train_and_score

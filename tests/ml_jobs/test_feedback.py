@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_jobs import job as jobs
 from ml_jobs.churn import job as churn
 from ml_jobs.churn.config import ChurnConfig
 from ml_jobs.feedback.config import FeedbackConfig
@@ -174,6 +175,22 @@ def test_scoring_compares_the_columns_that_the_model_reads(settings: Settings) -
     names = stores.query(settings, "select name, n_first, n from {ml}.drift order by name")
     assert {name for name, *_ in names} == {*stores.PURCHASE_FEATURES, "churn_probability_60d", "people_scored"}
     assert {row[1:] for row in names} == {(report.n_scored, report.n_scored)}
+
+
+def test_a_refresh_trains_only_where_no_model_lives(settings: Settings) -> None:
+    stores.planted_tastes(settings, AS_OF, n_people=100)
+    job = recommendations.RecommendationJob()
+    runs = "select count(*) from {ml}.model_runs"
+    first = jobs.refresh(job, settings)
+    assert (first.status, stores.query(settings, runs)) == ("scored", [(1,)])
+    stores.set_as_of(settings, AS_OF + DAY)
+    again = jobs.refresh(job, settings)
+    assert (again.as_of, again.model_version, stores.query(settings, runs)) == (
+        AS_OF + DAY,
+        first.model_version,
+        [(1,)],
+    )
+    assert jobs.run(job, settings).model_version != first.model_version
 
 
 VALUES = st.lists(st.one_of(st.floats(-100, 100), st.just(float("nan"))), min_size=1, max_size=60)

@@ -81,7 +81,7 @@ ranked as (
 ),
 
 -- the top 1 %, and one product at least
-final as (
+spread as (
 
     select
         exposed_by,
@@ -96,6 +96,16 @@ final as (
         {{ ratio('sum((n_products + 1 - 2 * position) * n_offers)', 'count(*) * sum(n_offers)') }} as gini
     from ranked
     group by exposed_by, as_of
+
+),
+
+-- the popular rung is concentrated by what it is
+final as (
+
+    select
+        *,
+        exposed_by = 'personal' and top_share > {{ var('exposure_max_top_share') }} as is_concentrated
+    from spread
 
 )
 
