@@ -14,9 +14,10 @@ from orchestration.assets.raw import raw_definitions
 from orchestration.assets.sync import activation_models, sync_definitions
 from orchestration.checks import check_definitions, shifts_check
 from orchestration.feedback_checks import feedback_checks
-from orchestration.jobs import jobs_of, own_schedules, schedules_of
+from orchestration.jobs import TAGS, jobs_of, own_schedules, schedules_of
 from orchestration.manifest import load_manifest
 from orchestration.names import SIZES_KEY, raw_key
+from orchestration.past import train_as_of_job
 from orchestration.resources import resources
 from orchestration.sensors import decay_sensor, failure_sensor, landing_sensor
 from orchestration.sync_checks import sync_checks
@@ -53,7 +54,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     checks += feedback_checks(settings, made)
     checks += sync_checks(settings)
     schedules = own_schedules(settings)
-    jobs = jobs_of(schedules)
+    jobs = [*jobs_of(schedules), train_as_of_job(settings, TAGS)]
     return dg.Definitions(
         assets=[*own, *external_specs(manifest, made, tables)],
         asset_checks=checks,

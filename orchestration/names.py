@@ -34,6 +34,8 @@ CHURN_KEY = ("ml", "churn")
 LIFETIME_VALUE_KEY = ("ml", "lifetime_value")
 KEY_OF_JOB = {"recommendations": RECOMMENDATIONS_KEY, "churn": CHURN_KEY, "lifetime_value": LIFETIME_VALUE_KEY}
 """Asset of each model job."""
+MEASURE_OF_JOB = {"recommendations": "hr_at_3", "churn": "brier", "lifetime_value": "deviance"}
+"""The metric by which each is known."""
 PRODUCER_OF_SOURCE = {
     ("ml", "recommendation_candidates"): RECOMMENDATIONS_KEY,
     ("ml", "churn_predictions"): CHURN_KEY,

@@ -16,6 +16,7 @@ from orchestration.names import (
     WRITER_POOL,
     numbers_of,
 )
+from orchestration.plots import model_plots
 from warehouse.settings import Settings
 
 DESCRIPTIONS = {
@@ -50,7 +51,9 @@ def _job_asset(settings: Settings, job: str) -> dg.AssetsDefinition:
 
             step = refresh if context.run.tags.get(TRAINING_TAG) == ONLY_WHERE_NONE else run
             report = step(job_named(job), settings, context.log.info)
-        return dg.MaterializeResult(metadata=job_metadata(report.to_dict()))
+            plots = model_plots(settings, job, report.model_version) if report.model_version else {}
+        shown = {name: dg.MetadataValue.md(image) for name, image in plots.items()}
+        return dg.MaterializeResult(metadata={**job_metadata(report.to_dict()), **shown})
 
     return train_and_score
 

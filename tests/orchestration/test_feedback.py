@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,12 +12,15 @@ import dagster as dg
 import pytest
 from dagster._utils.schedules import cron_string_iterator
 
+from ml_jobs import registry
 from ml_jobs.feedback.watch import watch
 from ml_jobs.report import JobReport
 from orchestration.assets.ml import ml_definitions
 from orchestration.feedback_checks import decay_result, drift_result, exposure_result, feedback_checks
-from orchestration.jobs import SCORE, TRAIN, schedules_of
-from orchestration.names import EXPOSURE_KEY, OUTCOMES_KEY
+from orchestration.jobs import SCORE, TAGS, TRAIN, schedules_of
+from orchestration.names import EXPOSURE_KEY, KEY_OF_JOB, OUTCOMES_KEY
+from orchestration.past import train_as_of_job
+from orchestration.plots import model_plots
 from orchestration.sensors import decay_sensor
 from warehouse.connection import connect
 from warehouse.settings import Settings
@@ -131,6 +136,54 @@ def test_it_starts_stopped(settings: Settings) -> None:
     assert decay_sensor(settings).default_status is dg.DefaultSensorStatus.STOPPED
 
 
+def images(plots: dict[str, str]) -> set[str]:
+    """Names of the plots, each of which is a PNG inside Markdown."""
+    for text in plots.values():
+        found = re.fullmatch(r"!\[[^\]]+\]\(data:image/png;base64,([A-Za-z0-9+/=]+)\)", text)
+        assert found, text[:80]
+        assert base64.b64decode(found[1]).startswith(b"\x89PNG")
+    return set(plots)
+
+
+def test_a_model_is_shown_by_what_there_is_of_it(settings: Settings) -> None:
+    assert images(model_plots(settings, "churn", "c-2")) == set()
+    bins = (registry.CalibrationBin(1, 10, 0.2, 0.1), registry.CalibrationBin(2, 20, 0.7, 0.8))
+    for version, is_live in (("c-1", True), ("c-2", False)):
+        run = registry.ModelRun(version, "churn", DAY, DAY, {}, {"brier": 0.1}, "00", 1, 1, is_live=is_live)
+        registry.record_run(settings, run, bins)
+    assert images(model_plots(settings, "churn", "c-2")) == {"history", "calibration"}
+    write(
+        settings,
+        "insert into {ml}.prediction_log values ('churn', 'c-1', '2025-06-01', '2025-06-02', 'a', 90, '', 1, 0.5)",
+    )
+    assert images(model_plots(settings, "churn", "c-3")) == {"history", "scores"}
+    assert images(model_plots(settings, "recommendations", "r-1")) == set()
+
+
+def test_a_past_day_is_a_partition_in_a_schema_of_its_own(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[tuple[str, str]] = []
+    monkeypatch.setattr("ingest.normalize.normalize_identifiers", lambda one: done.append(("normalize", one.schema)))
+    monkeypatch.setattr("warehouse.build.build", lambda one, *stage: done.append(("build", f"{one.schema} {stage}")))
+
+    def train(job: Any, one: Settings, log: Any) -> JobReport:
+        done.append((f"train {job.name}", one.schema))
+        return JobReport(job.name, "trained", DAY, "m-1", {"brier": 0.25})
+
+    monkeypatch.setattr("ml_jobs.job.train", train)
+    lease = dg.ResourceDefinition.none_resource()
+    built = dg.Definitions(jobs=[train_as_of_job(settings, TAGS)], resources={"lease": lease})
+    job = built.resolve_job_def("train_as_of")
+    assert job.partitions_def is not None
+    assert "2025-06-02" in job.partitions_def.get_partition_keys(current_time=datetime(2025, 7, 1, tzinfo=UTC))
+    run = job.execute_in_process(partition_key="2025-06-02", instance=dg.DagsterInstance.ephemeral())
+    assert run.success
+    assert done[0] == ("normalize", settings.schema)
+    assert done[1] == ("build", f"asof_20250602 {('before_ml', DAY)}")
+    assert done[2:] == [(f"train {name}", "asof_20250602") for name in KEY_OF_JOB]
+    (output,) = [event for event in run.all_node_events if event.is_successful_output]
+    assert output.step_output_data.metadata["churn.metrics.brier"].value == 0.25
+
+
 @pytest.mark.parametrize(("name", "step"), [("train", "run"), ("score", "refresh")])
 def test_the_daily_job_scores_and_the_weekly_one_trains(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str, step: str
@@ -140,7 +193,7 @@ def test_the_daily_job_scores_and_the_weekly_one_trains(
 
         def do(job: Any, settings: Settings, log: Any, one: str = one) -> JobReport:
             called.append((one, job.name))
-            return JobReport(job.name, "scored", DAY)
+            return JobReport(job.name, "scored", DAY, "m-1")
 
         monkeypatch.setattr(f"ml_jobs.job.{one}", do)
     built = dg.Definitions(
