@@ -28,7 +28,7 @@ bought as (
         on
             asked.profile_id = orders.profile_id
             and asked.as_of <= orders.ordered_at
-            and asked.ends_at > orders.ordered_at
+            and asked.horizon_ends_at > orders.ordered_at
     where orders.is_purchase
 
 ),

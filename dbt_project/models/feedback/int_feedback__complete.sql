@@ -26,7 +26,7 @@ final as (
         predictions.model_version,
         predictions.as_of_on,
         predictions.as_of,
-        {{ add_hours('predictions.as_of', '24 * predictions.horizon_days') }} as ends_at,
+        {{ add_hours('predictions.as_of', '24 * predictions.horizon_days') }} as horizon_ends_at,
         predictions.horizon_days,
         coalesce(successions.profile_id, predictions.profile_id) as profile_id,
         predictions.subject,

@@ -17,13 +17,13 @@ people as (
         model_version,
         as_of_on,
         as_of,
-        ends_at,
+        horizon_ends_at,
         horizon_days,
         profile_id,
         sum(value) as expected_value
     from predictions
     where job = 'lifetime_value'
-    group by model_version, as_of_on, as_of, ends_at, horizon_days, profile_id
+    group by model_version, as_of_on, as_of, horizon_ends_at, horizon_days, profile_id
 
 ),
 
@@ -41,7 +41,7 @@ spent as (
         on
             people.profile_id = orders.profile_id
             and people.as_of <= orders.ordered_at
-            and people.ends_at > orders.ordered_at
+            and people.horizon_ends_at > orders.ordered_at
             and orders.is_purchase
     group by people.model_version, people.as_of_on, people.horizon_days, people.profile_id, people.expected_value
 

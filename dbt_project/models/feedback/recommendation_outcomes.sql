@@ -44,7 +44,7 @@ days as (
         as_of_on,
         local_on,
         as_of,
-        ends_at
+        horizon_ends_at
     from offered
 
 ),
@@ -112,10 +112,10 @@ people as (
         model_version,
         as_of_on,
         as_of,
-        ends_at,
+        horizon_ends_at,
         profile_id
     from offered
-    group by model_version, as_of_on, as_of, ends_at, profile_id
+    group by model_version, as_of_on, as_of, horizon_ends_at, profile_id
 
 ),
 
@@ -131,7 +131,7 @@ bought as (
         on
             people.profile_id = purchases.profile_id
             and people.as_of <= purchases.ordered_at
-            and people.ends_at > purchases.ordered_at
+            and people.horizon_ends_at > purchases.ordered_at
 
 ),
 
