@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_jobs import registry
 from ml_jobs.errors import ArtefactError, HistoriesError, TrainingRefusedError
+from ml_jobs.feedback.record import record
 from ml_jobs.gate import Decision, GateConfig, Trial, decide
 from ml_jobs.io import clear_predictions, replace_predictions
 from ml_jobs.report import JobReport, OnProgress, in_one, tell
@@ -162,7 +163,8 @@ def _decision(job: Job[Any, Any], settings: Settings, as_of: datetime, trial: Tr
 
 def score(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None) -> JobReport:
     """Replace the predictions, by the model that reigns at the clock's `as_of`; without one the table is emptied:
-    predictions of another day must not pass for today's.
+    predictions of another day must not pass for today's. What was said is kept, and the day compared with the model's
+    first (ml_jobs/feedback).
 
     Raises:
         FeatureTableError: a relation or columns are missing.
@@ -176,10 +178,20 @@ def score(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None
     stored = registry.load_artefact(settings, run)
     rows, n_scored = job.predictions(stored, run, settings, as_of, on_progress)
     replace_predictions(settings, job.table, rows, purpose=f"score {job.name}")
+    drifted = [one.name for one in record(settings, job.table, run, stored, as_of) if one.is_over]
+    if drifted:
+        tell(on_progress, f"{job.name}: not as on the model's first day: {', '.join(drifted)}")
     return JobReport(
         job.name, "scored", as_of, run.model_version, run.metrics, run.n_train, run.n_test, n_scored,
         decision=run.decision,
     )  # fmt: skip
+
+
+def refresh(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None) -> JobReport:
+    """Score with what lives; train only where nothing does."""
+    if registry.reigning_run(settings, job.name, registry.begin(settings)) is None:
+        return run(job, settings, on_progress)
+    return score(job, settings, on_progress)
 
 
 def run(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None) -> JobReport:

@@ -1,4 +1,4 @@
-"""The model registry: `<ml_schema>.model_runs` and `calibration`, and artefacts addressed by their sha256.
+"""The model registry: `<ml_schema>.model_runs`, `metrics` and `calibration`, and artefacts addressed by their sha256.
 
 An artefact is a joblib file, and to load one is to run code: so it is loaded only after its bytes hash to what the
 registry recorded.
@@ -18,6 +18,7 @@ from typing import Any
 
 from ml_jobs.errors import ArtefactError
 from ml_jobs.io import transaction
+from ml_jobs.metrics import metrics_of
 from warehouse.clock import read_clock, utcnow
 from warehouse.connection import connect
 from warehouse.settings import Settings
@@ -138,10 +139,11 @@ def load_artefact(settings: Settings, run: ModelRun) -> Any:
 
 
 def record_run(settings: Settings, run: ModelRun, calibration: Sequence[CalibrationBin] = ()) -> None:
-    """Write one run and its calibration; the same version again replaces its row (equal content, newer trained_at)."""
+    """Write one run, its metrics and its calibration; the same version again replaces its rows (equal content, newer
+    trained_at)."""
     schema = settings.ml_schema
     with connect(settings, purpose=f"train {run.job}") as con, transaction(con):
-        for table in ("calibration", "model_runs"):
+        for table in ("metrics", "calibration", "model_runs"):
             con.execute(f'delete from "{schema}".{table} where model_version = ?', [run.model_version])
         con.execute(
             f'insert into "{schema}".model_runs (model_version, job, as_of, trained_at, params, metrics, '
@@ -162,6 +164,12 @@ def record_run(settings: Settings, run: ModelRun, calibration: Sequence[Calibrat
                 run.decision,
             ],
         )
+        for metric in metrics_of(run.metrics):
+            con.execute(
+                f'insert into "{schema}".metrics (model_version, metric, value, low, high, n) '
+                "values (?, ?, ?, ?, ?, ?)",
+                [run.model_version, metric.name, metric.value, metric.low, metric.high, run.n_test],
+            )
         for row in calibration:
             con.execute(
                 f'insert into "{schema}".calibration (model_version, bin, n, mean_predicted, observed_rate) '

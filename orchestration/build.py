@@ -13,11 +13,13 @@ from orchestration.assets.ml import ml_definitions
 from orchestration.assets.raw import raw_definitions
 from orchestration.assets.sync import activation_models, sync_definitions
 from orchestration.checks import check_definitions, shifts_check
-from orchestration.jobs import jobs_of, own_schedules, schedules_of
+from orchestration.feedback_checks import feedback_checks
+from orchestration.jobs import TAGS, jobs_of, own_schedules, schedules_of
 from orchestration.manifest import load_manifest
 from orchestration.names import SIZES_KEY, raw_key
+from orchestration.past import train_as_of_job
 from orchestration.resources import resources
-from orchestration.sensors import failure_sensor, landing_sensor
+from orchestration.sensors import decay_sensor, failure_sensor, landing_sensor
 from orchestration.sync_checks import sync_checks
 from warehouse.settings import Settings
 
@@ -49,15 +51,16 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     )
     if SIZES_KEY in made:  # a project of one's own may have no lifecycle
         checks.append(shifts_check(settings))
+    checks += feedback_checks(settings, made)
     checks += sync_checks(settings)
     schedules = own_schedules(settings)
-    jobs = jobs_of(schedules)
+    jobs = [*jobs_of(schedules), train_as_of_job(settings, TAGS)]
     return dg.Definitions(
         assets=[*own, *external_specs(manifest, made, tables)],
         asset_checks=checks,
         jobs=jobs,
         schedules=schedules_of(schedules),
-        sensors=[landing_sensor(settings), failure_sensor(jobs)],
+        sensors=[landing_sensor(settings), decay_sensor(settings), failure_sensor(jobs)],
         resources=resources(settings),
         executor=dg.in_process_executor,
     )

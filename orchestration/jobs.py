@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.names import ML_GROUP, engagement_key, sync_job, sync_key
+from orchestration.names import ML_GROUP, ONLY_WHERE_NONE, TRAINING_TAG, engagement_key, sync_job, sync_key
 from reverse_etl.declaration import list_syncs, read_sync
 from warehouse.errors import ConfigError
 from warehouse.settings import Settings
@@ -28,8 +28,14 @@ FULL_REFRESH = dg.define_asset_job(
 TRAIN = dg.define_asset_job(
     "train",
     selection=dg.AssetSelection.groups(ML_GROUP),
-    description="Daily: train, evaluate and score each model on the newest build.",
+    description="Weekly, and when a model decays: train, evaluate and score each model on the newest build.",
     tags=TAGS,
+)
+SCORE = dg.define_asset_job(
+    "score",
+    selection=dg.AssetSelection.groups(ML_GROUP),
+    description="Daily: score the newest build with the models that live; one is trained only where none lives.",
+    tags={**TAGS, TRAINING_TAG: ONLY_WHERE_NONE},
 )
 SEGMENTS_REFRESH = "segments_refresh"
 
@@ -53,7 +59,7 @@ def jobs_of(own_schedules: Mapping[str, str]) -> list[Any]:
         description="Hourly: new raw files, every model, the checks, the syncs; on the predictions that are there.",
         tags=TAGS,
     )
-    return [FULL_REFRESH, refresh, TRAIN, *own]
+    return [FULL_REFRESH, refresh, TRAIN, SCORE, *own]
 
 
 def _sync_and_back(name: str) -> dg.AssetSelection:
@@ -69,7 +75,8 @@ def schedules_of(own_schedules: Mapping[str, str]) -> list[dg.ScheduleDefinition
     """
     return [
         _schedule("segments_hourly", SEGMENTS_REFRESH, "5 * * * *", "Five past each hour."),
-        _schedule("train_daily", "train", "35 3 * * *", "Each night, between two hourly runs."),
+        _schedule("score_daily", "score", "35 3 * * 1-6", "Each night but Sunday's, between two hourly runs."),
+        _schedule("train_weekly", "train", "35 3 * * 0", "On Sunday night, when a training scores too."),
         *(
             _schedule(sync_job(name), sync_job(name), cron, f"When the sync {name} says so.")
             for name, cron in own_schedules.items()

@@ -13,6 +13,9 @@ WRITER_POOL = "warehouse_writer"
 HEADLESS_TAG = "mailwright/headless"
 """Tag of runs without Dagster's services."""
 AFTER_ML_TAG = "after_ml"
+TRAINING_TAG = "mailwright/training"
+"""Tag of a run in which a model is trained only where none lives: its value is ONLY_WHERE_NONE."""
+ONLY_WHERE_NONE = "only-where-none-lives"
 RAW_GROUP = "raw"
 ML_GROUP = "ml"
 SYNC_GROUP = "syncs"
@@ -31,6 +34,22 @@ CHURN_KEY = ("ml", "churn")
 LIFETIME_VALUE_KEY = ("ml", "lifetime_value")
 SEND_TIME_KEY = ("ml", "send_time")
 ENGAGEMENT_JOB_KEY = ("ml", "engagement")
+KEY_OF_JOB = {
+    "recommendations": RECOMMENDATIONS_KEY,
+    "churn": CHURN_KEY,
+    "lifetime_value": LIFETIME_VALUE_KEY,
+    "send_time": SEND_TIME_KEY,
+    "engagement": ENGAGEMENT_JOB_KEY,
+}
+"""Asset of each model job."""
+MEASURE_OF_JOB = {
+    "recommendations": "hr_at_3",
+    "churn": "brier",
+    "lifetime_value": "deviance",
+    "send_time": "log_loss",
+    "engagement": "click_brier",
+}
+"""The metric by which each is known."""
 PRODUCER_OF_SOURCE = {
     ("ml", "recommendation_candidates"): RECOMMENDATIONS_KEY,
     ("ml", "churn_predictions"): CHURN_KEY,
@@ -45,6 +64,12 @@ EXPECTATIONS_CHECK = "expectations"
 SIZES_KEY = ("lifecycle_sizes",)
 STAGE_SHIFTS_CHECK = "stage_shifts"
 """Name of the check on how the shares of the stages moved since the day before."""
+OUTCOMES_KEY = ("model_outcomes",)
+EXPOSURE_KEY = ("recommendation_exposure",)
+DRIFT_CHECK = "drift"
+"""Name of the check on how far each job's newest day is from its model's first."""
+EXPOSURE_CHECK = "exposure"
+"""Name of the check on how the personal offers are spread over the products."""
 
 
 def raw_key(table: str) -> tuple[str, ...]:
@@ -134,6 +159,11 @@ MODELS_OF_JOB: dict[str, tuple[str, ...]] = {
     ),
 }
 """dbt models that each job reads."""
+
+
+def decay_check(job: str) -> str:
+    """Name of the check on what came of a job's predictions."""
+    return f"{job}_decay"
 
 
 def api_pool(destination: str, account: str = "") -> str:

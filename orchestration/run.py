@@ -47,7 +47,7 @@ def run_job(settings: Settings, job_name: str, on_event: OnEvent | None = None) 
 
     Args:
         settings: the installation and target.
-        job_name: `full_refresh`, `segments_refresh` or `train`.
+        job_name: `full_refresh`, `segments_refresh`, `train` or `score`.
         on_event: gets each event of the run's log as it is written.
 
     Raises:
@@ -100,10 +100,16 @@ def _failures(result: Any) -> tuple[tuple[str, str], ...]:
 
 
 def _metadata(result: Any) -> dict[str, dict[str, Any]]:
+    from dagster import MarkdownMetadataValue
+
     found: dict[str, dict[str, Any]] = {}
     for event in result.get_asset_materialization_events():
         materialization = event.step_materialization_data.materialization
-        values = {name: value.value for name, value in materialization.metadata.items()}
+        values = {
+            name: value.value
+            for name, value in materialization.metadata.items()
+            if not isinstance(value, MarkdownMetadataValue)  # plots, for the UI
+        }
         found[materialization.asset_key.to_user_string()] = {
             name: value for name, value in values.items() if isinstance(value, bool | int | float | str)
         }

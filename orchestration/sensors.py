@@ -1,4 +1,4 @@
-"""Sensors: new raw files, and runs that failed."""
+"""Sensors: new raw files, models that decay, and runs that failed."""
 
 import time
 from collections.abc import Sequence
@@ -7,9 +7,13 @@ from typing import Any
 import dagster as dg
 
 from orchestration.alerts import Alert, alert_of, send_alert
-from orchestration.jobs import SEGMENTS_REFRESH
+from orchestration.jobs import SEGMENTS_REFRESH, TRAIN
 from orchestration.landing import compare, file_sha256, from_cursor, landed_files, run_key, settled, to_cursor
+from orchestration.names import KEY_OF_JOB
+from warehouse.errors import DataError, RetriableError
 from warehouse.settings import Settings
+
+WHY_CHARACTERS = 200
 
 
 def landing_sensor(settings: Settings) -> dg.SensorDefinition:
@@ -32,6 +36,38 @@ def landing_sensor(settings: Settings) -> dg.SensorDefinition:
         return dg.SensorResult(run_requests=[request], cursor=to_cursor(remember))
 
     return new_raw_files
+
+
+def decay_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Asks for the training of a job whose newest day is unlike its model's first, or whose predictions did not come
+    true: once for each day, and not where that day was learnt from already."""
+
+    @dg.sensor(
+        name="model_decay",
+        job_name=TRAIN.name,
+        minimum_interval_seconds=600,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description="Asks for a training when a model's data drift, or its predictions do not come true.",
+    )
+    def model_decay(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        from ml_jobs.feedback.watch import watch
+
+        try:
+            found = watch(settings, list(KEY_OF_JOB))
+        except (RetriableError, DataError) as error:
+            return dg.SensorResult(skip_reason=error.what)
+        requests = [
+            dg.RunRequest(
+                run_key=f"{one.job}:{one.as_of_on}",
+                asset_selection=[dg.AssetKey(KEY_OF_JOB[one.job])],
+                tags={"mailwright/why": "; ".join(one.reasons_to_train)[:WHY_CHARACTERS]},
+            )
+            for one in found
+            if one.reasons_to_train
+        ]
+        return dg.SensorResult(run_requests=requests, skip_reason=None if requests else "No model decays.")
+
+    return model_decay
 
 
 def failure_sensor(jobs: Sequence[Any]) -> dg.SensorDefinition:

@@ -27,6 +27,7 @@ HISTORIES = (
     "segment_membership_history",
     "lifecycle_transitions",
     "lifecycle_sizes",
+    "recommendation_coverage",
     "identity_registry",
     "identity_changes",
     "clock",

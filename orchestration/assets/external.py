@@ -13,6 +13,7 @@ import dagster as dg
 from orchestration.names import (
     CHURN_KEY,
     CONTROL_GROUP,
+    LIFETIME_VALUE_KEY,
     ML_GROUP,
     RAW_GROUP,
     RECOMMENDATIONS_KEY,
@@ -31,7 +32,7 @@ def sources_in_use(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def upstream_of(key: tuple[str, ...], raw_tables: Iterable[str]) -> list[tuple[str, ...]]:
     """Which assets leave this record as a by-product."""
     if key[0] == "ml":
-        return [RECOMMENDATIONS_KEY, CHURN_KEY]
+        return [RECOMMENDATIONS_KEY, CHURN_KEY, LIFETIME_VALUE_KEY]
     if key[0] in {"ops", "raw"} and key[-1] in {"loads", "quarantine"}:
         return [("raw", table) for table in raw_tables]
     return []

@@ -1,4 +1,4 @@
-"""One asset per model: it trains, evaluates and scores, and shows its metrics."""
+"""One asset per model: it trains, evaluates and scores, or scores alone, and shows its metrics."""
 
 from typing import Any
 
@@ -7,17 +7,16 @@ import dagster as dg
 from orchestration.failures import translated_errors
 from orchestration.freshness import freshness_of
 from orchestration.names import (
-    CHURN_KEY,
-    ENGAGEMENT_JOB_KEY,
-    LIFETIME_VALUE_KEY,
+    KEY_OF_JOB,
     ML_GROUP,
     MODELS_OF_JOB,
-    RECOMMENDATIONS_KEY,
-    SEND_TIME_KEY,
+    ONLY_WHERE_NONE,
     TEAM_OF_GROUP,
+    TRAINING_TAG,
     WRITER_POOL,
     numbers_of,
 )
+from orchestration.plots import model_plots
 from warehouse.settings import Settings
 
 DESCRIPTIONS = {
@@ -26,13 +25,6 @@ DESCRIPTIONS = {
     "lifetime_value": "How often, when and for how much each buyer will buy again (BG/NBD and Gamma-Gamma, or trees).",
     "send_time": "At which hour and on which weekday each person most probably clicks, shrunk towards everybody's.",
     "engagement": "Calibrated probability that each person opens, and clicks, the next mail.",
-}
-KEYS = {
-    "recommendations": RECOMMENDATIONS_KEY,
-    "churn": CHURN_KEY,
-    "lifetime_value": LIFETIME_VALUE_KEY,
-    "send_time": SEND_TIME_KEY,
-    "engagement": ENGAGEMENT_JOB_KEY,
 }
 
 
@@ -44,7 +36,7 @@ def job_metadata(report: dict[str, Any]) -> dict[str, Any]:
 
 def _job_asset(settings: Settings, job: str) -> dg.AssetsDefinition:
     @dg.asset(
-        key=KEYS[job],
+        key=KEY_OF_JOB[job],
         deps=[dg.AssetKey([model]) for model in MODELS_OF_JOB[job]],
         group_name=ML_GROUP,
         owners=[TEAM_OF_GROUP[ML_GROUP]],
@@ -57,10 +49,13 @@ def _job_asset(settings: Settings, job: str) -> dg.AssetsDefinition:
     def train_and_score(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with translated_errors(context.retry_number):
             from ml_jobs.catalogue import job_named
-            from ml_jobs.job import run
+            from ml_jobs.job import refresh, run
 
-            report = run(job_named(job), settings, context.log.info)
-        return dg.MaterializeResult(metadata=job_metadata(report.to_dict()))
+            step = refresh if context.run.tags.get(TRAINING_TAG) == ONLY_WHERE_NONE else run
+            report = step(job_named(job), settings, context.log.info)
+            plots = model_plots(settings, job, report.model_version) if report.model_version else {}
+        shown = {name: dg.MetadataValue.md(image) for name, image in plots.items()}
+        return dg.MaterializeResult(metadata={**job_metadata(report.to_dict()), **shown})
 
     return train_and_score
 

@@ -153,6 +153,14 @@ COLUMNS: Mapping[str, str] = {
         "profile_id text, churn_probability double precision, churn_band text, reason_1 text, reason_2 text, "
         "reason_3 text, model_version text, trained_at timestamp, as_of timestamp"
     ),
+    "ml.metrics": (
+        "model_version text, metric text, segment text, value double precision, low double precision, "
+        "high double precision, n bigint"
+    ),
+    "ml.prediction_log": (
+        "job text, model_version text, as_of_on date, as_of timestamp, profile_id text, horizon_days integer, "
+        "subject text, rank bigint, value double precision"
+    ),
     "ml.lifetime_value_predictions": (
         "profile_id text, horizon_days integer, p_purchase double precision, expected_purchases double precision, "
         "purchases_low double precision, purchases_high double precision, expected_value double precision, "
@@ -181,6 +189,7 @@ OWN_MODELS: Sequence[str] = (
     "affinity",
     "propensity",
     "recommendations",
+    "feedback",
     "activation",
 )
 

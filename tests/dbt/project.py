@@ -26,7 +26,7 @@ MAY_READ = {
     "clock": None,
     "identity": {"identity"},
     "segments": {"segments"},
-    "ml": {"recommendations", "propensity", "activation", "segments"},
+    "ml": {"recommendations", "propensity", "feedback", "activation", "segments"},
 }
 
 UNIQUE_ORDER = {"lifecycle_transitions": "one transition per profile, vocabulary and instant"}

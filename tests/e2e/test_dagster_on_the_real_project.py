@@ -288,9 +288,9 @@ def test_the_ui_answers_and_ends_with_all_that_it_started(undisturbed: Undisturb
             os.killpg(ui.pid, signal.SIGKILL)
             ui.wait()
     named = {kind: {item["name"] for item in repository[kind]} for kind in ("jobs", "schedules", "sensors")}
-    assert named["jobs"] >= {"full_refresh", "segments_refresh", "train"}
-    assert named["schedules"] == {"segments_hourly", "train_daily"}
-    assert named["sensors"] >= {"new_raw_files", "failure_alert"}
+    assert named["jobs"] >= {"full_refresh", "segments_refresh", "train", "score"}
+    assert named["schedules"] == {"segments_hourly", "score_daily", "train_weekly"}
+    assert named["sensors"] >= {"new_raw_files", "failure_alert", "model_decay"}
     groups = {group["groupName"] for group in repository["assetGroups"]}
     assert groups >= {"raw", "profiles", "orders", "segments", "activation", "ml", "syncs"}
     assert "Traceback" not in log.read_text()

@@ -117,7 +117,7 @@ def test_every_op_has_a_pool_and_a_lease(definitions: dg.Definitions) -> None:
 
 def test_the_jobs_run_what_they_say(definitions: dg.Definitions, nodes: list[Node]) -> None:
     jobs = groups_of_jobs(definitions, nodes)
-    assert jobs["train"] == ["ml"]
+    assert jobs["train"] == jobs["score"] == ["ml"]
     assert set(jobs["full_refresh"]) - set(jobs["segments_refresh"]) == {"ml"}
     for schedule in definitions.schedules or ():
         assert isinstance(schedule, dg.ScheduleDefinition)

@@ -1,4 +1,4 @@
--- Model registry and predictions. Runs and calibration are history; the prediction tables hold the newest scoring alone.
+-- Model registry, predictions and feedback. The prediction tables hold the newest scoring alone; all others are history.
 create schema if not exists {ml_schema};
 
 create table if not exists {ml_schema}.model_runs (
@@ -17,6 +17,20 @@ create table if not exists {ml_schema}.model_runs (
 alter table {ml_schema}.model_runs add column if not exists is_live boolean;
 alter table {ml_schema}.model_runs add column if not exists was_tried boolean;
 alter table {ml_schema}.model_runs add column if not exists decision text;
+
+-- the numbers of model_runs.metrics, one a row, so that a history of them is a select
+create table if not exists {ml_schema}.metrics (
+    model_version varchar(120) not null,
+    metric varchar(120) not null,
+    -- part of the people that it was measured on; '': all of them
+    segment varchar(120) not null default '',
+    value double precision not null,
+    -- 95 % interval; null where none was measured
+    low double precision,
+    high double precision,
+    n bigint not null,
+    primary key (model_version, metric, segment)
+);
 
 create table if not exists {ml_schema}.calibration (
     model_version varchar(120) not null,
@@ -96,3 +110,51 @@ alter table {ml_schema}.lifetime_value_predictions add column if not exists valu
 alter table {ml_schema}.churn_predictions add column if not exists reason_1 text;
 alter table {ml_schema}.churn_predictions add column if not exists reason_2 text;
 alter table {ml_schema}.churn_predictions add column if not exists reason_3 text;
+
+-- what was predicted, by day: the last scoring of a day stands, and days leave after the declared time
+create table if not exists {ml_schema}.prediction_log (
+    job varchar(40) not null,
+    model_version varchar(120) not null,
+    -- UTC day of the last instant before as_of
+    as_of_on date not null,
+    as_of timestamp not null,
+    profile_id text not null,
+    -- days after as_of in which it comes true; null: the model does not say
+    horizon_days integer,
+    -- the product that was offered; '': the prediction is of the person alone
+    subject text not null,
+    rank bigint not null,
+    value double precision not null
+);
+
+-- distributions of the day on which a model first scored
+create table if not exists {ml_schema}.feature_profiles (
+    model_version varchar(120) not null,
+    -- feature or score
+    kind varchar(10) not null,
+    name varchar(120) not null,
+    -- 0: nulls
+    bin integer not null,
+    -- null in the last bin, which ends nowhere, and in that of the nulls
+    upper double precision,
+    n bigint not null,
+    primary key (model_version, kind, name, bin)
+);
+
+-- each day beside the first of the model that scored it
+create table if not exists {ml_schema}.drift (
+    job varchar(40) not null,
+    model_version varchar(120) not null,
+    as_of_on date not null,
+    as_of timestamp not null,
+    -- feature, score or coverage
+    kind varchar(10) not null,
+    name varchar(120) not null,
+    -- population stability index; of coverage, the share of people who are no longer scored
+    value double precision not null,
+    limit_value double precision not null,
+    n_first bigint not null,
+    n bigint not null,
+    is_over boolean not null,
+    primary key (job, as_of_on, kind, name)
+);

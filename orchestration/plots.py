@@ -1,0 +1,90 @@
+"""Plots of a model for its asset's metadata: images inside Markdown, as Dagster's UI shows them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from orchestration.names import MEASURE_OF_JOB
+from warehouse.connection import connect
+from warehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_BINS = 30
+
+
+def model_plots(settings: Settings, job: str, model_version: str) -> dict[str, str]:
+    """Name of each plot → Markdown: the measure over all trainings, the back-test's calibration, and the scores of the
+    newest day. One that has nothing to show is left out."""
+    ml = settings.ml_schema
+    with connect(settings, read_only=True, purpose=f"plot {job}") as con:
+        history = con.execute(
+            "select runs.as_of, metrics.value, coalesce(runs.is_live, true) "
+            f'from "{ml}".metrics as metrics join "{ml}".model_runs as runs using (model_version) '
+            "where runs.job = ? and metrics.metric = ? and metrics.segment = '' "
+            "order by runs.as_of, runs.trained_at, model_version",
+            [job, MEASURE_OF_JOB[job]],
+        ).fetchall()
+        calibration = con.execute(
+            f'select mean_predicted, observed_rate, n from "{ml}".calibration where model_version = ? order by bin',
+            [model_version],
+        ).fetchall()
+        scores = con.execute(
+            f'select value from "{ml}".prediction_log where job = ? and rank = 1 and as_of_on = '
+            f'(select max(as_of_on) from "{ml}".prediction_log where job = ?)',
+            [job, job],
+        ).fetchnumpy()["value"]
+    found: dict[str, str] = {}
+    if history:
+        found["history"] = _history(history, MEASURE_OF_JOB[job])
+    if calibration:
+        found["calibration"] = _calibration(calibration)
+    if len(scores):
+        with _image("Scores of the newest day") as (axes, made):
+            axes.hist(scores, bins=_BINS)
+            axes.set(xlabel="score", ylabel="people")
+        found["scores"] = made[0]
+    return found
+
+
+def _history(rows: Sequence[tuple[Any, ...]], measure: str) -> str:
+    with _image(f"{measure} of each training") as (axes, made):
+        axes.plot([row[0] for row in rows], [row[1] for row in rows], lw=1)
+        for is_live, face in ((True, "C0"), (False, "white")):
+            ours = [row for row in rows if row[2] is is_live]
+            label = "went live" if is_live else "stayed aside"
+            axes.scatter([row[0] for row in ours], [row[1] for row in ours], c=face, edgecolors="C0", label=label)
+        axes.set(xlabel="trained as of", ylabel=measure)
+        axes.tick_params(axis="x", rotation=30)
+        axes.legend()
+    return made[0]
+
+
+def _calibration(rows: Sequence[tuple[Any, ...]]) -> str:
+    most = max(row[2] for row in rows)
+    with _image("Calibration in the back-test") as (axes, made):
+        axes.plot([0, 1], [0, 1], color="lightgrey", zorder=0)
+        axes.scatter([row[0] for row in rows], [row[1] for row in rows], s=[20 + 80 * row[2] / most for row in rows])
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted", ylabel="observed")
+    return made[0]
+
+
+@contextmanager
+def _image(title: str) -> Iterator[tuple[Axes, list[str]]]:
+    """Axes to draw on, and a list that holds the Markdown when the block is left."""
+    from matplotlib.figure import Figure
+
+    made: list[str] = []
+    # of its own, not pyplot's: those are kept for ever
+    figure = Figure(figsize=(5, 3), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize="medium")
+    yield axes, made
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})
+    made.append(f"![{title}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})")
