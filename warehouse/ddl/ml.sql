@@ -43,7 +43,7 @@ alter table {ml_schema}.recommendation_candidates add column if not exists place
 
 -- what <home>/recommendation_rules.yml says, as of the newest build
 create table if not exists {ml_schema}.recommendation_rules (
-    rule_name varchar(120) not null primary key,
+    rule_name varchar(120) not null,
     -- recommend, exclude or boost
     kind varchar(10) not null,
     position bigint not null,
