@@ -136,11 +136,14 @@ by_category as (
 
 ),
 
-buyers as (
+own_counts as (
 
-    select distinct profile_id
+    select
+        profile_id,
+        count(*) as n_own,
+        count(case when is_bought then 1 end) as n_bought
     from own_products
-    where is_bought
+    group by profile_id
 
 ),
 
@@ -160,15 +163,16 @@ by_source as (
         on
             audience.source = newcomers.source
             and audience.placement = newcomers.placement
-    left join buyers
-        on audience.profile_id = buyers.profile_id
+    left join own_counts
+        on audience.profile_id = own_counts.profile_id
     where
         audience.allows_profiling
-        and buyers.profile_id is null
+        and coalesce(own_counts.n_bought, 0) = 0
         and newcomers.newcomer_rank <= {{ pool }}
 
 ),
 
+-- whoever has the best sellers already is offered the next, up to a bound that keeps the step linear
 popular as (
 
     select
@@ -182,8 +186,12 @@ popular as (
         cast(null as {{ dbt.type_string() }}) as model_version
     from audience
     inner join products
-        on audience.placement = products.placement
-    where products.popularity_rank <= {{ pool }}
+        on
+            audience.placement = products.placement
+            and products.popularity_rank <= {{ 5 * pool }}
+    left join own_counts
+        on audience.profile_id = own_counts.profile_id
+    where products.popularity_rank <= {{ pool }} + coalesce(own_counts.n_own, 0)
 
 ),
 
