@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -54,9 +54,9 @@ class Named(_Strict):
     """As the catalogue has them; capitals do not matter."""
 
     @property
-    def items(self) -> list[tuple[str | None, str | None]]:
+    def items(self) -> Sequence[tuple[str | None, str | None]]:
         """(product, None) or (None, category), in order."""
-        return [(product, None) for product in self.products] + [(None, category) for category in self.categories]
+        return (*((product, None) for product in self.products), *((None, category) for category in self.categories))
 
 
 class Some(Named):
