@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,7 +36,7 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """All findings, in a fixed order; a look that itself fails is a finding too."""
     looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-        _python, _packages, _paths, _disk, _lock, _warehouse, _dbt, _credentials, _telemetry,
+        _python, _packages, _paths, _disk, _lock, _warehouse, _dbt, _rules, _credentials, _telemetry,
     )  # fmt: skip
     findings: list[Finding] = []
     for look in looks:
@@ -207,6 +208,30 @@ def _dbt(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "dbt", f"{version('dbt-core')} at {dbt_executable()}")
     except (ConfigError, PackageNotFoundError) as error:
         yield Finding("fail", "dbt", str(error).splitlines()[0], "run `make setup`")
+
+
+def _rules(settings: Settings) -> Iterator[Finding]:
+    """What marketers want recommended, and whether the catalogue has it."""
+    from warehouse.rules import FILE, read_rules, report_rules
+
+    try:
+        rules = read_rules(settings)
+    except ConfigError as error:
+        yield Finding("fail", "rules", f"{error.where}: {error.what}", error.todo)
+        return
+    text = ", ".join(f"{len(getattr(rules, kind))} {kind}" for kind in ("recommend", "exclude", "boost"))
+    if not any(rules.each()):
+        yield Finding("ok", "rules", f"none ({FILE} in {settings.home} would have them)")
+        return
+    warning = None
+    if settings.warehouse_path.exists():
+        at_once = settings.model_copy(update={"lock_timeout_seconds": 0.0})
+        with suppress(RetriableError), connect(at_once, read_only=True, purpose="doctor") as con:
+            warning = report_rules(con, settings, rules).warning
+    if warning:
+        yield Finding("warn", "rules", f"{text}; {warning}", "correct the file, or leave it: products come and go")
+    else:
+        yield Finding("ok", "rules", text)
 
 
 def _credentials(settings: Settings) -> Iterator[Finding]:

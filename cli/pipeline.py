@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from reverse_etl.report import SyncReport
     from reverse_etl.scaffold import Draft
     from warehouse.build import BuildReport, Stage
+    from warehouse.rules import RulesReport
 
 OnLine = Callable[[str], None] | None
 
@@ -136,6 +137,20 @@ def build_models(
     from warehouse.build import build
 
     return build(settings, stage, as_of, on_line=on_line)
+
+
+def rules_of(settings: Settings) -> RulesReport:
+    """What the company's rules are, beside the catalogue of the newest build.
+
+    Raises:
+        ConfigError: they are wrong.
+    """
+    from warehouse.connection import connect
+    from warehouse.rules import read_rules, report_rules
+
+    rules = read_rules(settings)
+    with connect(settings, read_only=True, purpose="rules") as con:
+        return report_rules(con, settings, rules)
 
 
 def train(settings: Settings, job: str, *, on_line: OnLine = None) -> JobReport:

@@ -23,6 +23,7 @@ from reverse_etl.destination import FieldSpec
 from reverse_etl.limits import adjustable, kinds
 from warehouse.errors import ConfigError
 from warehouse.settings import Settings
+from warehouse.strict_yaml import StrictLoader
 
 BUILT_IN = Path(__file__).with_name("syncs")
 EMPTYING = ("overwrite", "clear")
@@ -31,18 +32,6 @@ _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*[A-Z0-9]")
 _AGE = r"^[1-9]\d{0,4} (minute|hour|day)s?$"
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice: YAML takes the last one, in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge" and isinstance(key, yaml.ScalarNode):
-                raise yaml.YAMLError(f"'{key.value}' is there twice (line {key.start_mark.line + 1})")
-            seen |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
-        return super().construct_mapping(node, deep)
 
 
 class _Strict(BaseModel):
@@ -439,7 +428,7 @@ def parse_declaration(path: Path) -> SyncDeclaration:
     """
     todo = f"correct it; {BUILT_IN.name}/mailchimp.yml of the package shows every key"
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - it is a SafeLoader
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)  # noqa: S506 - it is a SafeLoader
     except OSError as error:
         raise ConfigError(f"This sync cannot be read ({error.strerror}).", where=str(path), todo=todo) from None
     except RecursionError:

@@ -13,6 +13,7 @@ from reverse_etl import ledger, outbox
 from reverse_etl.context import SyncContext
 from reverse_etl.diff import GONE, HASH_VERSION, Scope, check_model
 from reverse_etl.errors import GuardTripped
+from reverse_etl.expiry import expired
 from reverse_etl.items import write_items
 from reverse_etl.plan import Plan, by_reason, estimate, items_fingerprint, segment_plans, total, tripped_guards
 from reverse_etl.remote import look_at_segments, pull_members
@@ -155,7 +156,11 @@ def make_plan(ctx: SyncContext, sync_run_id: str | None, notes: Collection[str],
             items_fingerprint=items_fingerprint(con, plan_id),
             events=total(events, "event"),
             events_blocked=by_reason(events, "blocked"),
-            guards=(*tripped_guards(con, scope, n_source, members), *outbox.tripped_guards(con, scope, events)),
+            guards=(
+                *tripped_guards(con, scope, n_source, members),
+                *expired(con, scope, as_of),
+                *outbox.tripped_guards(con, scope, events),
+            ),
             notes=(*notes, *([] if declaration.addresses else [NO_ADDRESSES]), *_left_in_segments(con, scope)),
         )
         con.execute(

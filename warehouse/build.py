@@ -21,6 +21,7 @@ from warehouse.errors import DataError, RefusedError
 from warehouse.failpoints import failpoint
 from warehouse.ids import new_id
 from warehouse.lock import writer_lock
+from warehouse.rules import read_rules, write_rules
 from warehouse.settings import Settings
 from warehouse.state import ensure_state
 
@@ -82,11 +83,13 @@ def _decide_clock(con: Any, settings: Settings, as_of: datetime | None, known_at
 
 
 def open_build(settings: Settings, as_of: datetime | None = None, known_at: datetime | None = None) -> BuildReport:
-    """Set the clock and record the build as running, with every load that it can read.
+    """Set the clock, read the company's rules, and record the build as running, with every load that it can read.
 
     Raises:
+        ConfigError: the rules are wrong.
         RefusedError: production would go back in time.
     """
+    rules = read_rules(settings)
     with connect(settings, purpose="build") as con:
         ensure_state(con, settings)
         if settings.schema.startswith("asof_"):
@@ -94,6 +97,7 @@ def open_build(settings: Settings, as_of: datetime | None = None, known_at: date
             con.execute(f'drop schema if exists "{settings.schema}" cascade')
             con.execute(f'drop schema if exists "{settings.ml_schema}" cascade')
             ensure_state(con, settings)
+        write_rules(con, settings, rules)
         clock = _decide_clock(con, settings, as_of, known_at)
         last = con.execute(
             "select max(as_of) from ops.builds where schema_name = ? and status = 'succeeded'",
@@ -127,10 +131,13 @@ def reopen_build(settings: Settings) -> BuildReport:
     Every load counts as one that it could read, which is the careful answer for the gate.
 
     Raises:
+        ConfigError: the rules are wrong.
         DataError: nothing was built there yet.
     """
+    rules = read_rules(settings)
     with connect(settings, purpose="build") as con:
         ensure_state(con, settings)
+        write_rules(con, settings, rules)
         clock = read_clock(con, settings.schema)
         return _record(con, settings, clock)
 
@@ -142,10 +149,13 @@ def continue_build(settings: Settings, *, again: bool = False) -> BuildReport:
     recorded as a build of its own.
 
     Raises:
+        ConfigError: the rules are wrong.
         RefusedError: the newest build of this schema does not wait for one.
     """
+    rules = read_rules(settings)
     with connect(settings, purpose="build") as con:
         ensure_state(con, settings)
+        write_rules(con, settings, rules)
         rows = con.execute(
             "select build_id, as_of, known_at, status, n_models, n_tests from ops.builds "
             "where schema_name = ? order by started_at desc, build_id desc limit 1",
@@ -206,6 +216,7 @@ def build(
     """Build a stage of the graph, models and their tests, under one writer's lock.
 
     Raises:
+        ConfigError: the company's rules are wrong.
         DataError: a model or a test failed; the message names them.
         RefusedError: production would go back in time, or the first stage is missing.
     """

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.output import count
+from cli.output import count, plural
 from cli.session import AsOfOption, HomeOption, JsonOption, Session, TargetOption, open_session
 from cli.teach import add_command
 from ml_jobs.catalogue import JOBS, JobName
@@ -75,8 +75,12 @@ def build_command(
         stage = "after_ml"
     with out.step(f"Build schema {settings.schema}") as step:
         report = pipeline.build_models(settings, stage, as_of=None if train else instant, on_line=step.detail)
-        step.note(f"{count(report.n_models)} models, {count(report.n_tests)} tests passed")
-    data: dict[str, Any] = report.to_dict()
+        rules = pipeline.rules_of(settings)
+        read = f", {plural(rules.n_rules, 'rule')} of recommendation_rules.yml" if rules.n_rules else ""
+        step.note(f"{count(report.n_models)} models, {count(report.n_tests)} tests passed{read}")
+    if rules.warning:
+        out.say(rules.warning)
+    data: dict[str, Any] = report.to_dict() | {"rules": rules.to_dict()}
     if jobs:
         data["jobs"] = [job.to_dict() for job in jobs]
     out.result(data, lambda console: render_build(console, report))

@@ -24,7 +24,7 @@ def doctor_command(
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Examine this installation: versions, paths, disk, lock, warehouse, dbt, credentials, telemetry.
+    """Examine this installation: versions, paths, disk, lock, warehouse, dbt, rules, credentials, telemetry.
 
     Looks and repairs nothing; waits for no lock; prints no secret. Each line says what to do if something is wrong.
 

@@ -139,14 +139,15 @@ QUERIES: dict[str, str] = {
     # -- predictions -------------------------------------------------------------------------------
     "rungs": """
         select rung as name, count(distinct profile_id) as profiles, count(*) as items
-        from {schema}.recommendations group by rung
-        order by case rung when 'personal' then 1 when 'category' then 2 else 3 end""",
+        from {schema}.recommendations where placement = 'email' group by rung
+        order by position(rung in 'rule personal category source popular')""",
     "best_rungs": """
-        select rung as name, count(*) as profiles from {schema}.recommendations where rank = 1 group by rung
-        order by case rung when 'personal' then 1 when 'category' then 2 else 3 end""",
+        select rung as name, count(*) as profiles from {schema}.recommendations
+        where placement = 'email' and rank = 1 group by rung
+        order by position(rung in 'rule personal category source popular')""",
     "recommended": """
         select count(distinct profile_id) as profiles, max(expires_at) as expires_at
-        from {schema}.recommendations""",
+        from {schema}.recommendations where placement = 'email'""",
     "churn_bands": """
         select churn_band as name, count(*) as profiles, avg(churn_probability) as mean_probability
         from {schema}.churn_scores group by churn_band

@@ -115,6 +115,7 @@ def prediction_rows(data: Interactions, best: Candidates, run: registry.ModelRun
     return pa.table(
         {
             "profile_id": encoded(best.profile, data.profile_ids.tolist()),
+            "placement": encoded(np.zeros(n), ["email"]),
             "product_id": encoded(best.product, data.product_ids.tolist()),
             "rank": pa.array(best.rank, pa.int64()),
             "score": pa.array(best.score.astype(np.float64)),

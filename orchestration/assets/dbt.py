@@ -19,10 +19,12 @@ from orchestration.failures import translated_errors
 from orchestration.names import HEADLESS_TAG, WRITER_POOL, DbtStage, dbt_build_arguments, dbt_selection
 from orchestration.translator import Translator
 from warehouse.build import BuildReport, close_build, continue_build, open_build, reopen_build
+from warehouse.connection import connect
 from warehouse.dbt import DbtResult, name_columns, read_result
 from warehouse.errors import ConfigError, DataError
 from warehouse.failpoints import failpoint
 from warehouse.lock import writer_lock
+from warehouse.rules import read_rules, report_rules
 from warehouse.settings import Settings
 
 
@@ -99,6 +101,10 @@ def build_stage(
             _stop(invocation)
             report = close_build(settings, opened, result, stage="partial" if is_partial else stage)
     context.log.info(f"Build {report.build_id}: {report.n_models} models, {report.n_tests} tests, {report.status}.")
+    with connect(settings, read_only=True, purpose="rules") as con:
+        rules = report_rules(con, settings, read_rules(settings))
+    if rules.warning:
+        context.log.warning(rules.warning)
     if not result.success:
         raise DataError(
             f"The build of schema '{settings.schema}' failed: {len(result.failures)} node(s).\n{result.explain()}",

@@ -14,6 +14,7 @@ from ml_jobs.catalogue import JOBS
 from ml_jobs.report import JobReport
 from tests.cli.conftest import Outcome
 from warehouse.build import BuildReport
+from warehouse.rules import RulesReport
 from warehouse.settings import Settings
 
 Call = Callable[..., Outcome]
@@ -39,6 +40,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         return JobReport(job, "trained", AS_OF, f"{job}-abc", {"auc": 0.75}, 100, 20, 50)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(pipeline, "assert_loaded", lambda _settings: None)
+    monkeypatch.setattr(pipeline, "rules_of", lambda _settings: RulesReport(0, 0, 0, ()))
     for step in (normalize, build_models, train):
         monkeypatch.setattr(pipeline, step.__name__, step)
     return made
@@ -56,6 +58,18 @@ def test_a_build_normalizes_first(mailwright: Call, calls: list[tuple[Any, ...]]
     assert outcome.code == 0
     assert calls == [("normalize", "analytics"), ("build", "analytics", "all", None)]
     assert "522 tests passed" in outcome.stdout
+
+
+def test_a_build_says_which_rules_it_read(
+    mailwright: Call, calls: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "rules_of", lambda _settings: RulesReport(2, 0, 1, ("product GRILL",)))
+    outcome = mailwright("build", "--json")
+    assert calls
+    assert outcome.document["rules"] == {"n_recommend": 2, "n_exclude": 0, "n_boost": 1, "unknown": ["product GRILL"]}
+    said = " ".join(outcome.stderr.split())
+    assert "3 rules of recommendation_rules.yml" in said
+    assert "recommendation_rules.yml names what the catalogue does not have: product GRILL." in said
 
 
 @pytest.mark.parametrize(

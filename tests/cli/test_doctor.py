@@ -65,6 +65,24 @@ def test_a_readable_warehouse(settings: Settings) -> None:
     assert level(examine(settings), "warehouse") == "ok"
 
 
+def test_rules_are_counted_and_held_against_the_catalogue(settings: Settings) -> None:
+    def rules() -> cli.doctor.Finding:
+        return next(finding for finding in examine(settings) if finding.subject == "rules")
+
+    assert (rules().level, rules().message.split()[0]) == ("ok", "none")
+    settings.home.mkdir()
+    file = settings.home / "recommendation_rules.yml"
+    file.write_text("boost: [{name: season, categories: [garden], factor: 2}]", encoding="utf-8")
+    assert (rules().level, rules().message) == ("ok", "0 recommend, 0 exclude, 1 boost")
+    with duckdb.connect(str(settings.warehouse_path)) as con:
+        con.execute(f"create schema {settings.schema}")
+        con.execute(f"create table {settings.schema}.dim_products as select 'p' as product_id, 'tea' as category")
+    assert rules().level == "warn"
+    assert "category garden" in rules().message
+    file.write_text("boost: [{name: season, categories: [garden]}]", encoding="utf-8")
+    assert (rules().level, rules().message) == ("fail", f"{file}: Rule 'season': factor: is missing.")
+
+
 def test_a_held_lock_is_told_not_waited_for(settings: Settings) -> None:
     settings.home.mkdir(parents=True)
     with FileLock(settings.lock_path):

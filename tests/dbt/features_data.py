@@ -104,6 +104,7 @@ class Store:
             "first_name": self.random.choice([None, "Ana", "Zoë"]),
             "city": self.random.choice(["New York", " new york", "London", None]),
             "signed_up_at": self.random.choice([None, self.instant()]),
+            "source": random.Random(f"{number} source").choice([None, "fair", "shop"]),
         })  # fmt: skip
         if address:
             for purpose in ("newsletter", "product_news", "profiling"):
@@ -234,11 +235,16 @@ class Store:
         if self.random.random() < 0.5:
             return
         made_at = AS_OF - timedelta(days=self.random.choice([0, 1, 6, 7, 8]))
-        for rank, product in enumerate(self.random.sample(self.rows["dim_products"], 5), 1):
-            self.rows["ml.recommendation_candidates"].append({
-                "profile_id": profile_id, "product_id": product["product_id"], "rank": rank, "score": 1.0 / rank,
-                "reason": "again", "model_version": "m1", "trained_at": made_at, "as_of": made_at,
-            })  # fmt: skip
+        own = random.Random(f"{profile_id} placements")  # so that all else is as it would be without
+        for placement, draw in (("email", self.random), ("cart", own), ("post_purchase", own), ("undeclared", own)):
+            if placement != "email" and own.random() < 0.5:
+                continue
+            for rank, product in enumerate(draw.sample(self.rows["dim_products"], 5), 1):
+                self.rows["ml.recommendation_candidates"].append({
+                    "profile_id": profile_id, "placement": placement, "product_id": product["product_id"],
+                    "rank": rank, "score": 1.0 / rank, "reason": "again", "model_version": "m1",
+                    "trained_at": made_at, "as_of": made_at,
+                })  # fmt: skip
         self.rows["ml.churn_predictions"].append({
             "profile_id": profile_id, "churn_probability": 0.5, "churn_band": "medium",
             "reason_1": "no purchase for 9 days", "reason_2": None, "reason_3": None, "model_version": "m1",

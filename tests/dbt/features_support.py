@@ -146,9 +146,15 @@ COLUMNS: Mapping[str, str] = {
         "is_mailable boolean"
     ),
     "ml.recommendation_candidates": (
-        "profile_id text, product_id text, rank bigint, score double precision, reason text, model_version text, "
-        "trained_at timestamp, as_of timestamp"
+        "profile_id text, placement text, product_id text, rank bigint, score double precision, reason text, "
+        "model_version text, trained_at timestamp, as_of timestamp"
     ),
+    "ml.recommendation_rules": (
+        "rule_name text, kind text, position bigint, n_items bigint, placement text, from_on date, until_on date, "
+        "factor double precision, reason text, within_days bigint, price_below double precision, "
+        "price_above double precision"
+    ),
+    "ml.recommendation_rule_items": "rule_name text, role text, position bigint, product_id text, category text",
     "ml.churn_predictions": (
         "profile_id text, churn_probability double precision, churn_band text, reason_1 text, reason_2 text, "
         "reason_3 text, model_version text, trained_at timestamp, as_of timestamp"

@@ -15,6 +15,7 @@ from tests.dbt import features_oracle as oracle
 from tests.dbt import features_support as support
 from tests.dbt.features_data import AS_OF, ZONE, local_date, local_midnight
 from tests.dbt.features_support import Built
+from tests.dbt.recommendations_oracle import recommendations
 
 
 def assert_same(got: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
@@ -190,14 +191,16 @@ SEGMENTS = (
 
 
 def test_recommendations(built: Built) -> None:
-    got: dict[str, list[tuple[str, str]]] = {}
-    for row in support.read(built.settings, "recommendations", "profile_id, rank"):
-        got.setdefault(row["profile_id"], []).append((row["product_id"], row["rung"]))
+    got: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for row in support.read(built.settings, "recommendations", "profile_id, placement, rank"):
+        got.setdefault((row["profile_id"], row["placement"]), []).append((row["product_id"], row["rung"]))
+        assert row["rank"] == len(got[row["profile_id"], row["placement"]])
         assert row["expires_at"] == AS_OF + timedelta(days=7)
         assert row["price"] > Decimal(0)
-    wanted = oracle.recommendations(built.rows, AS_OF)
+    wanted = recommendations(built.rows, AS_OF)
     assert got == {who: offers for who, offers in wanted.items() if offers}
-    assert {rung for offers in got.values() for _, rung in offers} == {"personal", "category", "popular"}
+    assert {rung for offers in got.values() for _, rung in offers} == {"personal", "category", "source", "popular"}
+    assert {placement for _, placement in got} == {"email", "cart", "post_purchase"}
 
 
 def test_members_and_their_segments(built: Built) -> None:

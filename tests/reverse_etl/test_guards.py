@@ -319,3 +319,26 @@ def test_what_the_esp_told_says_nothing_of_the_shop(guarded: World) -> None:
             [utcnow()],
         )
     _tripped(guarded, "stale_source")
+
+
+def test_what_has_expired_since_the_build_is_not_sent(guarded: World) -> None:
+    """The clock of the rows goes on from the build: a warehouse may stand in the past."""
+    field = {"column": "recs_expire_at", "field": "MW_RECEXP", "name": "Until", "type": "date"}
+    lax = {**GUARDS, "max_hours_without_load": None}
+    small_declaration(guarded.settings, guards=lax, fields=[field])
+    people = _people(8, recs_expire_at=AS_OF + timedelta(days=7))
+    guarded.desire(*people[:6], *_people(8)[6:])
+
+    def built(ago: timedelta) -> None:
+        with connect(guarded.settings, purpose="test") as con:
+            con.execute("delete from ops.builds")
+            con.execute(
+                "insert into ops.builds (build_id, schema_name, as_of, known_at, started_at, finished_at, status) "
+                "values ('b', 'analytics', ?, ?, ?, ?, 'succeeded')",
+                [AS_OF, AS_OF, utcnow() - ago, utcnow() - ago],
+            )
+
+    built(timedelta(days=7, seconds=1))
+    assert "What 6 rows offer has expired (recs_expire_at)" in str(_tripped(guarded, "expired"))
+    built(timedelta(days=6, hours=23))
+    assert guarded.sync().updated > 0

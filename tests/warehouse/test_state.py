@@ -41,3 +41,17 @@ def test_the_ledger_of_an_older_version_loses_its_index_and_no_row(settings: Set
         assert con.execute("select count(*) from ledger.sync_state_from_attempts").fetchall() == [(0,)]
     assert after == before
     assert kinds == [("NOT NULL", 11)]
+
+
+def test_candidates_of_an_older_version_are_those_of_email(settings: Settings) -> None:
+    with connect(settings) as con:
+        con.execute(f"create schema {settings.ml_schema}")
+        con.execute(
+            f"create table {settings.ml_schema}.recommendation_candidates as "
+            "select 'a' as profile_id, 'p' as product_id, 1::bigint as rank"
+        )
+        for _ in range(2):
+            ensure_state(con, settings)
+        con.execute(f"insert into {settings.ml_schema}.recommendation_candidates (profile_id, rank) values ('b', 1)")
+        rows = con.execute(f"select profile_id, placement from {settings.ml_schema}.recommendation_candidates")
+        assert rows.fetchall() == [("a", "email"), ("b", "email")]

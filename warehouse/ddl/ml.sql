@@ -52,6 +52,36 @@ create table if not exists {ml_schema}.recommendation_candidates (
     trained_at timestamp not null,
     as_of timestamp not null
 );
+-- where it is shown: one ranking per person and placement
+alter table {ml_schema}.recommendation_candidates add column if not exists placement varchar(40) default 'email';
+
+-- what <home>/recommendation_rules.yml says, as of the newest build
+create table if not exists {ml_schema}.recommendation_rules (
+    rule_name varchar(120) not null,
+    -- recommend, exclude or boost
+    kind varchar(10) not null,
+    position bigint not null,
+    -- 0: it is about all products
+    n_items bigint not null,
+    -- null: at all placements
+    placement varchar(40),
+    from_on date,
+    until_on date,
+    factor double precision,
+    reason text,
+    within_days bigint,
+    price_below double precision,
+    price_above double precision
+);
+
+-- the products and categories that a rule names: bought (what calls for it) or offered (what it is about)
+create table if not exists {ml_schema}.recommendation_rule_items (
+    rule_name varchar(120) not null,
+    role varchar(10) not null,
+    position bigint not null,
+    product_id text,
+    category text
+);
 
 create table if not exists {ml_schema}.churn_predictions (
     profile_id text not null,

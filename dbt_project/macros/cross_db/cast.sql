@@ -22,3 +22,6 @@
 {%- macro hex_number(digits) -%}{{ return(adapter.dispatch('hex_number', 'mailwright')(digits)) }}{%- endmacro -%}
 {%- macro default__hex_number(digits) -%}cast('0x' || {{ digits }} as bigint){%- endmacro -%}
 {%- macro postgres__hex_number(digits) -%}cast(cast('x' || {{ digits }} as bit(32)) as bigint){%- endmacro -%}
+
+{#- boolean: a double precision is a number: neither NaN, which both engines sort above all others, nor infinite. Null for null. -#}
+{%- macro is_finite(expression) -%}(abs({{ expression }}) < cast('infinity' as double precision)){%- endmacro -%}

@@ -68,3 +68,26 @@ from {{ model }}
 where {{ column_name }} < {{ as_of() }}
 having max({{ column_name }}) < {{ add_hours(as_of(), -1 * var('freshness_max_hours')[source_name]) }}
 {% endtest %}
+
+{#- What candidates of recommendations must keep, whoever made them; the columns and their types are the model's contract. -#}
+{% test recommendation_contract(model) %}
+with rankings as (
+    select profile_id, placement, count(*) as n_rows, count(distinct rank) as n_ranks, min(rank) as first_rank, max(rank) as last_rank
+    from {{ model }}
+    group by profile_id, placement
+)
+select 'rank is not 1, 2, 3, ... of each profile and placement' as violation, count(*) as n_rows
+from rankings
+where first_rank <> 1 or last_rank <> n_rows or n_ranks <> n_rows
+having count(*) > 0
+union all
+select 'score is not a finite number' as violation, count(*) as n_rows
+from {{ model }}
+where not {{ is_finite('score') }}
+having count(*) > 0
+union all
+select 'as_of is in the future' as violation, count(*) as n_rows
+from {{ model }}
+where as_of > {{ as_of() }}
+having count(*) > 0
+{% endtest %}

@@ -64,6 +64,7 @@ offers as (
         {%- endfor %}
         min(expires_at) as recs_expire_at
     from recommendations
+    where placement = 'email'
     group by profile_id
 
 ),

@@ -1,8 +1,9 @@
 {%- set pool = var('recommendation_pool') -%}
+{%- set placements = recommendation_placements() -%}
 
-with profiles as (
+with audience as (
 
-    select * from {{ ref('dim_profiles') }}
+    select * from {{ ref('int_recommendations__audience') }}
 
 ),
 
@@ -12,15 +13,27 @@ clock as (
 
 ),
 
-consent as (
-
-    select * from {{ ref('dim_consent') }}
-
-),
-
 products as (
 
     select * from {{ ref('int_recommendations__products') }}
+
+),
+
+own_products as (
+
+    select * from {{ ref('int_recommendations__own_products') }}
+
+),
+
+rule_offers as (
+
+    select * from {{ ref('int_recommendations__rule_offers') }}
+
+),
+
+candidates as (
+
+    select * from {{ ref('int_recommendations__candidates') }}
 
 ),
 
@@ -30,120 +43,92 @@ top_categories as (
 
 ),
 
-candidates as (
+newcomers as (
 
-    select * from {{ source('ml', 'recommendation_candidates') }}
-
-),
-
-order_lines as (
-
-    select * from {{ ref('fct_order_lines') }}
+    select * from {{ ref('int_recommendations__newcomers') }}
 
 ),
 
-lines as (
-
-    select * from {{ ref('int_orders__lines') }}
-
-),
-
-identifier_profiles as (
-
-    select * from {{ ref('int_identity__identifier_profiles') }}
-
-),
-
--- what somebody brought back, whether or not a sale was found for it (it may be older than the data, or somebody else's),
--- and what was taken back of their orders, whoever brought it
-sent_back as (
-
-    select
-        identifier_profiles.profile_id,
-        lines.product_id
-    from lines
-    inner join identifier_profiles
-        on
-            lines.identifier_type = identifier_profiles.identifier_type
-            and lines.identifier_value = identifier_profiles.identifier_value
-    where
-        lines.order_type = 'return'
-        and coalesce(lines.excluded_reason, 'price_not_positive') = 'price_not_positive'
-
-    union all
+by_rule as (
 
     select
         profile_id,
-        product_id
-    from order_lines
-    where
-        profile_id is not null
-        and last_returned_at is not null
+        placement,
+        product_id,
+        cast(1 as integer) as rung_order,
+        rule_rank as rung_rank,
+        cast(recent_orders as double precision) as score,
+        reason,
+        cast(null as {{ dbt.type_string() }}) as model_version
+    from rule_offers
 
 ),
 
-returned as (
-
-    select distinct
-        profile_id,
-        product_id
-    from sent_back
-
-),
-
--- who cannot be written to needs no recommendation; who did not agree to profiling gets no personal one
-audience as (
+-- a boost lifts the score that goes with a rank: the model's order stays where nothing is boosted, whatever its scores are
+levels as (
 
     select
-        profiles.profile_id,
-        coalesce(consent.state = 'granted', false) as allows_profiling
-    from profiles
-    left join consent
+        candidates.*,
+        products.boost,
+        min(candidates.score) over (
+            partition by candidates.profile_id, candidates.placement
+            order by candidates.rank asc nulls last, candidates.product_id asc nulls last
+            rows between unbounded preceding and current row
+        ) as level
+    from candidates
+    inner join audience
         on
-            profiles.profile_id = consent.profile_id
-            and consent.channel = 'email'
-            and consent.purpose = 'profiling'
-    where profiles.email is not null
+            candidates.profile_id = audience.profile_id
+            and candidates.placement = audience.placement
+    inner join products
+        on
+            candidates.product_id = products.product_id
+            and candidates.placement = products.placement
+    where
+        audience.allows_profiling
+        and candidates.is_current
 
 ),
 
--- a prediction from the future is a leak, an old one no longer a prediction
 personal as (
 
     select
-        candidates.profile_id,
-        candidates.product_id,
-        cast(1 as integer) as rung_order,
-        cast(candidates.rank as bigint) as rung_rank,
-        candidates.score,
-        candidates.reason,
-        candidates.model_version
-    from candidates
-    inner join audience
-        on candidates.profile_id = audience.profile_id
-    cross join clock
-    where
-        audience.allows_profiling
-        and candidates.as_of <= clock.as_of
-        and candidates.as_of > {{ add_hours('clock.as_of', -24 * var('prediction_max_age_days')) }}
+        profile_id,
+        placement,
+        product_id,
+        cast(2 as integer) as rung_order,
+        cast(row_number() over (
+            partition by profile_id, placement
+            order by
+                case when level < 0 then level / boost else level * boost end desc nulls last,
+                rank asc nulls last,
+                product_id asc nulls last
+        ) as bigint) as rung_rank,
+        score,
+        reason,
+        model_version
+    from levels
 
 ),
 
 by_category as (
 
     select
-        top_categories.profile_id,
+        audience.profile_id,
+        audience.placement,
         products.product_id,
-        cast(2 as integer) as rung_order,
+        cast(3 as integer) as rung_order,
         products.category_rank as rung_rank,
         cast(products.recent_orders as double precision) as score,
         'popular in ' || products.category as reason,
         cast(null as {{ dbt.type_string() }}) as model_version
-    from top_categories
-    inner join audience
-        on top_categories.profile_id = audience.profile_id
+    from audience
+    inner join top_categories
+        on audience.profile_id = top_categories.profile_id
     inner join products
-        on top_categories.category = products.category
+        on
+            top_categories.category = products.category
+            and audience.placement = products.placement
     where
         audience.allows_profiling
         and products.recent_orders > 0
@@ -151,29 +136,80 @@ by_category as (
 
 ),
 
+own_counts as (
+
+    select
+        profile_id,
+        count(*) as n_own,
+        count(case when is_bought then 1 end) as n_bought
+    from own_products
+    group by profile_id
+
+),
+
+by_source as (
+
+    select
+        audience.profile_id,
+        audience.placement,
+        newcomers.product_id,
+        cast(4 as integer) as rung_order,
+        newcomers.newcomer_rank as rung_rank,
+        cast(newcomers.n_buyers as double precision) as score,
+        'popular with new customers from ' || newcomers.source as reason,
+        cast(null as {{ dbt.type_string() }}) as model_version
+    from audience
+    inner join newcomers
+        on
+            audience.source = newcomers.source
+            and audience.placement = newcomers.placement
+    left join own_counts
+        on audience.profile_id = own_counts.profile_id
+    where
+        audience.allows_profiling
+        and coalesce(own_counts.n_bought, 0) = 0
+        and newcomers.newcomer_rank <= {{ pool }}
+
+),
+
+-- whoever has the best sellers already is offered the next, up to a bound that keeps the step linear
 popular as (
 
     select
         audience.profile_id,
+        audience.placement,
         products.product_id,
-        cast(3 as integer) as rung_order,
+        cast(5 as integer) as rung_order,
         products.popularity_rank as rung_rank,
         cast(products.recent_orders as double precision) as score,
         'popular' as reason,
         cast(null as {{ dbt.type_string() }}) as model_version
     from audience
-    cross join products
-    where products.popularity_rank <= {{ pool }}
+    inner join products
+        on
+            audience.placement = products.placement
+            and products.popularity_rank <= {{ 5 * pool }}
+    left join own_counts
+        on audience.profile_id = own_counts.profile_id
+    where products.popularity_rank <= {{ pool }} + coalesce(own_counts.n_own, 0)
 
 ),
 
 ladder as (
+
+    select * from by_rule
+
+    union all
 
     select * from personal
 
     union all
 
     select * from by_category
+
+    union all
+
+    select * from by_source
 
     union all
 
@@ -185,31 +221,64 @@ eligible as (
 
     select
         ladder.*,
+        products.category,
         row_number() over (
-            partition by ladder.profile_id, ladder.product_id
+            partition by ladder.profile_id, ladder.placement, ladder.product_id
             order by ladder.rung_order asc nulls last, ladder.rung_rank asc nulls last
         ) as occurrence
     from ladder
     inner join products
-        on ladder.product_id = products.product_id
-    left join returned
         on
-            ladder.profile_id = returned.profile_id
-            and ladder.product_id = returned.product_id
-    where returned.product_id is null
+            ladder.product_id = products.product_id
+            and ladder.placement = products.placement
+    left join own_products
+        on
+            ladder.profile_id = own_products.profile_id
+            and ladder.product_id = own_products.product_id
+    where
+        own_products.product_id is null
+        or not (
+            own_products.is_returned
+            or own_products.is_bought_lately
+            {%- for name, placement in placements.items() %}
+            {%- for what in placement.get('leave_out', []) %}
+            or (ladder.placement = '{{ name }}' and own_products.is_{{ what }})
+            {%- endfor %}
+            {%- endfor %}
+        )
 
 ),
 
+in_categories as (
+
+    select
+        *,
+        row_number() over (
+            partition by profile_id, placement, category
+            order by rung_order asc nulls last, rung_rank asc nulls last, product_id asc nulls last
+        ) as category_position
+    from eligible
+    where occurrence = 1
+
+),
+
+-- what exceeds the share of its category waits behind all that does not; what has no category exceeds none
 ranked as (
 
     select
         *,
         row_number() over (
-            partition by profile_id
-            order by rung_order asc nulls last, rung_rank asc nulls last, product_id asc nulls last
+            partition by profile_id, placement
+            order by
+                case
+                    when category is not null and category_position > {{ var('recommendation_max_per_category') }} then 1
+                    else 0
+                end asc,
+                rung_order asc nulls last,
+                rung_rank asc nulls last,
+                product_id asc nulls last
         ) as position
-    from eligible
-    where occurrence = 1
+    from in_categories
 
 ),
 
@@ -217,14 +286,18 @@ final as (
 
     select
         ranked.profile_id,
+        ranked.placement,
         cast(ranked.position as integer) as rank,
         ranked.product_id,
         products.product_name,
+        products.category,
         products.price,
         products.currency,
         products.product_url,
         products.image_url,
-        case ranked.rung_order when 1 then 'personal' when 2 then 'category' else 'popular' end as rung,
+        case ranked.rung_order
+            when 1 then 'rule' when 2 then 'personal' when 3 then 'category' when 4 then 'source' else 'popular'
+        end as rung,
         ranked.score,
         ranked.reason,
         ranked.model_version,
@@ -232,9 +305,16 @@ final as (
         {{ add_hours('clock.as_of', 24 * var('recommendation_valid_days')) }} as expires_at
     from ranked
     inner join products
-        on ranked.product_id = products.product_id
+        on
+            ranked.product_id = products.product_id
+            and ranked.placement = products.placement
     cross join clock
-    where ranked.position <= 3
+    where
+        ranked.position <= case ranked.placement
+            {%- for name, placement in placements.items() %}
+            when '{{ name }}' then {{ placement['n'] }}
+            {%- endfor %}
+        end
 
 )
 
