@@ -50,6 +50,8 @@ MEASURE_OF_JOB = {
     "engagement": "click_brier",
 }
 """The metric by which each is known."""
+RULE_KEYS = (("ml", "recommendation_rules"), ("ml", "recommendation_rule_items"))
+"""Tables that a build fills from the marketers' file of rules."""
 PRODUCER_OF_SOURCE = {
     ("ml", "recommendation_candidates"): RECOMMENDATIONS_KEY,
     ("ml", "churn_predictions"): CHURN_KEY,

@@ -40,7 +40,7 @@ KEPT: Mapping[str, Kept] = {
         subject="product_id",
         rank="rank",
         # what a mail shows
-        which="rank <= 3",
+        which="coalesce(placement, 'email') = 'email' and rank <= 3",
     ),
     "churn": Kept(
         value="churn_probability",
@@ -53,5 +53,10 @@ KEPT: Mapping[str, Kept] = {
         horizon_days="horizon_days",
         features=lambda _: ("purchase_days_lifetime", "days_since_first_purchase", "recency_days", "revenue_lifetime"),
     ),
+    # of the next mail, whenever it is sent
+    "engagement": Kept(
+        value="p_click", horizon_days=lambda run, stored: None, features=lambda stored: stored["features"]
+    ),
+    "send_time": Kept(value="p_click", horizon_days=lambda run, stored: None),
 }
 """By job; of one that is not here nothing is kept."""

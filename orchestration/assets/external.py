@@ -11,12 +11,11 @@ from typing import Any
 import dagster as dg
 
 from orchestration.names import (
-    CHURN_KEY,
     CONTROL_GROUP,
-    LIFETIME_VALUE_KEY,
+    KEY_OF_JOB,
     ML_GROUP,
     RAW_GROUP,
-    RECOMMENDATIONS_KEY,
+    RULE_KEYS,
     TEAM_OF_GROUP,
     dbt_key,
     one_line,
@@ -31,8 +30,10 @@ def sources_in_use(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def upstream_of(key: tuple[str, ...], raw_tables: Iterable[str]) -> list[tuple[str, ...]]:
     """Which assets leave this record as a by-product."""
+    if key in RULE_KEYS:
+        return []
     if key[0] == "ml":
-        return [RECOMMENDATIONS_KEY, CHURN_KEY, LIFETIME_VALUE_KEY]
+        return list(KEY_OF_JOB.values())
     if key[0] in {"ops", "raw"} and key[-1] in {"loads", "quarantine"}:
         return [("raw", table) for table in raw_tables]
     return []

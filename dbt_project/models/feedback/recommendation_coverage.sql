@@ -15,6 +15,14 @@ with recommendations as (
 
 ),
 
+-- what the newsletter shows
+mailed as (
+
+    select * from recommendations
+    where placement = 'email'
+
+),
+
 profiles as (
 
     select * from {{ ref('dim_profiles') }}
@@ -34,7 +42,7 @@ audience as (
         as_of,
         max(case when rung = 'personal' then 1 else 0 end) as is_personal,
         max(case when rung = 'personal' then score end) as best_score
-    from recommendations
+    from mailed
     group by profile_id, as_of
 
 ),

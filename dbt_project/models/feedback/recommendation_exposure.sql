@@ -4,6 +4,14 @@ with recommendations as (
 
 ),
 
+-- what the newsletter shows
+mailed as (
+
+    select * from recommendations
+    where placement = 'email'
+
+),
+
 products as (
 
     select * from {{ ref('int_recommendations__products') }}
@@ -16,7 +24,7 @@ rungs as (
         rung as exposed_by,
         product_id,
         as_of
-    from recommendations
+    from mailed
 
     union all
 
@@ -24,7 +32,7 @@ rungs as (
         'all' as exposed_by,
         product_id,
         as_of
-    from recommendations
+    from mailed
 
 ),
 
