@@ -58,6 +58,7 @@ _BASELINES = {
     "recommendations": (
         ("own_frequency_", "own purchases again", "again"),
         ("recent_popularity_", "most popular", "popular"),
+        ("ease_", "EASE", "EASE"),
     ),
     "churn": (("recency_", "recency alone", "recency"), ("rfm_logistic_", "logistic on RFM", "RFM logit")),
     "lifetime_value": (("all_the_same_", "all the same", "same"), ("as_before_", "as before", "before")),
