@@ -61,6 +61,7 @@ def interactions(rows: dict[str, np.ndarray], as_of: int, names: dict[str, str] 
         viewed=none,
         viewed_at=none,
         view_weight=none.astype(float),
+        is_cart=none.astype(bool),
     )
 
 

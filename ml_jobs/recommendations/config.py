@@ -81,6 +81,10 @@ class RecommendationConfig(BaseModel):
     item-to-item evidence (0.05: own frequency, filled up with similar items). `new_only`: nothing that the person has
     already bought; shops of things that one buys once choose that. `ease`: EASE's weights alone. `ranked`: trees put
     the candidates in order."""
+    cart_days: int = Field(default=7, ge=1)
+    """What was put into the cart within so many days, and not bought since, is in it: the var of the same name."""
+    post_purchase_days: int = Field(default=14, ge=1)
+    """After a purchase is so many days long."""
     default_method: str = "blend_0.3"
     """What is taken if the window before the test window has too few buyers to choose by."""
     max_profile_items: int = Field(default=1000, ge=2)

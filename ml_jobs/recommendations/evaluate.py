@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ml_jobs.gate import Trial, best_of, paired_interval
+from ml_jobs.gate import Trial, best_of, difference_to, paired_interval
 from ml_jobs.io import from_micros
 from ml_jobs.job import Validation
 from ml_jobs.recommendations.config import RecommendationConfig
@@ -14,6 +14,7 @@ from ml_jobs.recommendations.features import DAY, History, Interactions, bought_
 from ml_jobs.recommendations.model import EASE, RANKED, RecommendationModel, Scorer
 from ml_jobs.recommendations.neighbours import Neighbours, top_k
 from ml_jobs.recommendations.pairs import Known, sources_of
+from ml_jobs.recommendations.placements import CART, CONTEXT, POST_PURCHASE, Placement, placements_of
 from ml_jobs.recommendations.ranker import Lessons, fit_trees, lessons_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Choice:
 
     method: str
     lessons: Sequence[Lessons] = ()
+    placements: Mapping[str, str] = field(default_factory=dict)
+    """Of those that are served, their methods."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Window:
     @property
     def methods(self) -> list[str]:
         """Those that were asked for and could be fitted, in their order."""
-        return [name for name in self.hits if name not in _ALWAYS and not name.endswith("_new")]
+        return [name for name in self.hits if name not in _ALWAYS and "@" not in name and not name.endswith("_new")]
 
     def merit(self, method: str) -> np.ndarray:
         """Per person: what the mail shows (HR@3) and the order behind it (NDCG@10), in equal parts: less noise than
@@ -156,7 +159,7 @@ class Windows:
                 config.view_weight, trees,
             )  # fmt: skip
             scorers[method] = Scorer(model, known)
-        return Window(at, people, *measured(scorers, known, truth, people, config), n_buyers=n_buyers)
+        return Window(at, people, *measured(scorers, known, truth, people, config, placements_of(known)), n_buyers)
 
 
 def sample(people: np.ndarray, n: int, seed: int) -> np.ndarray:
@@ -174,11 +177,14 @@ def measured(
     truth: sp.csr_matrix,
     people: np.ndarray,
     config: RecommendationConfig,
+    placements: Sequence[Placement] = (),
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """(hits, gains) of `Window`, of `scorers` and of the two simplest methods."""
+    """(hits, gains) of `Window`, of `scorers` and of the two simplest methods; `…@<placement>` of those whom it serves,
+    and of what may be offered there."""
     import numpy as np
 
     history = known.history
+    context = next(iter(scorers.values())) if placements else None
     hits: dict[str, list[np.ndarray]] = {}
     gains: dict[str, list[np.ndarray]] = {}
     filler = history.popularity * _TINY
@@ -189,20 +195,26 @@ def measured(
         rankings = {method: scorer.scores(rows, evidence) + filler for method, scorer in scorers.items()}
         rankings[OWN_FREQUENCY] = own + filler
         rankings[RECENT_POPULARITY] = np.tile(history.popularity, (len(rows), 1))
+        # what is asked: suffix of its name, whom, what is left out, and who answers
+        asked = [
+            ("", np.ones(len(rows), bool), own < 0, rankings),
+            ("_new", np.ones(len(rows), bool), own > 0, rankings),
+        ]
+        for placement in placements:
+            here = placement.context[rows]
+            by_context = {CONTEXT: context.from_context(here) + filler} if isinstance(context, Scorer) else {}
+            left_out = placement.left_out[rows].toarray() > 0
+            asked.append((f"@{placement.name}", here.getnnz(axis=1) > 0, left_out, rankings | by_context))
         denied = history.returned[rows].toarray() > 0
-        new_wanted = np.where(own > 0, 0, wanted)
-        wants_new = np.flatnonzero(new_wanted.sum(axis=1))
-        for name, scores in rankings.items():
-            scores[denied] = -1
-            trials = {
-                name: (scores, wanted),
-                f"{name}_new": (np.where(own > 0, -1, scores)[wants_new], new_wanted[wants_new]),
-            }
-            for key, (values, target) in trials.items():
-                relevant = np.take_along_axis(target, top_k(values, _DEPTH), axis=1) > 0
-                hit, gain = _quality(relevant, (target > 0).sum(axis=1))
-                hits.setdefault(key, []).append(hit)
-                gains.setdefault(key, []).append(gain)
+        for suffix, whom, left_out, answers in asked:
+            target = np.where(left_out, 0, wanted)
+            some = np.flatnonzero(whom & (target.sum(axis=1) > 0))
+            for name, scores in answers.items():
+                values = np.where((denied | left_out)[some], -1, scores[some])
+                relevant = np.take_along_axis(target[some], top_k(values, _DEPTH), axis=1) > 0
+                hit, gain = _quality(relevant, (target[some] > 0).sum(axis=1))
+                hits.setdefault(name + suffix, []).append(hit)
+                gains.setdefault(name + suffix, []).append(gain)
     return {k: np.concatenate(v) for k, v in hits.items()}, {k: np.concatenate(v) for k, v in gains.items()}
 
 
@@ -266,7 +278,9 @@ def evaluate(data: Interactions, config: RecommendationConfig) -> Validation:
         "n_test": test.n,
         "n_buyers_in_window": test.n_buyers,
     }
-    choice = Choice(chosen, windows.lessons_before(0) if chosen == RANKED else ())
+    placements, shown = _placed(earlier, test, chosen, config)
+    metrics |= shown
+    choice = Choice(chosen, windows.lessons_before(0) if chosen == RANKED else (), placements)
     if test.n < config.min_test_profiles:
         metrics["note"] = (
             f"no back-test: {test.n} buyers with history in the newest {config.horizon_days} days, "
@@ -292,3 +306,32 @@ def evaluate(data: Interactions, config: RecommendationConfig) -> Validation:
         merit_of=lambda stored: merit_of_stored(stored, data, test, config),
     )
     return Validation(metrics, test.n, trial, choice=choice)
+
+
+def _placed(
+    earlier: Window, test: Window, chosen: str, config: RecommendationConfig
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """(method of each placement that is served, metrics). By the context, or as in the newsletter: what was better on
+    the earlier window. Where the newest says that what is popular would do better, the placement is not served."""
+    methods: dict[str, str] = {}
+    metrics: dict[str, Any] = {}
+    for name in (CART, POST_PURCHASE):
+        ways = [
+            way for way in (CONTEXT, chosen) if len(earlier.hits.get(f"{way}@{name}", ())) >= config.min_test_profiles
+        ]
+        way = max(ways, key=lambda each: float(earlier.merit(f"{each}@{name}").mean()), default=CONTEXT)
+        metrics[f"{name}_method"] = methods[name] = way
+        measured_here = f"{way}@{name}"
+        n = len(test.hits.get(measured_here, ()))
+        metrics[f"{name}_n_test"] = n
+        if n < config.min_test_profiles:
+            continue
+        popular = test.merit(f"{RECENT_POPULARITY}@{name}")
+        if difference_to(RECENT_POPULARITY, test.merit(measured_here), popular, config.gate).is_worse(
+            config.gate.margin
+        ):
+            metrics[f"{name}_method"] = "none"
+            del methods[name]
+        metrics[f"{name}_hr_at_3"] = round(float(test.hits[measured_here].mean()), 6)
+        metrics[f"{name}_ndcg_at_10"] = round(float(test.gains[measured_here].mean()), 6)
+    return methods, metrics

@@ -60,6 +60,8 @@ class Interactions:
     viewed_at: np.ndarray
     view_weight: np.ndarray
     """float (views,): 1 for a view, `cart_weight` for a product put into the cart."""
+    is_cart: np.ndarray
+    """bool (views,): put into the cart."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def read_interactions(settings: Settings, as_of: datetime, config: Recommendatio
         viewed=viewed[view],
         viewed_at=micros(views, "viewed_at", missing=NEVER)[view],
         view_weight=np.where(is_cart, config.cart_weight, 1.0)[view],
+        is_cart=is_cart[view],
     )
 
 
@@ -230,4 +233,5 @@ def in_items_of(data: Interactions, product_ids: np.ndarray) -> Interactions:
         viewed=code[data.viewed[view]],
         viewed_at=data.viewed_at[view],
         view_weight=data.view_weight[view],
+        is_cart=data.is_cart[view],
     )

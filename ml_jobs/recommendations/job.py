@@ -14,6 +14,7 @@ from ml_jobs.recommendations.evaluate import Choice, evaluate
 from ml_jobs.recommendations.features import Interactions, in_items_of, read_interactions
 from ml_jobs.recommendations.model import RecommendationModel, Scorer, fit
 from ml_jobs.recommendations.pairs import Known
+from ml_jobs.recommendations.placements import EMAIL, placements_of
 from ml_jobs.recommendations.score import REASONS, Candidates, top_candidates
 from ml_jobs.report import JobReport, OnProgress, tell
 from warehouse.settings import Settings
@@ -56,7 +57,7 @@ class RecommendationJob:
         return evaluate(data, self.config)
 
     def fit(self, data: Interactions, choice: Choice) -> RecommendationModel:
-        return fit(data, data.as_of, choice.method, self.config, choice.lessons)
+        return fit(data, data.as_of, choice.method, self.config, choice.lessons, choice.placements)
 
     def to_stored(self, model: RecommendationModel) -> dict[str, Any]:
         return model.to_dict()
@@ -69,18 +70,28 @@ class RecommendationJob:
         as_of: datetime,
         on_progress: OnProgress,
     ) -> tuple[pa.Table, int]:
-        """Candidates of everyone with purchases or views."""
+        """Candidates of everyone with purchases or views, and of those with a context at each other placement."""
         import numpy as np
+        import pyarrow as pa
 
         config, model = self.config, RecommendationModel.from_dict(stored)
         data = in_items_of(read_interactions(settings, as_of, config), model.product_ids)
         known = Known(data, data.as_of, model.sources, config)
+        scorer = Scorer(model, known)
         people = np.flatnonzero(known.history.purchases.getnnz(axis=1) + known.history.views.getnnz(axis=1))
         tell(on_progress, f"recommendations: scoring {len(people):,} profiles × {len(model.product_ids):,} products")
-        best = top_candidates(
-            Scorer(model, known), people, data.is_eligible, config.n_candidates, config.chunk_profiles
-        )
-        return prediction_rows(data, best, run, as_of), len(np.unique(best.profile))
+        sizes = config.n_candidates, config.chunk_profiles
+        best = top_candidates(scorer, people, data.is_eligible, *sizes)
+        tables = [prediction_rows(data, best, run, as_of, EMAIL)]
+        for placement in placements_of(known):
+            method = model.placements.get(placement.name)
+            here = np.flatnonzero(placement.context.getnnz(axis=1))
+            if method is None or not len(here):
+                continue
+            tell(on_progress, f"recommendations: {placement.name}, {len(here):,} profiles")
+            found = top_candidates(scorer, here, data.is_eligible, *sizes, placement, method)
+            tables.append(prediction_rows(data, found, run, as_of, placement.name))
+        return pa.concat_tables(tables).unify_dictionaries(), len(np.unique(best.profile))
 
 
 def train(settings: Settings, on_progress: OnProgress = None, config: RecommendationConfig | None = None) -> JobReport:
@@ -98,7 +109,9 @@ def run(settings: Settings, on_progress: OnProgress = None, config: Recommendati
     return jobs.run(RecommendationJob(config), settings, on_progress)
 
 
-def prediction_rows(data: Interactions, best: Candidates, run: registry.ModelRun, as_of: datetime) -> pa.Table:
+def prediction_rows(
+    data: Interactions, best: Candidates, run: registry.ModelRun, as_of: datetime, placement: str
+) -> pa.Table:
     """Candidates as rows of recommendation_candidates; texts as dictionaries, so that millions of rows stay small."""
     import numpy as np
     import pyarrow as pa
@@ -115,7 +128,7 @@ def prediction_rows(data: Interactions, best: Candidates, run: registry.ModelRun
     return pa.table(
         {
             "profile_id": encoded(best.profile, data.profile_ids.tolist()),
-            "placement": encoded(np.zeros(n), ["email"]),
+            "placement": encoded(np.zeros(n), [placement]),
             "product_id": encoded(best.product, data.product_ids.tolist()),
             "rank": pa.array(best.rank, pa.int64()),
             "score": pa.array(best.score.astype(np.float64)),

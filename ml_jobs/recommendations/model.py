@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ml_jobs.errors import TrainingRefusedError
@@ -15,6 +15,7 @@ from ml_jobs.recommendations.ranker import Lessons, fit_trees, ranked
 
 if TYPE_CHECKING:
     import numpy as np
+    import scipy.sparse as sp
 
 RANKED = "ranked"
 NEW_ONLY = "new_only"
@@ -27,7 +28,8 @@ def sources_for(method: str) -> tuple[str, ...]:
     """Those of `pairs.SOURCES` that a method needs."""
     if method == RANKED:
         return SOURCES
-    return ("ease",) if method == EASE else ("bought", "viewed")
+    # placements need the first two, whatever the method
+    return ("bought", "viewed", "ease") if method == EASE else ("bought", "viewed")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class RecommendationModel:
     view_weight: float
     trees: Any = None
     """Of the method `ranked`."""
+    placements: dict[str, str] = field(default_factory=dict)
+    """Method of each other placement that is served: CONTEXT, or the model's own."""
 
     def to_dict(self) -> dict[str, Any]:
         """What is stored: plain types around scikit-learn's, so that an artefact outlives a refactoring."""
@@ -54,6 +58,7 @@ class RecommendationModel:
             "popularity_lift": self.popularity_lift,
             "view_weight": self.view_weight,
             "trees": self.trees,
+            "placements": self.placements,
         }
 
     @classmethod
@@ -72,6 +77,7 @@ class RecommendationModel:
             popularity_lift=stored["popularity_lift"],
             view_weight=stored["view_weight"],
             trees=stored.get("trees"),
+            placements=stored.get("placements", {}),
         )
 
 
@@ -88,7 +94,8 @@ class Scorer:
 
     def evidence(self, people: np.ndarray) -> dict[str, np.ndarray]:
         """As much of `Known.evidence` as the method needs."""
-        return self.known.evidence(people, EVIDENCE if self.model.method == RANKED else sources_for(self.model.method))
+        method = self.model.method
+        return self.known.evidence(people, {RANKED: EVIDENCE, EASE: ("ease",)}.get(method, ("bought", "viewed")))
 
     def scores(self, people: np.ndarray, evidence: dict[str, np.ndarray]) -> np.ndarray:
         """float32 (people, items); 0 where nothing personal speaks for an item."""
@@ -109,6 +116,13 @@ class Scorer:
         scores[own.row, own.col] += own.data.astype(np.float32) * self._lift[own.col]
         return scores
 
+    def from_context(self, context: sp.csr_matrix) -> np.ndarray:
+        """float32 (people, items): what goes with the items of `context`, whoever they are."""
+        import numpy as np
+
+        bought, viewed = (to_best(self.known.said_by(context, source)) for source in ("bought", "viewed"))
+        return (bought + np.float32(self.model.view_weight) * viewed) * self._damp
+
 
 def to_best(evidence: np.ndarray) -> np.ndarray:
     """Scaled to 1 at each person's best item."""
@@ -119,7 +133,12 @@ def to_best(evidence: np.ndarray) -> np.ndarray:
 
 
 def fit(
-    data: Interactions, at: int, method: str, config: RecommendationConfig, lessons: Sequence[Lessons] = ()
+    data: Interactions,
+    at: int,
+    method: str,
+    config: RecommendationConfig,
+    lessons: Sequence[Lessons] = (),
+    placements: Mapping[str, str] | None = None,
 ) -> RecommendationModel:
     """The model of what was known at `at`; `lessons` of windows that had ended by then, for the method `ranked`.
 
@@ -138,4 +157,5 @@ def fit(
         popularity_lift=config.popularity_lift,
         view_weight=config.view_weight,
         trees=trees,
+        placements=dict(placements or {}),
     )

@@ -61,7 +61,7 @@ def sources_of(
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Rows:
     """Purchases before T that count, one per person, order and item."""
 
     buyer: np.ndarray
@@ -93,29 +93,30 @@ class Known:
         """`sources` may be those of an earlier day: of a model that was stored."""
         self.config = config
         self.history = history_at(data, at, config)
-        self._data = data
-        self._at = at
-        self._shape = (len(data.profile_ids), len(data.product_ids))
+        self.data = data
+        self.at = at
+        self.shape = (len(data.profile_ids), len(data.product_ids))
         self._weights = {name: one.as_matrix() for name, one in sources.items()}
 
     @cached_property
-    def _rows(self) -> _Rows:
-        return _rows_before(self._data, self._at)
+    def rows(self) -> Rows:
+        """Purchases before `at` that count."""
+        return _rows_before(self.data, self.at)
 
     @cached_property
     def _columns(self) -> _Columns:
-        return _columns_of(self._rows, self._shape)
+        return _columns_of(self.rows, self.shape)
 
     @cached_property
     def _lately(self) -> sp.csr_matrix:
-        rows = self._rows
-        return matrix_of(rows.buyer, rows.item, 0.5 ** (rows.age / self.config.lately_half_life_days), self._shape)
+        rows = self.rows
+        return matrix_of(rows.buyer, rows.item, 0.5 ** (rows.age / self.config.lately_half_life_days), self.shape)
 
     @cached_property
     def _last(self) -> sp.csr_matrix:
-        rows = self._rows
+        rows = self.rows
         last = rows.order < self.config.last_orders
-        return _ones(matrix_of(rows.buyer[last], rows.item[last], last[last], self._shape))
+        return _ones(matrix_of(rows.buyer[last], rows.item[last], last[last], self.shape))
 
     def evidence(self, people: np.ndarray, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """float32 (people, items) of each of `names`, or of all of EVIDENCE."""
@@ -125,6 +126,12 @@ class Known:
             name: sp.csr_matrix(self._asked(name, people) @ self._weights[_SOURCE_OF.get(name, name)]).toarray()
             for name in names or EVIDENCE
         }
+
+    def said_by(self, context: sp.csr_matrix, source: str) -> np.ndarray:
+        """float32 (people, items): what a source says of every item to people who have the items of `context`."""
+        import scipy.sparse as sp
+
+        return sp.csr_matrix(_logs(context) @ self._weights[source]).toarray()
 
     def _asked(self, name: str, people: np.ndarray) -> sp.csr_matrix:
         """What of the people's histories is evidence."""
@@ -160,7 +167,7 @@ class Known:
 
         known = self._columns
         person = people[row]
-        key = person * self._shape[1] + item
+        key = person * self.shape[1] + item
         at = np.searchsorted(known.keys, key)
         # the last row is that of a pair that never met
         own = known.pairs[np.where(np.append(known.keys, -1)[at] == key, at, len(known.keys))]
@@ -172,7 +179,7 @@ class Known:
         return np.hstack([own[:, :1], share, own[:, 1:], views, known.people[person], known.items[item], said, to_best])
 
 
-def _rows_before(data: Interactions, at: int) -> _Rows:
+def _rows_before(data: Interactions, at: int) -> Rows:
     import numpy as np
 
     kept = np.flatnonzero((data.bought_at < at) & counted_at(data, at))
@@ -185,15 +192,15 @@ def _rows_before(data: Interactions, at: int) -> _Rows:
     number = np.cumsum(is_next | is_first)
     order = np.empty(len(kept), np.int64)
     order[by_time] = number - np.maximum.accumulate(np.where(is_first, number, 0))
-    return _Rows(buyer, item, (at - bought_at) / DAY, order)
+    return Rows(buyer, item, (at - bought_at) / DAY, order)
 
 
-def _columns_of(rows: _Rows, shape: tuple[int, int]) -> _Columns:
+def _columns_of(rows: Rows, shape: tuple[int, int]) -> _Columns:
     keys, pairs = _of_pairs(rows, shape[1])
     return _Columns(keys, pairs, _of_people(rows, keys // max(shape[1], 1), shape[0]), _of_items(rows, shape[1]))
 
 
-def _of_pairs(rows: _Rows, n_items: int) -> tuple[np.ndarray, np.ndarray]:
+def _of_pairs(rows: Rows, n_items: int) -> tuple[np.ndarray, np.ndarray]:
     """(keys, pairs) of `_Columns`."""
     import numpy as np
 
@@ -215,7 +222,7 @@ def _of_pairs(rows: _Rows, n_items: int) -> tuple[np.ndarray, np.ndarray]:
     return keys, np.vstack([own.astype(np.float32), absent])
 
 
-def _of_people(rows: _Rows, pair_of: np.ndarray, n_people: int) -> np.ndarray:
+def _of_people(rows: Rows, pair_of: np.ndarray, n_people: int) -> np.ndarray:
     """float32 (people, columns of _PERSON); zeros for those without an order."""
     import numpy as np
 
@@ -233,7 +240,7 @@ def _of_people(rows: _Rows, pair_of: np.ndarray, n_people: int) -> np.ndarray:
     return np.column_stack(columns).astype(np.float32)
 
 
-def _of_items(rows: _Rows, n_items: int) -> np.ndarray:
+def _of_items(rows: Rows, n_items: int) -> np.ndarray:
     """float32 (items, columns of _ITEM): buyers within days, how that changes, and how many come back."""
     import numpy as np
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ml_jobs.recommendations.features import History
 from ml_jobs.recommendations.model import Scorer, to_best
 from ml_jobs.recommendations.neighbours import Neighbours, top_k
+from ml_jobs.recommendations.placements import CONTEXT, Placement
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,27 +36,40 @@ class Candidates:
     """The item that speaks for it ("bought with …"); itself for the other reasons."""
 
 
-def top_candidates(scorer: Scorer, profiles: np.ndarray, is_eligible: np.ndarray, n: int, chunk: int) -> Candidates:
+def top_candidates(
+    scorer: Scorer,
+    profiles: np.ndarray,
+    is_eligible: np.ndarray,
+    n: int,
+    chunk: int,
+    placement: Placement | None = None,
+    method: str | None = None,
+) -> Candidates:
     """The best `n` eligible items of each of `profiles` (rows of the scorer's history), in chunks of people.
 
     Never an item that is not eligible (bool per item), that the person sent back, or for which nothing personal speaks.
+    At a `placement` nor what is left out there; by its `method`, CONTEXT or the model's own.
     """
     import numpy as np
 
-    history = scorer.known.history
     pieces: list[tuple[np.ndarray, ...]] = []
     for start in range(0, len(profiles), chunk):
         people = profiles[start : start + chunk]
-        evidence = scorer.evidence(people)
-        scores = scorer.scores(people, evidence)
+        context = placement.context[people] if placement is not None and method == CONTEXT else None
+        evidence = scorer.evidence(people) if context is None else {}
+        scores = scorer.scores(people, evidence) if context is None else scorer.from_context(context)
         scores[:, ~is_eligible] = 0
-        returned = history.returned[people].tocoo()
-        scores[returned.row, returned.col] = 0
+        for denied in (scorer.known.history.returned, *((placement.left_out,) if placement else ())):
+            out = denied[people].tocoo()
+            scores[out.row, out.col] = 0
         best = top_k(scores, n)
         value = np.take_along_axis(scores, best, axis=1)
         row, column = np.nonzero(value > 0)
         item = best[row, column]
-        reason, why = _reasons(scorer, history, people, evidence, row, item)
+        if context is None:
+            reason, why = _reasons(scorer, people, evidence, row, item)
+        else:
+            reason, why = _reasons_of(scorer, context, row, item)
         pieces.append((people[row], item, column + 1, value[row, column], reason, why))
     columns = [np.concatenate(part) for part in zip(*pieces, strict=True)] if pieces else [np.empty(0)] * 6
     profile, product, rank, score, reason, why = columns
@@ -64,32 +77,53 @@ def top_candidates(scorer: Scorer, profiles: np.ndarray, is_eligible: np.ndarray
 
 
 def _reasons(
-    scorer: Scorer,
-    history: History,
-    people: np.ndarray,
-    evidence: dict[str, np.ndarray],
-    row: np.ndarray,
-    item: np.ndarray,
+    scorer: Scorer, people: np.ndarray, evidence: dict[str, np.ndarray], row: np.ndarray, item: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The strongest single reason for each (row, item), and the item that gives it."""
     import numpy as np
 
-    model = scorer.model
+    history = scorer.known.history
     purchases, views = history.purchases[people], history.views[people]
     own = np.asarray(purchases[row, item]).ravel() > 0
-    reason = np.where(own, BOUGHT_BEFORE, POPULAR).astype(np.int8)
-    why = item.copy()
+    names = [name for name in _REASON_OF if name in evidence]
     # sources by what each says of the pair, in shares of what it says of the person's best item
-    names = [name for name in _REASON_OF if name in model.sources]
     said = np.column_stack([to_best(evidence[name])[row, item] * _weight(scorer, name) for name in names])
-    strongest = said.argmax(axis=1)
-    for number, name in enumerate(names):
-        # the search is the dear part of scoring: only where its answer is told
-        of = np.flatnonzero(~own & (strongest == number) & (said[:, number] > 0))
-        of_whom = views if name == "viewed" else purchases
-        why[of] = _strongest(model.sources[name], of_whom, row[of], item[of])
-        reason[of] = _REASON_OF[name]
+    of_whom = {name: views if name == "viewed" else purchases for name in names}
+    reason, why = _told(scorer, said, of_whom, ~own, row, item)
+    reason[own] = BOUGHT_BEFORE
     reason[(reason == VIEWED_WITH) & (why == item)] = VIEWED_BEFORE
+    return reason, why
+
+
+def _reasons_of(
+    scorer: Scorer, context: sp.csr_matrix, row: np.ndarray, item: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The item of `context` that speaks most for each (row, item)."""
+    import numpy as np
+
+    names = ("bought", "viewed")
+    said = [to_best(scorer.known.said_by(context, name))[row, item] * _weight(scorer, name) for name in names]
+    return _told(scorer, np.column_stack(said), dict.fromkeys(names, context), np.ones(len(row), bool), row, item)
+
+
+def _told(
+    scorer: Scorer,
+    said: np.ndarray,
+    of_whom: dict[str, sp.csr_matrix],
+    wanted: np.ndarray,
+    row: np.ndarray,
+    item: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(reason, item that gives it) of the pairs that are `wanted`, by the source that says most (columns of `said`)."""
+    import numpy as np
+
+    reason, why = np.full(len(row), POPULAR, np.int8), item.copy()
+    strongest = said.argmax(axis=1)
+    for number, (name, history) in enumerate(of_whom.items()):
+        # the search is the dear part of scoring: only where its answer is told
+        of = np.flatnonzero(wanted & (strongest == number) & (said[:, number] > 0))
+        why[of] = _strongest(scorer.model.sources[name], history, row[of], item[of])
+        reason[of] = _REASON_OF[name]
     return reason, why
 
 

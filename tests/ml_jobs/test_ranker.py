@@ -46,6 +46,7 @@ def random_store(seed: int = 0, n: int = 400) -> Interactions:
         viewed=viewed,
         viewed_at=AS_OF - rng.integers(1, 90, n) * DAY,
         view_weight=np.ones(n),
+        is_cart=rng.random(n) < 0.3,
     )
 
 
