@@ -105,6 +105,8 @@ class RecommendationConfig(BaseModel):
 
     @model_validator(mode="after")
     def _known_methods(self) -> Self:
+        if self.default_method == "ranked":
+            raise ValueError("trees need windows to learn from: they are no default_method")
         for method in (*self.methods, self.default_method):
             if method not in ("new_only", "ease", "ranked") and not re.fullmatch(r"blend_\d+(\.\d+)?", method):
                 raise ValueError(f"there is no method '{method}': blend_<weight>, new_only, ease and ranked are")

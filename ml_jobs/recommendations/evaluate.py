@@ -15,7 +15,7 @@ from ml_jobs.recommendations.model import EASE, RANKED, RecommendationModel, Sco
 from ml_jobs.recommendations.neighbours import Neighbours, top_k
 from ml_jobs.recommendations.pairs import Known, sources_of
 from ml_jobs.recommendations.placements import CART, CONTEXT, POST_PURCHASE, Placement, placements_of
-from ml_jobs.recommendations.ranker import Lessons, fit_trees, lessons_of
+from ml_jobs.recommendations.ranker import Lessons, are_enough, fit_trees, lessons_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,32 +85,39 @@ class Windows:
         self.data = data
         self.config = config
         self._lessons: dict[int, Lessons | None] = {}
+        self._known: dict[int, tuple[Known, dict[str, Neighbours]]] = {}
 
     def began_at(self, number: int) -> int:
         """Microseconds."""
         return self.data.as_of - number * self.config.horizon_days * DAY
 
-    def buyers(self, number: int, history: History) -> tuple[sp.csr_matrix, np.ndarray, int]:
-        """(1 where bought in the window, buyers of whom something was known, how many bought at all). Of many a sample
-        is drawn."""
+    def buyers(
+        self, number: int, history: History, *, as_it_ended: bool = False
+    ) -> tuple[sp.csr_matrix, np.ndarray, int]:
+        """(1 where bought in the window, buyers of whom something was known, how many bought at all). What was sent
+        back is not bought; `as_it_ended`: as far as was known then."""
         import numpy as np
 
-        at = self.began_at(number)
-        truth = bought_between(self.data, at, at + self.config.horizon_days * DAY)
+        at, end = self.began_at(number), self.began_at(number - 1)
+        truth = bought_between(self.data, at, end, end if as_it_ended else None)
         buyers = truth.getnnz(axis=1) > 0
         people = np.flatnonzero(buyers & (history.purchases.getnnz(axis=1) + history.views.getnnz(axis=1) > 0))
         return truth, people, int(buyers.sum())
 
     def known(self, number: int) -> tuple[Known, dict[str, Neighbours]]:
         """What was known when it began, and the sources of then."""
-        at = self.began_at(number)
-        sources = sources_of(history_at(self.data, at, self.config), self.data, self.config)
-        return Known(self.data, at, sources, self.config), sources
+        if number not in self._known:
+            at = self.began_at(number)
+            sources = sources_of(history_at(self.data, at, self.config), self.data, self.config)
+            # of the windows that are looked into twice: those that are measured
+            self._known = {at: each for at, each in self._known.items() if at <= 2}
+            self._known[number] = Known(self.data, at, sources, self.config), sources
+        return self._known[number]
 
-    def lessons(self, number: int, known: Known | None = None) -> Lessons | None:
+    def lessons(self, number: int) -> Lessons | None:
         """What a window teaches; None where too few bought in it."""
         if number not in self._lessons:
-            self._lessons[number] = self._learned(number, known)
+            self._lessons[number] = self._learned(number)
         return self._lessons[number]
 
     def lessons_before(self, number: int) -> list[Lessons]:
@@ -119,13 +126,18 @@ class Windows:
         found = [self.lessons(earlier) for earlier in range(number + 1, number + 1 + n_windows)]
         return [one for one in found if one is not None]
 
-    def _learned(self, number: int, known: Known | None) -> Lessons | None:
+    def can_rank(self, number: int) -> bool:
+        """Whether trees can be fitted for what follows the beginning of window `number`; 0: for today."""
+        return are_enough(self.lessons_before(number), self.config.ranker)
+
+    def _learned(self, number: int) -> Lessons | None:
         config = self.config.ranker
         at = self.began_at(number)
         if not (self.data.bought_at < at).any():
             return None
-        known = known or self.known(number)[0]
-        truth, people, _ = self.buyers(number, known.history)
+        known, _ = self.known(number)
+        # nothing that came after it: what it teaches serves the window that began with its end
+        truth, people, _ = self.buyers(number, known.history, as_it_ended=True)
         if len(people) < self.config.min_test_profiles:
             return None
         people = sample(people, config.max_people, config.seed)
@@ -147,8 +159,6 @@ class Windows:
         if len(people) < config.min_test_profiles:
             return Window(at, people, {}, {}, n_buyers)
         known, sources = self.known(number)
-        if RANKED in methods:
-            self.lessons(number, known)
         scorers: dict[str, Scorer] = {}
         for method in methods:
             trees = fit_trees(self.lessons_before(number), config.ranker) if method == RANKED else None
@@ -266,7 +276,10 @@ def evaluate(data: Interactions, config: RecommendationConfig) -> Validation:
     earlier = windows.back_test(2, config.methods)
     chosen = config.default_method
     if earlier.n >= config.min_test_profiles:
-        chosen = max(earlier.methods, key=lambda method: float(earlier.merit(method).mean()))
+        best_first = sorted(earlier.methods, key=lambda method: -float(earlier.merit(method).mean()))
+        # later windows may have less to teach than those that the earlier one learned from
+        can = (m for m in best_first if m != RANKED or all(windows.can_rank(number) for number in (1, 0)))
+        chosen = next(can, chosen)
     test = windows.back_test(1, list(dict.fromkeys((chosen, *_SIMPLE))))
     if test.n >= config.min_test_profiles:
         merits = {name: test.merit(name) for name in (chosen, *_SIMPLE)}

@@ -188,11 +188,20 @@ def matrix_of(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: 
     return summed
 
 
-def bought_between(data: Interactions, start: int, end: int) -> sp.csr_matrix:
-    """1 where the person bought (and kept, as far as is known) the item in [start, end). Profiles × items."""
+def values_at(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Values of some cells: (cells,), also of none (scipy answers that with a matrix)."""
     import numpy as np
 
-    rows = (data.bought_at >= start) & (data.bought_at < end) & data.is_kept
+    return np.asarray(matrix[rows, columns]).ravel() if len(rows) else np.zeros(0, np.float32)
+
+
+def bought_between(data: Interactions, start: int, end: int, known_at: int | None = None) -> sp.csr_matrix:
+    """1 where the person bought the item in [start, end), and kept it as far as was known at `known_at`, or is known
+    now. Profiles × items."""
+    import numpy as np
+
+    is_kept = data.is_kept if known_at is None else counted_at(data, known_at)
+    rows = (data.bought_at >= start) & (data.bought_at < end) & is_kept
     shape = (len(data.profile_ids), len(data.product_ids))
     matrix = matrix_of(data.buyer[rows], data.bought[rows], np.ones(rows.sum()), shape)
     matrix.data[:] = 1

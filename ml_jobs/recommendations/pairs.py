@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ml_jobs.recommendations.config import RecommendationConfig
-from ml_jobs.recommendations.features import DAY, History, Interactions, counted_at, history_at, matrix_of
+from ml_jobs.recommendations.features import DAY, History, Interactions, counted_at, history_at, matrix_of, values_at
 from ml_jobs.recommendations.neighbours import Neighbours, alike, cosine, ease, top_k
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Known:
         # the last row is that of a pair that never met
         own = known.pairs[np.where(np.append(known.keys, -1)[at] == key, at, len(known.keys))]
         share = own[:, :1] / np.maximum(known.people[person, :1], 1)
-        views = np.asarray(self.history.views[person, item], np.float32).reshape(-1, 1)
+        views = values_at(self.history.views, person, item)[:, None]
         said = np.column_stack([evidence[name][row, item] for name in EVIDENCE])
         best = np.column_stack([evidence[name].max(axis=1, initial=0) for name in EVIDENCE])[row]
         to_best = np.divide(said, best, out=np.zeros_like(said), where=best > 0)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_jobs.recommendations.config import RankerConfig
-from ml_jobs.recommendations.pairs import Known
+from ml_jobs.recommendations.features import values_at
+from ml_jobs.recommendations.pairs import FEATURES, Known
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,11 +40,19 @@ def lessons_of(known: Known, truth: sp.csr_matrix, people: np.ndarray, config: R
         some = people[start : start + chunk]
         evidence = known.evidence(some)
         row, item = known.candidates(some, evidence)
-        was_bought = np.asarray(truth[some[row], item]).ravel() > 0
+        was_bought = values_at(truth, some[row], item) > 0
         kept = was_bought | (rng.random(len(row)) < config.share_of_others)
         features.append(known.features(some, evidence, row[kept], item[kept]))
         labels.append(was_bought[kept])
+    if not features:
+        return Lessons(np.zeros((0, len(FEATURES)), np.float32), np.zeros(0, bool))
     return Lessons(np.vstack(features), np.concatenate(labels))
+
+
+def are_enough(lessons: Sequence[Lessons], config: RankerConfig) -> bool:
+    """Whether trees can be fitted: not too little was bought in them, and not everything."""
+    bought = sum(int(one.was_bought.sum()) for one in lessons)
+    return config.min_bought <= bought < sum(len(one.was_bought) for one in lessons)
 
 
 def fit_trees(lessons: Sequence[Lessons], config: RankerConfig) -> Any:
@@ -52,8 +61,7 @@ def fit_trees(lessons: Sequence[Lessons], config: RankerConfig) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
     from threadpoolctl import threadpool_limits
 
-    bought = sum(int(one.was_bought.sum()) for one in lessons)
-    if bought < config.min_bought or bought == sum(len(one.was_bought) for one in lessons):
+    if not are_enough(lessons, config):
         return None
     trees = HistGradientBoostingClassifier(
         max_iter=config.max_iter,

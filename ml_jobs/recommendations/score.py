@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ml_jobs.recommendations.features import values_at
 from ml_jobs.recommendations.model import Scorer, to_best
 from ml_jobs.recommendations.neighbours import Neighbours, top_k
 from ml_jobs.recommendations.placements import CONTEXT, Placement
@@ -84,7 +85,7 @@ def _reasons(
 
     history = scorer.known.history
     purchases, views = history.purchases[people], history.views[people]
-    own = np.asarray(purchases[row, item]).ravel() > 0
+    own = values_at(purchases, row, item) > 0
     names = [name for name in _REASON_OF if name in evidence]
     # sources by what each says of the pair, in shares of what it says of the person's best item
     said = np.column_stack([to_best(evidence[name])[row, item] * _weight(scorer, name) for name in names])

@@ -10,11 +10,13 @@ import pytest
 import scipy.sparse as sp
 
 from ml_jobs.recommendations.config import RankerConfig, RecommendationConfig
-from ml_jobs.recommendations.evaluate import Windows
+from ml_jobs.recommendations.evaluate import Windows, evaluate
 from ml_jobs.recommendations.features import DAY, NEVER, Interactions, history_at, to_micros
+from ml_jobs.recommendations.model import RecommendationModel, Scorer
 from ml_jobs.recommendations.neighbours import alike, ease
 from ml_jobs.recommendations.pairs import FEATURES, Known, sources_of
 from ml_jobs.recommendations.ranker import Lessons, fit_trees, lessons_of, ranked
+from ml_jobs.recommendations.score import top_candidates
 
 AS_OF = to_micros(datetime(2024, 6, 1))
 CONFIG = RecommendationConfig(n_neighbours=8, n_from_each=4)
@@ -233,3 +235,66 @@ def test_lessons_keep_all_that_was_bought() -> None:
     assert len(found.was_bought) == len(row)
     none = lessons_of(known, truth * 0, people, RANKER, 7)
     assert 0 < len(none.was_bought) < 0.4 * len(row)
+
+
+def test_trees_that_could_not_be_fitted_again_are_not_chosen() -> None:
+    """A sale long ago teaches the earlier window alone: the next best method is taken, and nothing breaks."""
+    base = random_store(n=1)
+    rng = np.random.default_rng(6)
+    people = np.repeat(np.arange(N_PEOPLE), 20)
+    number = np.arange(len(people)) % 20
+    windows_ago = np.select([number < 10, number < 13], [7.5, 9.5], rng.integers(0, 7, len(people)) + 0.5)
+    data = replace(
+        base,
+        buyer=people,
+        bought=(people + rng.integers(0, 2, len(people))) % N_ITEMS,
+        bought_at=(AS_OF - windows_ago * 30 * DAY).astype(np.int64),
+        is_kept=np.ones(len(people), bool),
+        returned_at=np.full(len(people), NEVER),
+    )
+    config = RecommendationConfig(n_neighbours=8, n_from_each=4, min_test_profiles=5, methods=("blend_0.05", "ranked"))
+    lessons = Windows(data, config).lessons_before(2), Windows(data, config).lessons_before(0)
+    early, late = (sum(int(one.was_bought.sum()) for one in each) for each in lessons)
+    assert late < early
+    config = config.model_copy(update={"ranker": RankerConfig(min_bought=early, max_iter=5, min_samples_leaf=5)})
+    assert "ranked" in Windows(data, config).back_test(2, config.methods).methods
+    found = evaluate(data, config)
+    assert found.metrics["method"] != "ranked"
+    with pytest.raises(ValueError, match="no default_method"):
+        RecommendationConfig(default_method="ranked")
+
+
+def test_lessons_know_no_return_that_came_after_their_window() -> None:
+    data = random_store(n=2000)
+    config = RecommendationConfig(n_neighbours=8, n_from_each=4, min_test_profiles=5, ranker=RANKER)
+    began = Windows(data, config).began_at(2)
+    # everything that was bought before is sent back after it
+    returned = replace(
+        data,
+        is_kept=data.bought_at >= began,
+        returned_at=np.where(data.bought_at < began, began + DAY, NEVER),
+    )
+    unreturned = replace(data, is_kept=np.ones_like(data.is_kept), returned_at=np.full_like(data.returned_at, NEVER))
+    for one, another in zip(
+        Windows(returned, config).lessons_before(2), Windows(unreturned, config).lessons_before(2), strict=True
+    ):
+        np.testing.assert_array_equal(one.was_bought, another.was_bought)
+
+
+@pytest.mark.parametrize("method", ["blend_0.3", "new_only", "ease", "ranked"])
+def test_who_has_no_candidate_gets_none(method: str) -> None:
+    """Nothing in stock, or one buyer alone in the last chunk with whom nothing goes."""
+    data = random_store()
+    sources = sources_of(history_at(data, AS_OF, CONFIG), data, CONFIG)
+    trees = fit_trees(
+        Windows(data, CONFIG.model_copy(update={"min_test_profiles": 5, "ranker": RANKER})).lessons_before(0), RANKER
+    )
+    model = RecommendationModel(data.product_ids, method, sources, np.ones(N_ITEMS, np.float32), 0.8, 0.5, trees)
+    scorer = Scorer(model, Known(data, AS_OF, sources, CONFIG))
+    none = top_candidates(scorer, np.arange(N_PEOPLE), np.zeros(N_ITEMS, bool), 3, 7)
+    assert len(none.profile) == 0
+    alone = replace(data, buyer=np.zeros_like(data.buyer), viewer=np.zeros_like(data.viewer))
+    scorer = Scorer(model, Known(alone, AS_OF, sources, CONFIG))
+    found = top_candidates(scorer, np.arange(N_PEOPLE), np.ones(N_ITEMS, bool), 3, 1)
+    # the trees have popular candidates for everybody; the job asks for those alone who have a history
+    assert set(found.profile) <= (set(range(N_PEOPLE)) if method == "ranked" else {0})
