@@ -48,6 +48,7 @@ def make_store(settings: Settings, n_profiles: int, n_products: int) -> None:
 
         con.execute(
             f"""create table dim_products as select 'p' || n as product_id, 'Product ' || n as product_name,
+            'Taste ' || n // ({n_products} // 40) as category,
             10.0 as price, n % 20 > 0 as is_in_stock, true as is_product from range({n_products}) as rows(n)"""
         )
         con.execute(
