@@ -10,6 +10,7 @@ from orchestration.names import (
     DRIFT_CHECK,
     EXPOSURE_CHECK,
     EXPOSURE_KEY,
+    JOBS_WITH_OUTCOMES,
     KEY_OF_JOB,
     OUTCOMES_KEY,
     WRITER_POOL,
@@ -104,7 +105,7 @@ def _decay_check(settings: Settings) -> dg.AssetChecksDefinition:
                 asset=dg.AssetKey(OUTCOMES_KEY),
                 description=f"What came of the predictions of {job} is not worse than its back-test.",
             )
-            for job in KEY_OF_JOB
+            for job in JOBS_WITH_OUTCOMES
         ],
         pool=WRITER_POOL,
         required_resource_keys={"lease"},
@@ -113,7 +114,7 @@ def _decay_check(settings: Settings) -> dg.AssetChecksDefinition:
         with translated_errors(context.op_execution_context.retry_number):
             from ml_jobs.feedback.watch import watch
 
-            found = watch(settings, list(KEY_OF_JOB))
+            found = watch(settings, list(JOBS_WITH_OUTCOMES))
         for one in found:
             yield decay_result(one)
 

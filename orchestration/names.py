@@ -163,6 +163,10 @@ MODELS_OF_JOB: dict[str, tuple[str, ...]] = {
 """dbt models that each job reads."""
 
 
+JOBS_WITH_OUTCOMES = ("recommendations", "churn", "lifetime_value")
+"""Jobs whose predictions come true, or not, within a horizon: `model_outcomes` has them."""
+
+
 def decay_check(job: str) -> str:
     """Name of the check on what came of a job's predictions."""
     return f"{job}_decay"

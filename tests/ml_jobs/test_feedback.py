@@ -37,7 +37,9 @@ def predicted(settings: Settings, values: list[tuple[str, float]], as_of: dateti
         con.execute(f"delete from {settings.ml_schema}.churn_predictions")
         for profile_id, value in values:
             con.execute(
-                f"insert into {settings.ml_schema}.churn_predictions values (?, ?, 'low', ?, ?, ?)",
+                f"""insert into {settings.ml_schema}.churn_predictions
+                    (profile_id, churn_probability, churn_band, model_version, trained_at, as_of)
+                    values (?, ?, 'low', ?, ?, ?)""",
                 [profile_id, value, version, as_of, as_of],
             )
 

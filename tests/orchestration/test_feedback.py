@@ -13,6 +13,7 @@ import pytest
 from dagster._utils.schedules import cron_string_iterator
 
 from ml_jobs import registry
+from ml_jobs.catalogue import JOBS
 from ml_jobs.feedback.watch import watch
 from ml_jobs.report import JobReport
 from orchestration.assets.ml import ml_definitions
@@ -200,7 +201,7 @@ def test_the_daily_job_scores_and_the_weekly_one_trains(
         assets=ml_definitions(settings), jobs=[TRAIN, SCORE], resources={"lease": dg.ResourceDefinition.none_resource()}
     )
     assert built.resolve_job_def(name).execute_in_process(instance=dg.DagsterInstance.ephemeral()).success
-    assert sorted(called) == [(step, "churn"), (step, "lifetime_value"), (step, "recommendations")]
+    assert sorted(called) == [(step, job) for job in sorted(JOBS)]
 
 
 def test_each_night_one_of_the_two_runs() -> None:
@@ -243,9 +244,7 @@ def test_dagster_runs_every_check_on_an_installation_in_which_nothing_came_yet(s
             for key in (
                 OUTCOMES_KEY,
                 EXPOSURE_KEY,
-                ("ml", "churn"),
-                ("ml", "recommendations"),
-                ("ml", "lifetime_value"),
+                *(("ml", job) for job in JOBS),
             )
         ]
     )
@@ -263,6 +262,6 @@ def test_dagster_runs_every_check_on_an_installation_in_which_nothing_came_yet(s
     assert {check.check_name for check in checks} == {
         "drift", "exposure", "churn_decay", "recommendations_decay", "lifetime_value_decay"
     }  # fmt: skip
-    assert len(checks) == 7
+    assert len(checks) == len(JOBS) + 4
     assert all(check.passed for check in checks)
-    assert len(feedback_checks(settings, set())) == 3
+    assert len(feedback_checks(settings, set())) == len(JOBS)

@@ -18,6 +18,16 @@ products as (
 
 ),
 
+offered as (
+
+    select
+        product_id,
+        popularity_rank
+    from products
+    where placement = 'email'
+
+),
+
 rungs as (
 
     select
@@ -63,15 +73,15 @@ exposure as (
     select
         kinds.exposed_by,
         kinds.as_of,
-        products.product_id,
-        products.popularity_rank,
+        offered.product_id,
+        offered.popularity_rank,
         coalesce(offers.n_offers, 0) as n_offers
     from kinds
-    cross join products
+    cross join offered
     left join offers
         on
             kinds.exposed_by = offers.exposed_by
-            and products.product_id = offers.product_id
+            and offered.product_id = offers.product_id
 
 ),
 
