@@ -200,7 +200,7 @@ def gowalla() -> list[str]:
     history, wanted = (
         matrix_of(one["user_id"], one["item_id"], np.ones(len(one["item_id"])), shape) for one in (train, test)
     )
-    config = RecommendationConfig(ease_items=GOWALLA_ITEMS, max_profile_items=10_000, n_neighbours=200)
+    config = RecommendationConfig(ease_items=GOWALLA_ITEMS, max_profile_items=10_000, n_neighbours=1000)
     lines = [
         "### Gowalla, the split of LightGCN",
         "",

@@ -157,7 +157,8 @@ def test_scoring_keeps_what_a_mail_shows(settings: Settings) -> None:
     report = recommendations.run(settings)
     candidates = stores.query(
         settings,
-        "select profile_id, product_id, rank, score from {ml}.recommendation_candidates where rank <= 3 order by all",
+        """select profile_id, product_id, rank, score from {ml}.recommendation_candidates
+           where placement = 'email' and rank <= 3 order by all""",
     )
     assert len(candidates) > 300
     rows = "select profile_id, subject, rank, value from {ml}.prediction_log order by all"
