@@ -219,6 +219,21 @@ def test_a_refresh_trains_only_where_no_model_lives(settings: Settings) -> None:
     assert jobs.run(job, settings).model_version != first.model_version
 
 
+def test_a_refresh_trains_anew_where_the_models_file_is_lost(settings: Settings) -> None:
+    stores.planted_tastes(settings, AS_OF, n_people=100)
+    job = recommendations.RecommendationJob()
+    first = jobs.refresh(job, settings)
+    (artefact,) = settings.artefacts_dir.glob("*.joblib")
+    artefact.unlink()
+    stores.set_as_of(settings, AS_OF + DAY)
+    told: list[str] = []
+    again = jobs.refresh(job, settings, told.append)
+    assert again.status == "scored"
+    assert again.model_version != first.model_version
+    assert any("trains anew" in line and "is missing" in line for line in told)
+    assert jobs.refresh(job, settings).model_version == again.model_version
+
+
 VALUES = st.lists(st.one_of(st.floats(-100, 100), st.just(float("nan"))), min_size=1, max_size=60)
 
 
