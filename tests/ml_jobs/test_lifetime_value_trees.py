@@ -204,7 +204,9 @@ def test_the_stretch_makes_intervals_hold_their_share_of_people() -> None:
     # who sends back more than they bought spends nothing, which no factor reaches either
     sent_back = np.where(np.arange(4001) < 400, -50.0, spent)
     nothing = np.where(np.arange(4001) < 400, 0.0, spent)
-    assert trees.stretch_of(said_of(low, high), sent_back, 0.8) == trees.stretch_of(said_of(low, high), nothing, 0.8) > 1
+    assert (
+        trees.stretch_of(said_of(low, high), sent_back, 0.8) == trees.stretch_of(said_of(low, high), nothing, 0.8) > 1
+    )
     # no factor makes zero reach anything
     assert trees.stretch_of(said_of(low * 0, high * 0), spent, 0.8) == 1
 
