@@ -1,6 +1,12 @@
-"""What models of buyers read of `profile_features`."""
+"""What models of buyers read of `profile_features`, and what trees may learn of it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _WINDOWED = [
     f"{measure}_{days}d"
@@ -28,3 +34,19 @@ FEATURES: tuple[str, ...] = (
     *_WINDOWED,
 )
 """Columns of profile_features that models of buyers read; anything else there is not a feature."""
+
+
+def learnable(features: np.ndarray, subsets: Sequence[np.ndarray] = ()) -> np.ndarray:
+    """`features` (rows, columns), to fit trees on, with 0 for all in a column that is null for everybody, or for
+    everybody of one of `subsets` (positions of rows).
+
+    A young shop has such columns. scikit-learn cannot bin them, and of a constant no tree asks: so a fitted model never
+    looks at the column, whatever it holds later, and needs no such treatment to score or to be explained.
+    """
+    import numpy as np
+
+    is_null = np.isnan(features)
+    is_empty = is_null.all(axis=0)
+    for rows in subsets:
+        is_empty |= is_null[rows].all(axis=0)
+    return np.where(is_empty, 0.0, features)

@@ -188,10 +188,14 @@ def score(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None
 
 
 def refresh(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None) -> JobReport:
-    """Score with what lives; train only where nothing does."""
+    """Score with what lives; train only where nothing does, or where its file is lost: that can live no more."""
     if registry.reigning_run(settings, job.name, registry.begin(settings)) is None:
         return run(job, settings, on_progress)
-    return score(job, settings, on_progress)
+    try:
+        return score(job, settings, on_progress)
+    except ArtefactError as error:
+        tell(on_progress, f"{job.name}: trains anew. {error.what}")
+        return run(job, settings, on_progress)
 
 
 def run(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None) -> JobReport:

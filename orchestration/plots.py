@@ -13,6 +13,8 @@ from warehouse.connection import connect
 from warehouse.settings import Settings
 
 if TYPE_CHECKING:
+    import duckdb
+    import numpy as np
     from matplotlib.axes import Axes
 
 _BINS = 30
@@ -34,11 +36,7 @@ def model_plots(settings: Settings, job: str, model_version: str) -> dict[str, s
             f'select mean_predicted, observed_rate, n from "{ml}".calibration where model_version = ? order by bin',
             [model_version],
         ).fetchall()
-        scores = con.execute(
-            f'select value from "{ml}".prediction_log where job = ? and rank = 1 and as_of_on = '
-            f'(select max(as_of_on) from "{ml}".prediction_log where job = ?)',
-            [job, job],
-        ).fetchnumpy()["value"]
+        horizon, scores = _newest_scores(con, ml, job)
     found: dict[str, str] = {}
     if history:
         found["history"] = _history(history, MEASURE_OF_JOB[job])
@@ -47,9 +45,22 @@ def model_plots(settings: Settings, job: str, model_version: str) -> dict[str, s
     if len(scores):
         with _image("Scores of the newest day") as (axes, made):
             axes.hist(scores, bins=_BINS)
-            axes.set(xlabel="score", ylabel="people")
+            axes.set(xlabel=f"score, within {horizon} days" if horizon else "score", ylabel="people")
         found["scores"] = made[0]
     return found
+
+
+def _newest_scores(con: duckdb.DuckDBPyConnection, ml: str, job: str) -> tuple[int | None, np.ndarray]:
+    """Of the newest day: the horizon in days, of several the shortest, and each person's first score for it."""
+    import numpy as np
+
+    newest = (
+        f'"{ml}".prediction_log where job = ? '
+        f'and as_of_on = (select max(as_of_on) from "{ml}".prediction_log where job = ?)'
+    )
+    ((horizon,),) = con.execute(f"select min(horizon_days) from {newest}", [job, job]).fetchall()
+    sql = f"select value from {newest} and rank = 1 and horizon_days is not distinct from ?"
+    return horizon, np.asarray(con.execute(sql, [job, job, horizon]).fetchnumpy()["value"])
 
 
 def _history(rows: Sequence[tuple[Any, ...]], measure: str) -> str:

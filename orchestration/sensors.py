@@ -40,7 +40,7 @@ def landing_sensor(settings: Settings) -> dg.SensorDefinition:
 
 def decay_sensor(settings: Settings) -> dg.SensorDefinition:
     """Asks for the training of a job whose newest day is unlike its model's first, or whose predictions did not come
-    true: once for each day, and not where that day was learnt from already."""
+    true: once for each day, and not where a training has answered (`Watch.is_answered`)."""
 
     @dg.sensor(
         name="model_decay",

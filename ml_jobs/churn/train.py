@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ml_jobs.churn.config import FIXED_HORIZON, ChurnConfig
 from ml_jobs.churn.features import TrainingSet
 from ml_jobs.errors import HistoriesError, TrainingRefusedError
+from ml_jobs.features import learnable
 from ml_jobs.lifetime_value import bg_nbd, purchases
 from ml_jobs.lifetime_value.bg_nbd import BgNbd
 from ml_jobs.lifetime_value.histories import Histories
@@ -148,10 +149,10 @@ def _logistic(rows: TrainingSet, columns: Sequence[int]) -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression()).fit(_logs(rows.features, columns), rows.churned)
 
 
-def _booster(config: ChurnConfig) -> Any:
+def _booster(rows: TrainingSet, config: ChurnConfig) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    return HistGradientBoostingClassifier(
+    booster = HistGradientBoostingClassifier(
         max_iter=config.max_iter,
         learning_rate=config.learning_rate,
         max_leaf_nodes=config.max_leaf_nodes,
@@ -161,6 +162,7 @@ def _booster(config: ChurnConfig) -> Any:
         early_stopping=False,  # pyright: ignore[reportArgumentType]  # scikit-learn: "auto" or bool
         random_state=config.seed,
     )
+    return booster.fit(learnable(rows.features), rows.churned)
 
 
 def refuse_too_little(rows: TrainingSet, config: ChurnConfig, what: str) -> None:
@@ -215,7 +217,7 @@ def fit(rows: TrainingSet, config: ChurnConfig, methods: Sequence[str] = METHODS
                     raise
         if BOOSTER in methods or MEAN in methods:
             by_trees, by_rfm = _unseen(rows, newest, rfm, config)
-            booster = _booster(config).fit(rows.features, rows.churned)
+            booster = _booster(rows, config)
             churned = rows.churned[newest]
             models[BOOSTER] = ChurnModel(
                 BOOSTER, **common, booster=booster, calibrator=_calibrator(by_trees, churned, config)
@@ -241,8 +243,6 @@ def _unseen(
     for number in range(config.n_folds):
         unseen, seen = newest & (fold == number), rows.rows(fold != number)
         if unseen.any():
-            by_trees[unseen] = (
-                _booster(config).fit(seen.features, seen.churned).predict_proba(rows.features[unseen])[:, 1]
-            )
+            by_trees[unseen] = _booster(seen, config).predict_proba(rows.features[unseen])[:, 1]
             by_rfm[unseen] = _logistic(seen, rfm).predict_proba(_logs(rows.features[unseen], rfm))[:, 1]
     return by_trees[newest], by_rfm[newest]

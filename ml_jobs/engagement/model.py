@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ml_jobs.engagement.config import EngagementConfig
 from ml_jobs.engagement.features import TARGETS, People, TrainingSet
 from ml_jobs.errors import TrainingRefusedError
+from ml_jobs.features import learnable
 from ml_jobs.shrinkage import fit_strength, posterior
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def fit(rows: TrainingSet, config: EngagementConfig, methods: Sequence[str]) -> 
     """`methods`: one for each target.
 
     Raises:
-        TrainingRefusedError: fewer mails opened, clicked or unopened than declared.
+        TrainingRefusedError: fewer mails opened, clicked or unopened than declared, or trees and too few people.
     """
     from threadpoolctl import threadpool_limits
 
@@ -178,10 +179,14 @@ def _logistic() -> Any:
 def _calibrated_trees(
     design: np.ndarray, label: np.ndarray, weight: np.ndarray, person: np.ndarray, config: EngagementConfig
 ) -> Any:
+    import numpy as np
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import GroupKFold
 
+    n_people = len(np.unique(person))
+    if n_people < config.n_folds:
+        raise TrainingRefusedError(f"{n_people} people got mail; {config.n_folds} are needed, one for each fold")
     trees = HistGradientBoostingClassifier(
         max_iter=config.max_iter,
         learning_rate=config.learning_rate,
@@ -193,6 +198,10 @@ def _calibrated_trees(
         random_state=config.seed,
     )
     folds = list(GroupKFold(config.n_folds).split(design, label, person))
+    if any(label[learnt].min() == label[learnt].max() for learnt, _ in folds):
+        raise TrainingRefusedError(
+            "without the people of one fold all mails were answered, or none: too few people differ from the others"
+        )
     # one ensemble of trees, of everybody, and not one for each fold
     calibrated = CalibratedClassifierCV(trees, cv=folds, ensemble=False)  # pyright: ignore[reportArgumentType]
-    return calibrated.fit(design, label, sample_weight=weight)
+    return calibrated.fit(learnable(design, [learnt for learnt, _ in folds]), label, sample_weight=weight)

@@ -11,7 +11,8 @@ class FeedbackConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     keep_days: int = Field(default=400, ge=1)
-    """Days that predictions stay in `prediction_log`: longer than the longest horizon, or its outcome is never seen."""
+    """Days that predictions stay in `prediction_log` at most: longer than the longest horizon, or its outcome is never
+    seen. They leave before, once their horizon has been over for the `outcome_days` of the marts."""
     n_bins: int = Field(default=10, ge=2)
     """Bins of a distribution, of equal mass on the model's first day."""
     max_psi: float = Field(default=0.2, gt=0)

@@ -21,8 +21,8 @@ class Kept:
 
     value: str
     horizon_days: Callable[[ModelRun, Stored], int | None] | str
-    """Days after as_of in which it comes true: a column, or what the model says; None: it does not, and nothing is ever
-    held against it."""
+    """Days after as_of in which it comes true: a column, or what the model says; None: it does not, nothing is ever
+    held against it, and the newest day alone is kept."""
     subject: str = "''"
     """What it is about, beside the person."""
     rank: str = "1"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+import yaml
+
 from ml_jobs.feedback.config import FeedbackConfig
 from ml_jobs.feedback.drift import Profile, counted, index_by_chance, profile_of, stability_index
 from ml_jobs.feedback.kept import KEPT, Kept
@@ -109,9 +111,11 @@ def _log(
     config: FeedbackConfig,
 ) -> None:
     ml, today = settings.ml_schema, day_of(as_of)
+    # a day of slack: a clock may stand at any hour of it
     con.execute(
-        f'delete from "{ml}".prediction_log where job = ? and (as_of_on = ? or as_of_on <= ?)',
-        [run.job, today, today - timedelta(days=config.keep_days)],
+        f'delete from "{ml}".prediction_log where job = ? and (as_of_on = ? or horizon_days is null '
+        "or date_diff('day', as_of_on, ?) >= least(?, horizon_days + ? + 1))",
+        [run.job, today, today, config.keep_days, _outcome_days(settings, config)],
     )
     horizon = kept.horizon_days if isinstance(kept.horizon_days, str) else "cast(? as integer)"
     values = [] if isinstance(kept.horizon_days, str) else [kept.horizon_days(run, stored)]
@@ -122,6 +126,14 @@ def _log(
         f'from "{ml}"."{table}" where {kept.which} order by profile_id',
         [run.job, today, *values],
     )
+
+
+def _outcome_days(settings: Settings, config: FeedbackConfig) -> int:
+    """For so many days after their horizon the marts hold predictions against what came; where no project says for how
+    many, all are kept."""
+    path = settings.dbt_project_dir / "dbt_project.yml"
+    project = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+    return ((project or {}).get("vars") or {}).get("outcome_days", config.keep_days)
 
 
 def _distributions(

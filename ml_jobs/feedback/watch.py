@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_jobs.feedback.record import Drift, day_of
@@ -13,6 +13,10 @@ from warehouse.settings import Settings
 
 if TYPE_CHECKING:
     import duckdb
+
+
+REST = timedelta(days=7)
+"""A training whose model stayed aside is the answer for so long."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,9 @@ class Watch:
     """That day beside the model's first."""
     outcomes: tuple[Outcome, ...] = ()
     """Of the newest day whose horizon is over; often of an earlier model."""
-    is_trained_since: bool = False
-    """A training was tried on that day or later: there is nothing new to learn from."""
+    is_answered: bool = False
+    """A training was tried on that day or later, so that there is nothing new to learn from; or within REST before it,
+    and its model is not live: what scores drifts on, and another training a day would end in the same way."""
 
     @property
     def drifted(self) -> list[str]:
@@ -62,8 +67,8 @@ class Watch:
 
     @property
     def reasons_to_train(self) -> list[str]:
-        """Why the model that scores should be replaced; none if the day was learnt from already."""
-        if self.is_trained_since:
+        """Why the model that scores should be replaced; none if a training has answered."""
+        if self.is_answered:
             return []
         ours = [str(one) for one in self.outcomes if one.is_decayed and one.model_version == self.model_version]
         return self.drifted + ours
@@ -93,14 +98,19 @@ def _watch(con: duckdb.DuckDBPyConnection, settings: Settings, job: str) -> Watc
     if not rows:
         return Watch(job, outcomes=outcomes)
     day, version = rows[0][:2]
-    trained = con.execute(f'select max(as_of) from "{ml}".model_runs where job = ?', [job]).fetchall()[0][0]
+    # a refused training has no artefact; before models were held against each other, each went live
+    trained = con.execute(
+        "select as_of, artefact_sha256 is not null and coalesce(is_live, true) "
+        f'from "{ml}".model_runs where job = ? order by as_of desc, trained_at desc, model_version limit 1',
+        [job],
+    ).fetchall()
     return Watch(
         job,
         day,
         version,
         tuple(Drift(*row[2:]) for row in rows),
         outcomes,
-        is_trained_since=trained is not None and day_of(trained) >= day,
+        is_answered=any(day_of(at) >= day or (not is_live and day_of(at) > day - REST) for at, is_live in trained),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ml_jobs.errors import TrainingRefusedError
+from ml_jobs.features import learnable
 from ml_jobs.lifetime_value import bg_nbd, gamma_gamma
 from ml_jobs.lifetime_value.config import LifetimeValueConfig
 from ml_jobs.lifetime_value.features import Snapshots
@@ -107,7 +108,7 @@ def fit(rows: Snapshots, by_bg_nbd: np.ndarray, config: LifetimeValueConfig) -> 
     )
     unit = float(spent.mean())
     with threadpool_limits(limits=config.n_threads, user_api="openmp"):
-        regressor.fit(np.column_stack((rows.features[known], by_bg_nbd[known])), spent / unit)
+        regressor.fit(np.column_stack((learnable(rows.features[known]), by_bg_nbd[known])), spent / unit)
     return Trees(regressor, config.features, rows.horizon_days, unit)
 
 
@@ -115,11 +116,12 @@ def stretch_of(said: Predictions, spent: np.ndarray, coverage: float) -> float:
     """The least factor ≥ 1 by which intervals must grow to hold `coverage` of what people `spent` at a cut-off that the
     model has not seen (split conformal: Papadopoulos et al. 2002, doi:10.1007/3-540-36755-1_29).
 
-    1 where no factor would do: whom BG/NBD gives an interval of zeros it cannot reach.
+    1 where no factor would do: whom BG/NBD gives an interval of zeros it cannot reach. Who sent back more than they
+    bought spent nothing, as in `fit`.
     """
     import numpy as np
 
-    low, high = said.value_low[:, 0], said.value_high[:, 0]
+    low, high, spent = said.value_low[:, 0], said.value_high[:, 0], np.maximum(spent, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         needed = np.where(spent < low, low / spent, np.where(spent > high, spent / high, 1.0))
     level = min(1.0, np.ceil((len(spent) + 1) * coverage) / len(spent))

@@ -114,7 +114,8 @@ class SendTimeModel:
         return np.clip(self.population()[hour, weekday] * own, 0, _MOST)
 
     def hour_order(self) -> np.ndarray:
-        """Hours from the population's best on; of equal ones that of more mails first, then the earlier."""
+        """Hours at which mail was sent, from the population's best on; of equal ones that of more mails first, then the
+        earlier. Of any other hour nothing is known: the randomized share of people tries it."""
         return _best_first(self.hours, self.sends_by_hour)
 
     def weekday_order(self) -> np.ndarray:
@@ -122,7 +123,8 @@ class SendTimeModel:
         return _best_first(self.weekdays, self.sends_by_weekday)
 
     def best(self, factors: Factors) -> tuple[np.ndarray, np.ndarray]:
-        """(hour, weekday) of each person; of equal ones the one that is better for everybody."""
+        """(hour, weekday) of each person, of those at which mail was sent to anybody; of equal ones the one that is
+        better for everybody."""
         import numpy as np
 
         hours, weekdays = self.hour_order(), self.weekday_order()
@@ -185,7 +187,8 @@ def _around(values: np.ndarray, reach: int) -> np.ndarray:
 def _best_first(factors: tuple[float, ...], sends: tuple[int, ...]) -> np.ndarray:
     import numpy as np
 
-    return np.lexsort((-np.asarray(sends), -np.asarray(factors)))
+    order = np.lexsort((-np.asarray(sends), -np.asarray(factors)))
+    return order[np.asarray(sends)[order] > 0]
 
 
 def fit(past: Sends, config: SendTimeConfig) -> SendTimeModel:

@@ -130,6 +130,22 @@ def test_contributions_add_up_to_the_log_odds(rows: TrainingSet, fitted: dict[st
     np.testing.assert_allclose(contributions(fitted[MEAN], rows.features), np.mean(parts, axis=0))
 
 
+def test_a_column_that_is_null_for_everybody_adds_nothing_whatever_it_holds_later(rows: TrainingSet) -> None:
+    empty = CONFIG.features.index("items_90d")
+    features = rows.features.copy()
+    features[:, empty] = np.nan
+    models = fit(replace(rows, features=features), CONFIG)
+    later = rows.features.copy()
+    for method in (BOOSTER, MEAN):
+        model = replace(models[method], calibrator=None)
+        added = contributions(model, later)
+        assert not added[:, empty].any()
+        np.testing.assert_array_equal(added, contributions(model, features))
+        np.testing.assert_array_equal(model.predict(later), model.predict(features))
+        rest = logit(model.predict(later)) - added.sum(axis=1)
+        np.testing.assert_allclose(rest, rest[0], atol=1e-6)
+
+
 def test_reasons_are_what_decides_strongest_first(rows: TrainingSet, fitted: dict[str, ChurnModel]) -> None:
     silence, orders = (CONFIG.features.index(name) for name in ("recency_days", "orders_365d"))
     some = rows.features[:300].copy()

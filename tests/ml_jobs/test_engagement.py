@@ -14,8 +14,8 @@ from ml_jobs.engagement.config import EngagementConfig
 from ml_jobs.engagement.evaluate import evaluate, merit, split
 from ml_jobs.engagement.features import People, TrainingSet, read_people, read_training_set
 from ml_jobs.engagement.job import EngagementJob
-from ml_jobs.engagement.model import METHODS, OWN_RATE, EngagementModel, OwnRate, fit
-from ml_jobs.errors import FeatureTableError
+from ml_jobs.engagement.model import METHODS, OWN_RATE, TREES, EngagementModel, OwnRate, fit
+from ml_jobs.errors import FeatureTableError, TrainingRefusedError
 from ml_jobs.report import JobReport
 from tests.ml_jobs import mails, stores
 from warehouse.settings import Settings
@@ -80,6 +80,42 @@ def test_every_method_says_what_it_was_stored_with(
     assert said.shape == (len(rows.delivered), 2)
     assert (EngagementModel.from_dict(model.to_dict()).predict(rows.people) == said).all()
     assert said[:, 1].std() > 0.01
+
+
+def test_a_column_that_is_null_for_all_or_for_all_but_one_fold_changes_nothing(
+    planted: tuple[Settings, JobReport, np.ndarray],
+) -> None:
+    settings, _, _ = planted
+    rows = rows_of(settings)
+    without = rows.people.features.copy()
+    without[:, 1] = 0
+    # whom one fold alone has: the model of the others would see nulls only
+    one_person = rows.people.profile_ids == rows.people.profile_ids[0]
+    said = []
+    for column in (np.zeros(len(one_person)), np.nan, np.where(one_person, 3.0, np.nan)):
+        features = without.copy()
+        features[:, 1] = column
+        one = replace(rows, people=replace(rows.people, features=features))
+        said.append(fit(one, CONFIG, [TREES, TREES]).predict(rows.people))
+    np.testing.assert_array_equal(said[1], said[0])
+    np.testing.assert_array_equal(said[2], said[0])
+
+
+def few_people(n_people: int, n_who_open: int) -> TrainingSet:
+    """A hundred mails to each; of those who open some, half are opened and clicked."""
+    zeros, opens = np.zeros(n_people), np.arange(n_people) < n_who_open
+    ids = np.asarray([f"u{i}" for i in range(n_people)], object)
+    people = People(ids, np.zeros((n_people, 2)), zeros, np.zeros((n_people, 2)))
+    answered = np.repeat(np.where(opens, 50.0, 0.0)[:, None], 2, axis=1)
+    return TrainingSet(people, zeros, zeros, np.full(n_people, 100.0), answered)
+
+
+def test_trees_of_too_few_people_are_refused() -> None:
+    with pytest.raises(TrainingRefusedError, match="1 people got mail; 2 are needed, one for each fold"):
+        fit(few_people(1, 1), CONFIG, [TREES, TREES])
+    with pytest.raises(TrainingRefusedError, match="without the people of one fold"):
+        fit(few_people(9, 1), CONFIG, [TREES, TREES])
+    assert fit(few_people(1, 1), CONFIG, [OWN_RATE, OWN_RATE]).estimators == (None, None)
 
 
 def test_own_rates_are_between_everybodys_and_ones_own() -> None:

@@ -37,9 +37,9 @@ def predicted(settings: Settings, values: list[tuple[str, float]], as_of: dateti
         con.execute(f"delete from {settings.ml_schema}.churn_predictions")
         for profile_id, value in values:
             con.execute(
-                f"""insert into {settings.ml_schema}.churn_predictions
-                    (profile_id, churn_probability, churn_band, model_version, trained_at, as_of)
-                    values (?, ?, 'low', ?, ?, ?)""",
+                f"insert into {settings.ml_schema}.churn_predictions "
+                "(profile_id, churn_probability, churn_band, model_version, trained_at, as_of) "
+                "values (?, ?, 'low', ?, ?, ?)",
                 [profile_id, value, version, as_of, as_of],
             )
 
@@ -82,6 +82,30 @@ def test_a_day_is_kept_once_and_days_leave_after_the_declared_time(store: Settin
     predicted(store, [("a", 0.5)], AS_OF + 10 * DAY)
     kept(store, AS_OF + 10 * DAY, keep_days=10)
     assert [row[0] for row in stores.query(store, LOGGED)] == ["2024-06-01", "2024-06-10"]
+
+
+def test_a_day_leaves_once_the_marts_are_done_with_it(store: Settings) -> None:
+    """A horizon of 90 days, and `outcome_days` (28) after it in which it is held against what came."""
+    predicted(store, [("a", 0.2)], AS_OF)
+    kept(store, AS_OF)
+    for days, n_days in ((118, 2), (119, 2)):
+        predicted(store, [("a", 0.2)], AS_OF + days * DAY)
+        kept(store, AS_OF + days * DAY)
+        assert len(stores.query(store, LOGGED)) == n_days, days
+    assert [row[0] for row in stores.query(store, LOGGED)] == ["2024-09-26", "2024-09-27"]
+
+
+def test_of_what_never_comes_true_the_newest_day_is_kept(store: Settings) -> None:
+    for later in (0, 1, 2):
+        as_of = AS_OF + later * DAY
+        with connect(store) as con:
+            con.execute(f"delete from {store.ml_schema}.engagement_predictions")
+            con.execute(
+                f"insert into {store.ml_schema}.engagement_predictions values ('a', 0.4, 0.2, 'm-1', ?, ?)",
+                [as_of, as_of],
+            )
+        record(store, "engagement_predictions", run_of("engagement"), {"features": ["recency_days"]}, as_of)
+        assert stores.query(store, LOGGED) == [(str((as_of - DAY).date()), "a", None, "", 1, 0.2)]
 
 
 def test_the_days_of_another_job_stay(store: Settings) -> None:
@@ -194,6 +218,21 @@ def test_a_refresh_trains_only_where_no_model_lives(settings: Settings) -> None:
         [(1,)],
     )
     assert jobs.run(job, settings).model_version != first.model_version
+
+
+def test_a_refresh_trains_anew_where_the_models_file_is_lost(settings: Settings) -> None:
+    stores.planted_tastes(settings, AS_OF, n_people=100)
+    job = recommendations.RecommendationJob()
+    first = jobs.refresh(job, settings)
+    (artefact,) = settings.artefacts_dir.glob("*.joblib")
+    artefact.unlink()
+    stores.set_as_of(settings, AS_OF + DAY)
+    told: list[str] = []
+    again = jobs.refresh(job, settings, told.append)
+    assert again.status == "scored"
+    assert again.model_version != first.model_version
+    assert any("trains anew" in line and "is missing" in line for line in told)
+    assert jobs.refresh(job, settings).model_version == again.model_version
 
 
 VALUES = st.lists(st.one_of(st.floats(-100, 100), st.just(float("nan"))), min_size=1, max_size=60)

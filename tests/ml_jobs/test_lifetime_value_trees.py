@@ -166,6 +166,18 @@ def test_nothing_spent_after_any_cutoff_is_nothing_to_learn(past: Snapshots) -> 
     assert trees.fit(nothing, np.ones(len(past.revenue)), CONFIG) is None
 
 
+def test_a_column_that_is_null_for_everybody_changes_nothing(past: Snapshots) -> None:
+    by_bg_nbd, other = trees.expectations(past, CONFIG), (HINT + 1) % len(CONFIG.features)
+    said = []
+    for value in (0.0, np.nan):
+        features = past.features.copy()
+        features[:, other] = value
+        fitted = trees.fit(replace(past, features=features), by_bg_nbd, CONFIG)
+        assert fitted is not None
+        said.append(fitted.expected(past.features, by_bg_nbd))
+    np.testing.assert_array_equal(*said)
+
+
 def test_a_cutoff_with_too_few_people_has_no_expectation(past: Snapshots) -> None:
     first = past.cutoff == past.cutoff.min()
     few = past.rows(~first | (np.cumsum(first) <= 20))
@@ -189,6 +201,12 @@ def test_the_stretch_makes_intervals_hold_their_share_of_people() -> None:
     less = stretch * 0.99
     assert np.mean((low / less <= spent) & (spent <= high * less)) < 0.8
     assert trees.stretch_of(said_of(low / 1e6, high * 1e6), spent, 0.8) == 1
+    # who sends back more than they bought spends nothing, which no factor reaches either
+    sent_back = np.where(np.arange(4001) < 400, -50.0, spent)
+    nothing = np.where(np.arange(4001) < 400, 0.0, spent)
+    assert (
+        trees.stretch_of(said_of(low, high), sent_back, 0.8) == trees.stretch_of(said_of(low, high), nothing, 0.8) > 1
+    )
     # no factor makes zero reach anything
     assert trees.stretch_of(said_of(low * 0, high * 0), spent, 0.8) == 1
 

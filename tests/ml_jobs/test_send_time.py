@@ -187,6 +187,26 @@ def test_an_hour_at_which_nobody_was_written_to_is_not_the_best() -> None:
     assert model.best(model.factors(past.cells(past.person < 0)))[0].tolist() == [model.hour_order()[0]] * 500
 
 
+def test_who_rarely_clicks_is_given_no_hour_at_which_nobody_was_written_to() -> None:
+    """Mails at 10 and 18 on three days of the week; half the people like either hour, and most of them click little."""
+    rng = np.random.default_rng(9)
+    n, hours, days = 3000, np.asarray([10, 18]), np.asarray([1, 3, 5])
+    own = rng.integers(0, 2, n)
+    rate = 0.05 * rng.gamma(1, 1, n)[:, None, None] * np.where(np.arange(2) == own[:, None], 4, 0.5)[:, :, None]
+    sends = np.full((n, 2, 3), 10)
+    clicks = rng.binomial(sends, rate.clip(0, 0.9))
+    person, hour, day = np.nonzero(sends)
+    past = Sends(n, person, hours[hour], days[day], sends[person, hour, day], clicks[person, hour, day])
+    model = fit(past, CONFIG)
+    best_hour, best_day = model.best(model.factors(past))
+    assert set(best_hour.tolist()) == set(hours.tolist())
+    assert set(best_day.tolist()) <= set(days.tolist())
+    n_clicks = clicks.sum(axis=(1, 2))
+    assert (n_clicks == 0).sum() > 300
+    assert set(best_hour[n_clicks == 0].tolist()) == {model.hour_order()[0]}
+    assert (best_hour == hours[own])[n_clicks >= 3].mean() >= 0.8
+
+
 def test_nothing_after_as_of_is_used(settings: Settings) -> None:
     """The canary: mails that are settled at as_of or later change nothing."""
     mails.planted_preferences(settings, AS_OF, n_people=400)

@@ -13,13 +13,12 @@ import pytest
 from dagster._utils.schedules import cron_string_iterator
 
 from ml_jobs import registry
-from ml_jobs.catalogue import JOBS
 from ml_jobs.feedback.watch import watch
 from ml_jobs.report import JobReport
 from orchestration.assets.ml import ml_definitions
 from orchestration.feedback_checks import decay_result, drift_result, exposure_result, feedback_checks
 from orchestration.jobs import SCORE, TAGS, TRAIN, schedules_of
-from orchestration.names import EXPOSURE_KEY, KEY_OF_JOB, OUTCOMES_KEY
+from orchestration.names import EXPOSURE_KEY, JOBS_WITH_OUTCOMES, KEY_OF_JOB, OUTCOMES_KEY
 from orchestration.past import train_as_of_job
 from orchestration.plots import model_plots
 from orchestration.sensors import decay_sensor
@@ -70,12 +69,13 @@ def came_true(settings: Settings, version: str, value: float, *, is_decayed: boo
     )  # fmt: skip
 
 
-def trained(settings: Settings, as_of: datetime) -> None:
+def trained(settings: Settings, as_of: datetime, *, is_live: bool = True, artefact: str | None = "00") -> None:
     write(
         settings,
-        "insert into {ml}.model_runs (model_version, job, as_of, trained_at, params, metrics, n_train, n_test) "
-        "values (?, 'churn', ?, ?, '{{}}', '{{}}', 1, 1)",
-        f"c-{as_of}", as_of, as_of,
+        "insert into {ml}.model_runs "
+        "(model_version, job, as_of, trained_at, params, metrics, n_train, n_test, is_live, artefact_sha256) "
+        "values (?, 'churn', ?, ?, '{{}}', '{{}}', 1, 1, ?, ?)",
+        f"c-{as_of}", as_of, as_of, is_live, artefact,
     )  # fmt: skip
 
 
@@ -113,6 +113,20 @@ def test_a_day_that_was_learnt_from_asks_for_nothing(settings: Settings, instanc
     trained(settings, DAY)
     assert not tick(settings, instance).run_requests
     assert not drift_result(watch(settings, ["churn"])[0]).passed, "it is told all the same"
+
+
+@pytest.mark.parametrize("artefact", ["00", None], ids=["stayed aside", "refused"])
+def test_a_training_that_put_no_model_live_is_the_answer_for_a_week(
+    settings: Settings, instance: dg.DagsterInstance, artefact: str | None
+) -> None:
+    """What scores drifts on: without a rest there would be a full training each day, for ever."""
+    trained(settings, DAY, is_live=False, artefact=artefact)
+    for days, n_requests in ((1, 0), (6, 0), (7, 1)):
+        drifted(settings, DAY + timedelta(days=days), 0.35)
+        assert len(tick(settings, instance).run_requests) == n_requests, days
+    trained(settings, DAY + timedelta(days=7), is_live=True, artefact="00")
+    drifted(settings, DAY + timedelta(days=8), 0.35)
+    assert tick(settings, instance).run_requests, "a model of another day drifts"
 
 
 def test_only_a_model_that_still_scores_is_trained_again(settings: Settings, instance: dg.DagsterInstance) -> None:
@@ -161,6 +175,20 @@ def test_a_model_is_shown_by_what_there_is_of_it(settings: Settings) -> None:
     assert images(model_plots(settings, "recommendations", "r-1")) == set()
 
 
+def test_a_plot_of_scores_is_of_one_horizon(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for day, horizon, rank, value in (
+        ("2025-06-01", 30, 1, 5.0), ("2025-06-01", 90, 1, 15.0), ("2025-06-01", 30, 2, 1.0), ("2025-05-31", 30, 1, 7.0)
+    ):  # fmt: skip
+        write(
+            settings, "insert into {ml}.prediction_log values ('lifetime_value', 'l-1', ?, ?, 'a', ?, '', ?, ?)",
+            day, day, horizon, rank, value,
+        )  # fmt: skip
+    drawn: list[list[float]] = []
+    monkeypatch.setattr("matplotlib.axes.Axes.hist", lambda _, values, **__: drawn.append(values.tolist()))
+    assert images(model_plots(settings, "lifetime_value", "l-1")) == {"scores"}
+    assert drawn == [[5.0]]
+
+
 def test_a_past_day_is_a_partition_in_a_schema_of_its_own(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[tuple[str, str]] = []
     monkeypatch.setattr("ingest.normalize.normalize_identifiers", lambda one: done.append(("normalize", one.schema)))
@@ -201,7 +229,7 @@ def test_the_daily_job_scores_and_the_weekly_one_trains(
         assets=ml_definitions(settings), jobs=[TRAIN, SCORE], resources={"lease": dg.ResourceDefinition.none_resource()}
     )
     assert built.resolve_job_def(name).execute_in_process(instance=dg.DagsterInstance.ephemeral()).success
-    assert sorted(called) == [(step, job) for job in sorted(JOBS)]
+    assert sorted(called) == [(step, name) for name in sorted(KEY_OF_JOB)]
 
 
 def test_each_night_one_of_the_two_runs() -> None:
@@ -238,16 +266,7 @@ def test_each_check_warns_of_its_own(settings: Settings) -> None:
 
 
 def test_dagster_runs_every_check_on_an_installation_in_which_nothing_came_yet(settings: Settings) -> None:
-    @dg.multi_asset(
-        specs=[
-            dg.AssetSpec(list(key))
-            for key in (
-                OUTCOMES_KEY,
-                EXPOSURE_KEY,
-                *(("ml", job) for job in JOBS),
-            )
-        ]
-    )
+    @dg.multi_asset(specs=[dg.AssetSpec(list(key)) for key in (OUTCOMES_KEY, EXPOSURE_KEY, *KEY_OF_JOB.values())])
     def all_of_them() -> Iterator[dg.MaterializeResult]:
         for spec in all_of_them.specs:
             yield dg.MaterializeResult(asset_key=spec.key)
@@ -260,8 +279,10 @@ def test_dagster_runs_every_check_on_an_installation_in_which_nothing_came_yet(s
     assert run.success
     checks = run.get_asset_check_evaluations()
     assert {check.check_name for check in checks} == {
-        "drift", "exposure", "churn_decay", "recommendations_decay", "lifetime_value_decay"
-    }  # fmt: skip
-    assert len(checks) == len(JOBS) + 4
+        "drift",
+        "exposure",
+        *(f"{job}_decay" for job in JOBS_WITH_OUTCOMES),
+    }
+    assert len(checks) == 1 + len(KEY_OF_JOB) + len(JOBS_WITH_OUTCOMES)
     assert all(check.passed for check in checks)
-    assert len(feedback_checks(settings, set())) == len(JOBS)
+    assert len(feedback_checks(settings, set())) == len(KEY_OF_JOB)
