@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import duckdb
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from warehouse.errors import ConfigError
 from warehouse.settings import Settings
@@ -39,11 +39,16 @@ Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, str_strip_whitespace=True)
 
-    @model_validator(mode="before")
+    @field_validator("*", mode="before")
     @classmethod
-    def _without_empty_keys(cls, value: Any) -> Any:
-        """`exclude:` with nothing behind it is as good as no `exclude`."""
-        return {k: v for k, v in value.items() if v != ""} if isinstance(value, dict) else value
+    def _empty_is_default(cls, value: Any, info: ValidationInfo) -> Any:
+        """`until:` with nothing behind it has the default, like no `until`; yet it counts as set."""
+        if value != "":
+            return value
+        field = cls.model_fields[str(info.field_name)]
+        if field.is_required():
+            raise ValueError(_WORDS["missing"])
+        return field.get_default()
 
 
 class Named(_Strict):
@@ -120,8 +125,16 @@ class Exclude(_Rule, Named):
 
     @model_validator(mode="after")
     def _not_everything(self) -> Exclude:
-        if not self.items and self.price_below is None and self.price_above is None:
+        prices = (self.price_below, self.price_above)
+        if not self.items and prices == (None, None):
             raise ValueError("name products, categories, price_below or price_above")
+        return self
+
+    @model_validator(mode="after")
+    def _not_wider_than_meant(self) -> Exclude:
+        """A list whose last entry was commented out is no longer about a few products, but about every price."""
+        if not self.items and self.model_fields_set & Named.model_fields.keys():
+            raise ValueError("products or categories is empty; leave it out if prices alone are to count")
         return self
 
 
@@ -211,6 +224,7 @@ def _explain(error: ValidationError, raw: Any) -> str:
         known = {field.alias or name for model in models for name, field in model.model_fields.items()}
         near = difflib.get_close_matches(where[-1], sorted(known), n=1)
         message += f"; did you mean '{near[0]}'?" if near else ""
+        message += "; a decimal is written with a point" if where[-1].isdigit() else ""
     rule = ""
     if len(where) > 1 and where[1].isdigit():
         entry = raw[where[0]][int(where[1])]

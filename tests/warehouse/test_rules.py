@@ -85,6 +85,11 @@ def test_an_empty_file_is_no_rules(settings: Settings, text: str) -> None:
     assert read_rules(settings) == Rules()
 
 
+def test_an_empty_key_has_its_default(settings: Settings) -> None:
+    rules = _read(settings, "exclude:\n  - {name: x, products: [p], categories: , placement: , until: , price_below: }")
+    assert rules == _read(settings, "exclude: [{name: x, products: [p]}]")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -101,6 +106,14 @@ def test_an_empty_file_is_no_rules(settings: Settings, text: str) -> None:
         *(
             (f"boost: [{{name: x, products: [p], factor: {factor}}}]", "Rule 'x': factor: Input should be ")
             for factor in ("0", "-1", "inf", "nan", ".inf", "two")
+        ),
+        ("boost: [{name: x, products: [p], factor: 1,5}]", "Rule 'x': 5: is not known here; a decimal is written with a "),
+        ("boost: [{name: x, products: [p], factor: }]", "Rule 'x': factor: is missing."),
+        ("boost: [{name: , products: [p], factor: 2}]", "Rule 1 of boost: name: is missing."),
+        ("boost: [{name: x, products: , factor: 2}]", "Rule 'x': name products or categories."),
+        *(
+            (f"exclude:\n  - name: x\n    {key}\n    price_below: 5", "Rule 'x': products or categories is empty; ")
+            for key in ("products:\n    # - P1", "categories: []", "products:\n    categories:")
         ),
         ("exclude: [{name: x}]", "Rule 'x': name products, categories, price_below or price_above."),
         ("exclude: [{name: x, price_below: nan}]", "Rule 'x': price_below: Input should be a finite number."),
