@@ -128,6 +128,8 @@ class Exclude(_Rule, Named):
         prices = (self.price_below, self.price_above)
         if not self.items and prices == (None, None):
             raise ValueError("name products, categories, price_below or price_above")
+        if self.price_below is not None and self.price_above is not None and self.price_above < self.price_below:
+            raise ValueError("price_above lies below price_below: that excludes every price")
         return self
 
     @model_validator(mode="after")

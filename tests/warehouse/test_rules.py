@@ -116,6 +116,10 @@ def test_an_empty_key_has_its_default(settings: Settings) -> None:
             for key in ("products:\n    # - P1", "categories: []", "products:\n    categories:")
         ),
         ("exclude: [{name: x}]", "Rule 'x': name products, categories, price_below or price_above."),
+        (
+            "exclude: [{name: x, price_above: 5, price_below: 10}]",
+            "Rule 'x': price_above lies below price_below: that excludes every price.",
+        ),
         ("exclude: [{name: x, price_below: nan}]", "Rule 'x': price_below: Input should be a finite number."),
         ("exclude: [{name: x, products: []}]", "Rule 'x': name products, categories, price_below or price_above."),
         (
