@@ -105,7 +105,7 @@ def test_an_empty_key_has_its_default(settings: Settings) -> None:
         ("boost: [{products: [p], factor: 2}]", "Rule 1 of boost: name: is missing."),
         *(
             (f"boost: [{{name: x, products: [p], factor: {factor}}}]", "Rule 'x': factor: Input should be ")
-            for factor in ("0", "-1", "inf", "nan", ".inf", "two")
+            for factor in ("0", "-1", "0.0009", "1001", "inf", "nan", ".inf", "two")
         ),
         ("boost: [{name: x, products: [p], factor: 1,5}]", "Rule 'x': 5: is not known here; a decimal is written with a "),
         ("boost: [{name: x, products: [p], factor: }]", "Rule 'x': factor: is missing."),
@@ -130,6 +130,12 @@ def test_an_empty_key_has_its_default(settings: Settings) -> None:
             "exclude: [{name: x, price_below: 1, placement: chekout}]",
             "Rule 'x': placement: there is no 'chekout', only email, cart, post_purchase.",
         ),
+        *(
+            (f"exclude: [{{name: x, price_below: 1, {key}: '{day}'}}]", f"Rule 'x': {key}: write the day like 2026-05-31.")
+            for key in ("from", "until")
+            for day in ("0", "1785456000", "2026-5-1", "31.05.2026", "2026-05-31T00:00:00")
+        ),
+        ("exclude: [{name: x, price_below: 1, until: [2026-02-01]}]", "Rule 'x': until: "),
         ("exclude: [{name: x, price_below: 1, from: 2026-02-30}]", "Rule 'x': from: Input should be a valid date"),
         (
             "exclude: [{name: x, price_below: 1, from: 2026-02-02, until: 2026-02-01}]",
@@ -143,9 +149,9 @@ def test_an_empty_key_has_its_default(settings: Settings) -> None:
             (
                 "recommend: [{name: x, bought: {products: [p]}, recommend: {products: [q]}, "
                 f"reason: '{reason}'}}]",
-                "Rule 'x': reason: ",
+                "Rule 'x': reason: {product} is the only word in braces.",
             )
-            for reason in ("with {name}", "with {", "with {}", "with }")
+            for reason in ("with {name}", "with {", "with {}", "with }", "{{product}}", "{product!r}", "{product:>9}")
         ),
     ],
 )
