@@ -96,6 +96,13 @@ def test_an_empty_key_has_its_default(settings: Settings) -> None:
         ("- a", "The rules are no mapping of recommend, exclude and boost."),
         ("a: [", "The rules are not YAML: "),
         ("boost:\nboost:\n", "'boost' is there twice (line 2)"),
+        *(
+            (
+                f"recommend:\n  - name: x\n    reason: {reason}",
+                "The rules are not YAML: a key must be a word; put quotes around braces (line 3)",
+            )
+            for reason in ("{{product}}", "{{product}, it}", "{[product]}")
+        ),
         ("bost:\n  - {name: x}", "bost: is not known here; did you mean 'boost'?"),
         ("recommend: 5", "recommend: must be a list."),
         ("exclude: [x]", "Rule 1 of exclude: must be keys with values."),
