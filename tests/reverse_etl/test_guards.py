@@ -327,7 +327,8 @@ def test_what_has_expired_since_the_build_is_not_sent(guarded: World) -> None:
     lax = {**GUARDS, "max_hours_without_load": None}
     small_declaration(guarded.settings, guards=lax, fields=[field])
     people = _people(8, recs_expire_at=AS_OF + timedelta(days=7))
-    guarded.desire(*people[:6], *_people(8)[6:])
+    before = _people(8, recs_expire_at=AS_OF)  # when it was built already: the model's own business
+    guarded.desire(*people[:6], before[6], _people(8)[7])
 
     def built(ago: timedelta) -> None:
         with connect(guarded.settings, purpose="test") as con:
