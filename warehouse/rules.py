@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -194,32 +193,6 @@ class Rules(_Strict):
                     yield rule.name, role, position, product, category
 
 
-@dataclass(frozen=True)
-class RulesReport:
-    """What the file says, and what of it the catalogue does not know."""
-
-    n_recommend: int
-    n_exclude: int
-    n_boost: int
-    unknown: tuple[str, ...]
-    """Products and categories: they come and go, so that is no error."""
-
-    @property
-    def n_rules(self) -> int:
-        return self.n_recommend + self.n_exclude + self.n_boost
-
-    @property
-    def warning(self) -> str | None:
-        """One sentence on what is not known."""
-        if not self.unknown:
-            return None
-        more = f" and {len(self.unknown) - 5} more" if len(self.unknown) > 5 else ""
-        return f"{FILE} names what the catalogue does not have: {', '.join(self.unknown[:5])}{more}."
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
 def rules_path(settings: Settings) -> Path:
     """Where the file lies, if there is one."""
     return settings.home / FILE
@@ -304,24 +277,3 @@ def write_rules(con: duckdb.DuckDBPyConnection, settings: Settings, rules: Rules
             marks = ", ".join("?" for _ in values[0])
             con.executemany(f'insert into "{settings.ml_schema}".{table} values ({marks})', values)
     con.execute("commit")
-
-
-def report_rules(con: duckdb.DuckDBPyConnection, settings: Settings, rules: Rules) -> RulesReport:
-    """What the rules are, and what of them the catalogue of the newest build does not have."""
-    counts = {kind: len(getattr(rules, kind)) for kind in ("recommend", "exclude", "boost")}
-    unknown: tuple[str, ...] = ()
-    if any(rules.items()):
-        try:
-            catalogue = con.execute(
-                f'select product_id, lower(trim(category)) from "{settings.schema}".dim_products'
-            ).fetchall()
-        except duckdb.CatalogException:  # nothing was built yet
-            catalogue = []
-        known = {("product", product) for product, _ in catalogue} | {("category", name) for _, name in catalogue}
-        named = [
-            ("product", product, product) if product else ("category", str(category).lower(), category)
-            for *_, product, category in rules.items()
-        ]
-        if catalogue:
-            unknown = tuple(dict.fromkeys(f"{kind} {shown}" for kind, key, shown in named if (kind, key) not in known))
-    return RulesReport(counts["recommend"], counts["exclude"], counts["boost"], unknown)

@@ -6,10 +6,12 @@ from datetime import date
 
 import pytest
 
+from cli import pipeline
 from warehouse.build import open_build
 from warehouse.connection import connect
 from warehouse.errors import ConfigError
-from warehouse.rules import FILE, Rules, read_rules, report_rules, write_rules
+from warehouse.rules import FILE, Rules, read_rules, write_rules
+from warehouse.rules_report import report_built_rules, report_rules
 from warehouse.settings import Settings
 from warehouse.state import ensure_state
 
@@ -191,14 +193,24 @@ def test_a_build_takes_the_rules_with_it(settings: Settings) -> None:
             assert con.execute(f"select count(*) from {schema}.recommendation_rules").fetchall() == [(5,)], schema
 
 
+def test_a_file_that_is_edited_meanwhile_changes_nothing_of_the_build(settings: Settings) -> None:
+    _read(settings, EVERYTHING)
+    open_build(settings)
+    (settings.home / FILE).write_text("boost: [")
+    assert pipeline.rules_of(settings).n_rules == 5
+
+
 def test_what_the_catalogue_does_not_have_is_named(settings: Settings) -> None:
     rules = _read(settings, EVERYTHING)
     with connect(settings, purpose="test") as con:
+        ensure_state(con, settings)
         assert report_rules(con, settings, rules).warning is None  # nothing was built yet
         con.execute(f"create schema {settings.schema}")
         con.execute(f"create table {settings.schema}.dim_products (product_id text, category text)")
         con.execute(f"insert into {settings.schema}.dim_products values ('GRILL', ' Ovens'), ('GLOVE', null)")
         report = report_rules(con, settings, rules)
+        write_rules(con, settings, rules)
+        assert report_built_rules(con, settings) == report
     assert (report.n_recommend, report.n_exclude, report.n_boost, report.n_rules) == (2, 2, 1, 5)
     assert report.unknown == (
         "product 007", "product COAL", "category fuel", "product 1e3", "category Clearance", "category garden",
