@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 ESPS = ("mailchimp", "klaviyo")
 """One that answers each write at once, and one that has a job for it."""
-AS_SIMULATED = ("stale_source",)
+AS_SIMULATED = ("stale_source", "expired")
 """A simulated store does not grow old."""
 MARKER = "demo.json"
 """Marks a home as a demo's, with the configuration that it was made for."""

@@ -212,7 +212,8 @@ def _dbt(settings: Settings) -> Iterator[Finding]:
 
 def _rules(settings: Settings) -> Iterator[Finding]:
     """What marketers want recommended, and whether the catalogue has it."""
-    from warehouse.rules import FILE, read_rules, report_rules
+    from warehouse.rules import FILE, read_rules
+    from warehouse.rules_report import report_rules
 
     try:
         rules = read_rules(settings)

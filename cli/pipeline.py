@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reverse_etl.report import SyncReport
     from reverse_etl.scaffold import Draft
     from warehouse.build import BuildReport, Stage
-    from warehouse.rules import RulesReport
+    from warehouse.rules_report import RulesReport
 
 OnLine = Callable[[str], None] | None
 
@@ -140,17 +140,12 @@ def build_models(
 
 
 def rules_of(settings: Settings) -> RulesReport:
-    """What the company's rules are, beside the catalogue of the newest build.
-
-    Raises:
-        ConfigError: they are wrong.
-    """
+    """What the company's rules were in the newest build, beside its catalogue."""
     from warehouse.connection import connect
-    from warehouse.rules import read_rules, report_rules
+    from warehouse.rules_report import report_built_rules
 
-    rules = read_rules(settings)
     with connect(settings, read_only=True, purpose="rules") as con:
-        return report_rules(con, settings, rules)
+        return report_built_rules(con, settings)
 
 
 def train(settings: Settings, job: str, *, on_line: OnLine = None) -> JobReport:

@@ -94,15 +94,21 @@ def check_model(con: duckdb.DuckDBPyConnection, scope: Scope) -> None:
 
 
 def now_of_rows(con: duckdb.DuckDBPyConnection, schema: str, as_of: datetime) -> datetime:
-    """What time it is by the clock that events are dated by: `as_of`, and what passed since it was built.
+    """What time it is by the clock that events are dated by: the wall clock, as far as builds follow it.
 
-    The clock of a warehouse may stand in the past; a sync that is run long after its build must not take what was new
-    then for new.
+    Where `as_of` was stated (pinned, or a look at the past) it is `as_of` and what passed since that instant was first
+    built: a sync that is run long after must not take what was new then for new, nor does building the same instant
+    again (a second stage with newer predictions) make it any younger. Rows that no build made stand still.
     """
     built_at = con.execute(
-        "select max(finished_at) from ops.builds where schema_name = ? and status = 'succeeded'", [schema]
+        """select min(finished_at) from ops.builds where schema_name = $schema and status = 'succeeded'
+           and as_of = (select max(as_of) from ops.builds where schema_name = $schema and status = 'succeeded')""",
+        {"schema": schema},
     ).fetchall()[0][0]
-    return as_of if built_at is None else as_of + max(utcnow() - built_at, timedelta(0))
+    if built_at is None:
+        return as_of
+    is_stated = schema.startswith("asof_") or con.execute("select 1 from ops.pinned_clock").fetchall()
+    return as_of + max(utcnow() - (built_at if is_stated else as_of), timedelta(0))
 
 
 def write_items(

@@ -7,16 +7,24 @@ each key means is in the docstrings below and, for marketers, in docs/recommenda
 from __future__ import annotations
 
 import difflib
-import string
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
 import duckdb
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from warehouse.errors import ConfigError
 from warehouse.settings import Settings
@@ -36,14 +44,29 @@ Text = Annotated[str, Field(min_length=1, max_length=120)]
 Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+def _calendar_day(value: object) -> object:
+    """As it stands; pydantic alone would read a number as seconds since 1970."""
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value.strip()):
+        raise ValueError("write the day like 2026-05-31")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_calendar_day)]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, str_strip_whitespace=True)
 
-    @model_validator(mode="before")
+    @field_validator("*", mode="before")
     @classmethod
-    def _without_empty_keys(cls, value: Any) -> Any:
-        """`exclude:` with nothing behind it is as good as no `exclude`."""
-        return {k: v for k, v in value.items() if v != ""} if isinstance(value, dict) else value
+    def _empty_is_default(cls, value: Any, info: ValidationInfo) -> Any:
+        """`until:` with nothing behind it has the default, like no `until`; yet it counts as set."""
+        if value != "":
+            return value
+        field = cls.model_fields[str(info.field_name)]
+        if field.is_required():
+            raise ValueError(_WORDS["missing"])
+        return field.get_default()
 
 
 class Named(_Strict):
@@ -74,9 +97,9 @@ class _Rule(_Strict):
     """What the rule is called; no two are called the same."""
     placement: Text | None = None
     """Where it holds; by default everywhere."""
-    from_on: date | None = Field(default=None, alias="from")
+    from_on: Day | None = Field(default=None, alias="from")
     """First day; by default it holds already."""
-    until_on: date | None = Field(default=None, alias="until")
+    until_on: Day | None = Field(default=None, alias="until")
     """Last day; by default it holds until further notice."""
 
     @model_validator(mode="after")
@@ -100,12 +123,8 @@ class Recommend(_Rule):
 
     @field_validator("reason")
     @classmethod
-    def _known_places(cls, value: str) -> str:
-        try:
-            places = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
-        except ValueError:
-            raise ValueError("a brace is open; {product} is the only word in braces") from None
-        if places - {"product"}:
+    def _one_word_in_braces(cls, value: str) -> str:
+        if set("{}") & set(value.replace("{product}", "")):
             raise ValueError("{product} is the only word in braces")
         return value
 
@@ -120,15 +139,25 @@ class Exclude(_Rule, Named):
 
     @model_validator(mode="after")
     def _not_everything(self) -> Exclude:
-        if not self.items and self.price_below is None and self.price_above is None:
+        prices = (self.price_below, self.price_above)
+        if not self.items and prices == (None, None):
             raise ValueError("name products, categories, price_below or price_above")
+        if self.price_below is not None and self.price_above is not None and self.price_above < self.price_below:
+            raise ValueError("price_above lies below price_below: that excludes every price")
+        return self
+
+    @model_validator(mode="after")
+    def _not_wider_than_meant(self) -> Exclude:
+        """A list whose last entry was commented out is no longer about a few products, but about every price."""
+        if not self.items and self.model_fields_set & Named.model_fields.keys():
+            raise ValueError("products or categories is empty; leave it out if prices alone are to count")
         return self
 
 
 class Boost(_Rule, Some):
     """What is offered sooner (a factor above 1) or later (below 1)."""
 
-    factor: float = Field(gt=0, le=1000, allow_inf_nan=False)
+    factor: float = Field(ge=0.001, le=1000, allow_inf_nan=False)
     """What scores and numbers of orders are multiplied by. Of several rules about a product the first counts."""
 
 
@@ -164,32 +193,6 @@ class Rules(_Strict):
                     yield rule.name, role, position, product, category
 
 
-@dataclass(frozen=True)
-class RulesReport:
-    """What the file says, and what of it the catalogue does not know."""
-
-    n_recommend: int
-    n_exclude: int
-    n_boost: int
-    unknown: tuple[str, ...]
-    """Products and categories: they come and go, so that is no error."""
-
-    @property
-    def n_rules(self) -> int:
-        return self.n_recommend + self.n_exclude + self.n_boost
-
-    @property
-    def warning(self) -> str | None:
-        """One sentence on what is not known."""
-        if not self.unknown:
-            return None
-        more = f" and {len(self.unknown) - 5} more" if len(self.unknown) > 5 else ""
-        return f"{FILE} names what the catalogue does not have: {', '.join(self.unknown[:5])}{more}."
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
 def rules_path(settings: Settings) -> Path:
     """Where the file lies, if there is one."""
     return settings.home / FILE
@@ -211,6 +214,7 @@ def _explain(error: ValidationError, raw: Any) -> str:
         known = {field.alias or name for model in models for name, field in model.model_fields.items()}
         near = difflib.get_close_matches(where[-1], sorted(known), n=1)
         message += f"; did you mean '{near[0]}'?" if near else ""
+        message += "; a decimal is written with a point" if where[-1].isdigit() else ""
     rule = ""
     if len(where) > 1 and where[1].isdigit():
         entry = raw[where[0]][int(where[1])]
@@ -273,24 +277,3 @@ def write_rules(con: duckdb.DuckDBPyConnection, settings: Settings, rules: Rules
             marks = ", ".join("?" for _ in values[0])
             con.executemany(f'insert into "{settings.ml_schema}".{table} values ({marks})', values)
     con.execute("commit")
-
-
-def report_rules(con: duckdb.DuckDBPyConnection, settings: Settings, rules: Rules) -> RulesReport:
-    """What the rules are, and what of them the catalogue of the newest build does not have."""
-    counts = {kind: len(getattr(rules, kind)) for kind in ("recommend", "exclude", "boost")}
-    unknown: tuple[str, ...] = ()
-    if any(rules.items()):
-        try:
-            catalogue = con.execute(
-                f'select product_id, lower(trim(category)) from "{settings.schema}".dim_products'
-            ).fetchall()
-        except duckdb.CatalogException:  # nothing was built yet
-            catalogue = []
-        known = {("product", product) for product, _ in catalogue} | {("category", name) for _, name in catalogue}
-        named = [
-            ("product", product, product) if product else ("category", str(category).lower(), category)
-            for *_, product, category in rules.items()
-        ]
-        if catalogue:
-            unknown = tuple(dict.fromkeys(f"{kind} {shown}" for kind, key, shown in named if (kind, key) not in known))
-    return RulesReport(counts["recommend"], counts["exclude"], counts["boost"], unknown)

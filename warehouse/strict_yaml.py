@@ -8,14 +8,20 @@ import yaml
 
 
 class UniqueKeys:
-    """Put before a loader: refuses a key that is there twice, of which YAML takes the last one, in silence."""
+    """Put before a loader: refuses a key that is there twice, of which YAML takes the last one, in silence.
+
+    Also one that is a list or mapping, which is what YAML makes of braces without quotes.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge" and isinstance(key, yaml.ScalarNode):
-                raise yaml.YAMLError(f"'{key.value}' is there twice (line {key.start_mark.line + 1})")
-            seen |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.YAMLError(f"a key must be a word; put quotes around braces (line {line})")
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.YAMLError(f"'{key.value}' is there twice (line {line})")
+            seen.add(key.value)
         return super().construct_mapping(node, deep)  # pyright: ignore[reportAttributeAccessIssue]  # the loader's
 
 

@@ -24,7 +24,7 @@ from warehouse.dbt import DbtResult, name_columns, read_result
 from warehouse.errors import ConfigError, DataError
 from warehouse.failpoints import failpoint
 from warehouse.lock import writer_lock
-from warehouse.rules import read_rules, report_rules
+from warehouse.rules_report import report_built_rules
 from warehouse.settings import Settings
 
 
@@ -101,16 +101,16 @@ def build_stage(
             _stop(invocation)
             report = close_build(settings, opened, result, stage="partial" if is_partial else stage)
     context.log.info(f"Build {report.build_id}: {report.n_models} models, {report.n_tests} tests, {report.status}.")
-    with connect(settings, read_only=True, purpose="rules") as con:
-        rules = report_rules(con, settings, read_rules(settings))
-    if rules.warning:
-        context.log.warning(rules.warning)
     if not result.success:
         raise DataError(
             f"The build of schema '{settings.schema}' failed: {len(result.failures)} node(s).\n{result.explain()}",
             where=str(settings.dbt_target_dir / "dbt.log"),
             todo="mend the data or the model that is named first; nothing was synced; then run the job again",
         )
+    with connect(settings, read_only=True, purpose="rules") as con:
+        rules = report_built_rules(con, settings)
+    if rules.warning:
+        context.log.warning(rules.warning)
 
 
 def _half(settings: Settings, manifest: Mapping[str, Any], stage: DbtStage) -> Any:

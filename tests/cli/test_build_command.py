@@ -14,7 +14,7 @@ from ml_jobs.catalogue import JOBS
 from ml_jobs.report import JobReport
 from tests.cli.conftest import Outcome
 from warehouse.build import BuildReport
-from warehouse.rules import RulesReport
+from warehouse.rules_report import RulesReport
 from warehouse.settings import Settings
 
 Call = Callable[..., Outcome]

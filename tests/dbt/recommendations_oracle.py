@@ -44,7 +44,7 @@ def intervals(rows: Mapping[str, list[Row]]) -> dict[str, int]:
     out = {}
     for product, category in category_of.items():
         alike = [gap for other, of_one in gaps.items() if category and category_of[other] == category for gap in of_one]
-        of_category = (len(alike) * low_gap(alike) + 20 * low_gap(store)) / (len(alike) + 20)
+        of_category = (len(alike) * low_gap(alike) + 20 * (low_gap(store) if store else 30)) / (len(alike) + 20)
         own = gaps[product]
         out[product] = math.floor(0.5 + (len(own) * low_gap(own) + 20 * of_category) / (len(own) + 20))
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ recommend:
   - name: fuel
     bought: {products: [p00]}
     recommend: {products: [p02]}
+    until: 2025-07-02
   - name: extras
     bought: {categories: [GARDEN]}
     recommend: {categories: [tea]}
@@ -77,7 +78,8 @@ def test_rules_lead_exclude_and_boost(built: Built, store: Settings) -> None:
     assert led == wanted
     assert led
     first = [r for r in offers if r["placement"] == "email" and r["profile_id"] in led and r["rank"] == 1]
-    assert {(r["product_id"], r["reason"]) for r in first} == {("p02", "goes with Product 0")}
+    over = datetime(2025, 7, 3, 4)  # midnight in New York
+    assert {(r["product_id"], r["reason"], r["expires_at"]) for r in first} == {("p02", "goes with Product 0", over)}
     assert "rule" in {r["rung"] for r in offers if r["placement"] == "post_purchase" and r["product_id"] != "p02"}
 
     popular: dict[str, list[str]] = {}

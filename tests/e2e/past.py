@@ -19,8 +19,8 @@ OWN_CLOCK = {
 """Instants that a build sets from its clock: equal to `as_of`, or measured from it."""
 ARRIVALS = {"received_at", "suppressions_weighed_to", "known_at", "known_through", "known_from", "available_at"}
 """When a row came, or the newest of some did: bound by `known_at`, which may be later than `as_of` in production."""
-NO_EVENTS = {"expires_at", "recs_expire_at", "next_purchase_on", "loaded_at", "_loaded_at"}
-"""Instants that lie later rightly: what ends a week after `as_of`, what is expected, and when a file was read."""
+NO_EVENTS = {"expires_at", "until_on", "recs_expire_at", "next_purchase_on", "loaded_at", "_loaded_at"}
+"""Instants that lie later rightly: what ends after `as_of`, what is expected, and when a file was read."""
 
 LATER = {
     "consent_events": "occurred_at >= $past",

@@ -198,6 +198,7 @@ def test_each_limit_has_a_source_and_a_date() -> None:
         ("name: mine\ndescription: 2020-99-99\n", "not YAML: month must be"),
         ("a: " + "[" * 3000, "nested too deeply"),
         ("name: mine\nmodel: a\nmodel: b\n", r"'model' is there twice \(line 3\)"),
+        ("name: mine\nmodel: {{model}}\n", r"not YAML: a key must be a word; put quotes around braces \(line 2\)"),
         ("fields:\n  - {column: a, column: b}\n", "'column' is there twice"),
     ],
 )

@@ -24,6 +24,7 @@ from sandbox.twins.mailchimp_store import DEFAULT_LIST
 from tests.reverse_etl.events_world import EVENTS, LATER, Happening, states, write_events
 from tests.reverse_etl.folds import check_folds
 from tests.reverse_etl.world import AS_OF, Person, World, hash_of, small_declaration
+from warehouse.build import pin_clock
 from warehouse.clock import utcnow
 from warehouse.connection import connect
 from warehouse.errors import ConfigError, DataError, RefusedError
@@ -122,6 +123,7 @@ def test_what_is_too_old_is_not_sent(begun: World) -> None:
 def test_time_passes_after_a_build(begun: World) -> None:
     """The rows speak of their as_of for ever; an event is news for a day from then on, by the wall clock."""
     write_events(begun.settings, [ANN])
+    pin_clock(begun.settings, LATER)
     with connect(begun.settings, purpose="test") as con:
         con.execute(
             "insert into ops.builds (build_id, schema_name, as_of, known_at, started_at, finished_at, status) "

@@ -13,6 +13,7 @@ from reverse_etl.errors import GuardTripped, LeaseHeld
 from reverse_etl.runner import plan, sync
 from sandbox.twins.mailchimp_store import DEFAULT_LIST
 from tests.reverse_etl.world import AS_OF, Person, World, open_gate, small_declaration
+from warehouse.build import pin_clock
 from warehouse.clock import utcnow
 from warehouse.connection import connect
 from warehouse.errors import ConfigError, DataError, RefusedError
@@ -327,18 +328,40 @@ def test_what_has_expired_since_the_build_is_not_sent(guarded: World) -> None:
     lax = {**GUARDS, "max_hours_without_load": None}
     small_declaration(guarded.settings, guards=lax, fields=[field])
     people = _people(8, recs_expire_at=AS_OF + timedelta(days=7))
-    guarded.desire(*people[:6], *_people(8)[6:])
+    before = _people(8, recs_expire_at=AS_OF)  # when it was built already: the model's own business
+    guarded.desire(*people[:6], before[6], _people(8)[7])
 
-    def built(ago: timedelta) -> None:
+    def built(*ago: timedelta) -> None:
         with connect(guarded.settings, purpose="test") as con:
             con.execute("delete from ops.builds")
-            con.execute(
-                "insert into ops.builds (build_id, schema_name, as_of, known_at, started_at, finished_at, status) "
-                "values ('b', 'analytics', ?, ?, ?, ?, 'succeeded')",
-                [AS_OF, AS_OF, utcnow() - ago, utcnow() - ago],
-            )
+            for n, one in enumerate(ago):
+                con.execute(
+                    "insert into ops.builds (build_id, schema_name, as_of, known_at, started_at, finished_at, status) "
+                    "values (?, 'analytics', ?, ?, ?, ?, 'succeeded')",
+                    [f"b{n}", AS_OF, AS_OF, utcnow() - one, utcnow() - one],
+                )
 
+    pin_clock(guarded.settings, AS_OF)
     built(timedelta(days=7, seconds=1))
     assert "What 6 rows offer has expired (recs_expire_at)" in str(_tripped(guarded, "expired"))
+    built(timedelta(days=7, seconds=1), timedelta(seconds=1))  # the same instant again is no younger
+    _tripped(guarded, "expired")
     built(timedelta(days=6, hours=23))
+    assert guarded.sync().updated > 0
+
+
+def test_a_clock_that_is_not_pinned_goes_on_by_the_wall(guarded: World) -> None:
+    """Whenever it was built: a second stage days later speaks of the old instant still."""
+    field = {"column": "recs_expire_at", "field": "MW_RECEXP", "name": "Until", "type": "date"}
+    small_declaration(guarded.settings, guards={**GUARDS, "max_hours_without_load": None}, fields=[field])
+    as_of = utcnow() - timedelta(days=3)
+    with connect(guarded.settings, purpose="test") as con:
+        con.execute(
+            "insert into ops.builds (build_id, schema_name, as_of, known_at, started_at, finished_at, status) "
+            "values ('b', 'analytics', ?, ?, ?, ?, 'succeeded')",
+            [as_of, as_of, utcnow(), utcnow()],
+        )
+    guarded.desire(*_people(8, recs_expire_at=as_of + timedelta(days=2)), as_of=as_of)
+    _tripped(guarded, "expired")
+    guarded.desire(*_people(8, recs_expire_at=as_of + timedelta(days=4)), as_of=as_of)
     assert guarded.sync().updated > 0

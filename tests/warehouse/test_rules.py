@@ -6,10 +6,12 @@ from datetime import date
 
 import pytest
 
+from cli import pipeline
 from warehouse.build import open_build
 from warehouse.connection import connect
 from warehouse.errors import ConfigError
-from warehouse.rules import FILE, Rules, read_rules, report_rules, write_rules
+from warehouse.rules import FILE, Rules, read_rules, write_rules
+from warehouse.rules_report import report_built_rules, report_rules
 from warehouse.settings import Settings
 from warehouse.state import ensure_state
 
@@ -85,12 +87,24 @@ def test_an_empty_file_is_no_rules(settings: Settings, text: str) -> None:
     assert read_rules(settings) == Rules()
 
 
+def test_an_empty_key_has_its_default(settings: Settings) -> None:
+    rules = _read(settings, "exclude:\n  - {name: x, products: [p], categories: , placement: , until: , price_below: }")
+    assert rules == _read(settings, "exclude: [{name: x, products: [p]}]")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("- a", "The rules are no mapping of recommend, exclude and boost."),
         ("a: [", "The rules are not YAML: "),
         ("boost:\nboost:\n", "'boost' is there twice (line 2)"),
+        *(
+            (
+                f"recommend:\n  - name: x\n    reason: {reason}",
+                "The rules are not YAML: a key must be a word; put quotes around braces (line 3)",
+            )
+            for reason in ("{{product}}", "{{product}, it}", "{[product]}")
+        ),
         ("bost:\n  - {name: x}", "bost: is not known here; did you mean 'boost'?"),
         ("recommend: 5", "recommend: must be a list."),
         ("exclude: [x]", "Rule 1 of exclude: must be keys with values."),
@@ -100,9 +114,21 @@ def test_an_empty_file_is_no_rules(settings: Settings, text: str) -> None:
         ("boost: [{products: [p], factor: 2}]", "Rule 1 of boost: name: is missing."),
         *(
             (f"boost: [{{name: x, products: [p], factor: {factor}}}]", "Rule 'x': factor: Input should be ")
-            for factor in ("0", "-1", "inf", "nan", ".inf", "two")
+            for factor in ("0", "-1", "0.0009", "1001", "inf", "nan", ".inf", "two")
+        ),
+        ("boost: [{name: x, products: [p], factor: 1,5}]", "Rule 'x': 5: is not known here; a decimal is written with a "),
+        ("boost: [{name: x, products: [p], factor: }]", "Rule 'x': factor: is missing."),
+        ("boost: [{name: , products: [p], factor: 2}]", "Rule 1 of boost: name: is missing."),
+        ("boost: [{name: x, products: , factor: 2}]", "Rule 'x': name products or categories."),
+        *(
+            (f"exclude:\n  - name: x\n    {key}\n    price_below: 5", "Rule 'x': products or categories is empty; ")
+            for key in ("products:\n    # - P1", "categories: []", "products:\n    categories:")
         ),
         ("exclude: [{name: x}]", "Rule 'x': name products, categories, price_below or price_above."),
+        (
+            "exclude: [{name: x, price_above: 5, price_below: 10}]",
+            "Rule 'x': price_above lies below price_below: that excludes every price.",
+        ),
         ("exclude: [{name: x, price_below: nan}]", "Rule 'x': price_below: Input should be a finite number."),
         ("exclude: [{name: x, products: []}]", "Rule 'x': name products, categories, price_below or price_above."),
         (
@@ -113,6 +139,12 @@ def test_an_empty_file_is_no_rules(settings: Settings, text: str) -> None:
             "exclude: [{name: x, price_below: 1, placement: chekout}]",
             "Rule 'x': placement: there is no 'chekout', only email, cart, post_purchase.",
         ),
+        *(
+            (f"exclude: [{{name: x, price_below: 1, {key}: '{day}'}}]", f"Rule 'x': {key}: write the day like 2026-05-31.")
+            for key in ("from", "until")
+            for day in ("0", "1785456000", "2026-5-1", "31.05.2026", "2026-05-31T00:00:00")
+        ),
+        ("exclude: [{name: x, price_below: 1, until: [2026-02-01]}]", "Rule 'x': until: "),
         ("exclude: [{name: x, price_below: 1, from: 2026-02-30}]", "Rule 'x': from: Input should be a valid date"),
         (
             "exclude: [{name: x, price_below: 1, from: 2026-02-02, until: 2026-02-01}]",
@@ -126,9 +158,9 @@ def test_an_empty_file_is_no_rules(settings: Settings, text: str) -> None:
             (
                 "recommend: [{name: x, bought: {products: [p]}, recommend: {products: [q]}, "
                 f"reason: '{reason}'}}]",
-                "Rule 'x': reason: ",
+                "Rule 'x': reason: {product} is the only word in braces.",
             )
-            for reason in ("with {name}", "with {", "with {}", "with }")
+            for reason in ("with {name}", "with {", "with {}", "with }", "{{product}}", "{product!r}", "{product:>9}")
         ),
     ],
 )
@@ -161,14 +193,24 @@ def test_a_build_takes_the_rules_with_it(settings: Settings) -> None:
             assert con.execute(f"select count(*) from {schema}.recommendation_rules").fetchall() == [(5,)], schema
 
 
+def test_a_file_that_is_edited_meanwhile_changes_nothing_of_the_build(settings: Settings) -> None:
+    _read(settings, EVERYTHING)
+    open_build(settings)
+    (settings.home / FILE).write_text("boost: [")
+    assert pipeline.rules_of(settings).n_rules == 5
+
+
 def test_what_the_catalogue_does_not_have_is_named(settings: Settings) -> None:
     rules = _read(settings, EVERYTHING)
     with connect(settings, purpose="test") as con:
+        ensure_state(con, settings)
         assert report_rules(con, settings, rules).warning is None  # nothing was built yet
         con.execute(f"create schema {settings.schema}")
         con.execute(f"create table {settings.schema}.dim_products (product_id text, category text)")
         con.execute(f"insert into {settings.schema}.dim_products values ('GRILL', ' Ovens'), ('GLOVE', null)")
         report = report_rules(con, settings, rules)
+        write_rules(con, settings, rules)
+        assert report_built_rules(con, settings) == report
     assert (report.n_recommend, report.n_exclude, report.n_boost, report.n_rules) == (2, 2, 1, 5)
     assert report.unknown == (
         "product 007", "product COAL", "category fuel", "product 1e3", "category Clearance", "category garden",

@@ -137,23 +137,30 @@ counted as (
 
 ),
 
+-- one row, also where nobody has come back for anything yet
+store as (
+
+    select coalesce(max(days), {{ settings['default_days'] }}) as days
+    from quantiles
+    where level = 'store'
+
+),
+
 of_categories as (
 
     select
         products.product_id,
         coalesce(
-            (coalesce(categories.n_gaps * categories.days, 0) + {{ prior }} * coalesce(store.days, 0))
+            (coalesce(categories.n_gaps * categories.days, 0) + {{ prior }} * store.days)
             / nullif(coalesce(categories.n_gaps, 0) + {{ prior }}, 0),
-            store.days,
-            0
+            store.days
         ) as days
     from products
     left join quantiles as categories
         on
             products.category = categories.name
             and categories.level = 'category'
-    left join quantiles as store
-        on store.level = 'store'
+    cross join store
 
 ),
 

@@ -35,6 +35,7 @@ offers as (
         rules.rule_name,
         rules.rule_position,
         rules.reason,
+        rules.until_on,
         products.placement,
         products.product_id,
         products.recent_orders,
@@ -81,6 +82,7 @@ candidates as (
         audience.placement,
         offers.product_id,
         offers.recent_orders,
+        offers.until_on,
         replace(offers.reason, '{product}', coalesce(names.product_name, names.product_id)) as reason,
         row_number() over (
             partition by audience.profile_id, audience.placement, offers.product_id
@@ -115,7 +117,8 @@ final as (
         product_id,
         cast(rule_rank as bigint) as rule_rank,
         recent_orders,
-        reason
+        reason,
+        until_on
     from candidates
     where occurrence = 1
 

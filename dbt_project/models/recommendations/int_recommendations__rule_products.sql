@@ -91,6 +91,7 @@ final as (
         resolved.role,
         resolved.product_id,
         in_force.placement,
+        in_force.until_on,
         in_force.position as rule_position,
         resolved.position as item_position,
         in_force.factor,

@@ -1,5 +1,6 @@
 {%- set pool = var('recommendation_pool') -%}
 {%- set placements = recommendation_placements() -%}
+{%- set valid_until = add_hours('clock.as_of', 24 * var('recommendation_valid_days')) -%}
 
 with audience as (
 
@@ -59,7 +60,8 @@ by_rule as (
         rule_rank as rung_rank,
         cast(recent_orders as double precision) as score,
         reason,
-        cast(null as {{ dbt.type_string() }}) as model_version
+        cast(null as {{ dbt.type_string() }}) as model_version,
+        {{ local_midnight(add_days('until_on', 1)) }} as over_at
     from rule_offers
 
 ),
@@ -106,7 +108,8 @@ personal as (
         ) as bigint) as rung_rank,
         score,
         reason,
-        model_version
+        model_version,
+        cast(null as timestamp) as over_at
     from levels
 
 ),
@@ -121,7 +124,8 @@ by_category as (
         products.category_rank as rung_rank,
         cast(products.recent_orders as double precision) as score,
         'popular in ' || products.category as reason,
-        cast(null as {{ dbt.type_string() }}) as model_version
+        cast(null as {{ dbt.type_string() }}) as model_version,
+        cast(null as timestamp) as over_at
     from audience
     inner join top_categories
         on audience.profile_id = top_categories.profile_id
@@ -157,7 +161,8 @@ by_source as (
         newcomers.newcomer_rank as rung_rank,
         cast(newcomers.n_buyers as double precision) as score,
         'popular with new customers from ' || newcomers.source as reason,
-        cast(null as {{ dbt.type_string() }}) as model_version
+        cast(null as {{ dbt.type_string() }}) as model_version,
+        cast(null as timestamp) as over_at
     from audience
     inner join newcomers
         on
@@ -183,7 +188,8 @@ popular as (
         products.popularity_rank as rung_rank,
         cast(products.recent_orders as double precision) as score,
         'popular' as reason,
-        cast(null as {{ dbt.type_string() }}) as model_version
+        cast(null as {{ dbt.type_string() }}) as model_version,
+        cast(null as timestamp) as over_at
     from audience
     inner join products
         on
@@ -302,7 +308,11 @@ final as (
         ranked.reason,
         ranked.model_version,
         clock.as_of,
-        {{ add_hours('clock.as_of', 24 * var('recommendation_valid_days')) }} as expires_at
+        -- a rule's last day ends after as_of, but for the hour before a midnight that comes twice
+        case
+            when ranked.over_at > clock.as_of and ranked.over_at < {{ valid_until }} then ranked.over_at
+            else {{ valid_until }}
+        end as expires_at
     from ranked
     inner join products
         on
