@@ -116,7 +116,10 @@ def test_an_empty_key_has_its_default(settings: Settings) -> None:
             (f"boost: [{{name: x, products: [p], factor: {factor}}}]", "Rule 'x': factor: Input should be ")
             for factor in ("0", "-1", "0.0009", "1001", "inf", "nan", ".inf", "two")
         ),
-        ("boost: [{name: x, products: [p], factor: 1,5}]", "Rule 'x': 5: is not known here; a decimal is written with a "),
+        (
+            "boost: [{name: x, products: [p], factor: 1,5}]",
+            "Rule 'x': 5: is not known here; a decimal is written with a ",
+        ),
         ("boost: [{name: x, products: [p], factor: }]", "Rule 'x': factor: is missing."),
         ("boost: [{name: , products: [p], factor: 2}]", "Rule 1 of boost: name: is missing."),
         ("boost: [{name: x, products: , factor: 2}]", "Rule 'x': name products or categories."),
@@ -140,7 +143,10 @@ def test_an_empty_key_has_its_default(settings: Settings) -> None:
             "Rule 'x': placement: there is no 'chekout', only email, cart, post_purchase.",
         ),
         *(
-            (f"exclude: [{{name: x, price_below: 1, {key}: '{day}'}}]", f"Rule 'x': {key}: write the day like 2026-05-31.")
+            (
+                f"exclude: [{{name: x, price_below: 1, {key}: '{day}'}}]",
+                f"Rule 'x': {key}: write the day like 2026-05-31.",
+            )
             for key in ("from", "until")
             for day in ("0", "1785456000", "2026-5-1", "31.05.2026", "2026-05-31T00:00:00")
         ),
