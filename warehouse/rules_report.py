@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -62,21 +62,25 @@ def _report(
     con: duckdb.DuckDBPyConnection,
     settings: Settings,
     counts: Mapping[str, int],
-    items: Iterable[tuple[str | None, str | None]],
+    items: Sequence[tuple[str | None, str | None]],
 ) -> RulesReport:
     """`items`: (product, None) or (None, category), in the order in which they are named."""
-    try:
-        catalogue = con.execute(f'select product_id, lower(trim(category)) from "{settings.schema}".dim_products')
-        rows = catalogue.fetchall()
-    except duckdb.CatalogException:  # nothing was built yet
-        rows = []
-    products, categories = {product for product, _ in rows}, {category for _, category in rows}
-    unknown = (
+    catalogue = _catalogue(con, settings) if items else []
+    products, categories = {product for product, _ in catalogue}, {category for _, category in catalogue}
+    unknown = [
         f"product {product}" if product else f"category {category}"
         for product, category in items
         if (product not in products if product else str(category).lower() not in categories)
-    )  # fmt: skip
+    ]
     return RulesReport(
         counts.get("recommend", 0), counts.get("exclude", 0), counts.get("boost", 0),
-        tuple(dict.fromkeys(unknown)) if rows else (),
+        tuple(dict.fromkeys(unknown)) if catalogue else (),
     )  # fmt: skip
+
+
+def _catalogue(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[tuple[str, str | None]]:
+    """(product, category in small letters); empty where nothing was built yet."""
+    try:
+        return con.execute(f'select product_id, lower(trim(category)) from "{settings.schema}".dim_products').fetchall()
+    except duckdb.CatalogException:
+        return []
