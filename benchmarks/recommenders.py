@@ -108,7 +108,7 @@ def temporal(title: str, rows: dict[str, np.ndarray], names: dict[str, str], cut
                 test.hits[name], test.gains[name] = hits[name], gains[name]
         found.append((test, chosen))
         print(f"{title} {cut:%Y-%m-%d}: {test.n} people, {chosen}", file=sys.stderr)
-    methods = [name for name in found[0][0].hits if not name.endswith("_new")]
+    methods = [name for name in found[0][0].hits if "@" not in name and not name.endswith("_new")]
     lines = [
         f"### {title}: the buyers of 30 days after {', '.join(f'{cut:%Y-%m-%d}' for cut in cuts)}",
         "",
