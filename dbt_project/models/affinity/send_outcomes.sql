@@ -14,7 +14,7 @@ profiles as (
 
 time_zones as (
 
-    select * from {{ known_time_zones() }}
+    select * from {{ known_time_zones() }} as known_zones
 
 ),
 
