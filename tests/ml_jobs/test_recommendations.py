@@ -22,7 +22,8 @@ from tests.ml_jobs import stores
 from warehouse.settings import Settings
 
 AS_OF = datetime(2024, 6, 1)
-CANDIDATES = "select * exclude (trained_at) from {ml}.recommendation_candidates order by profile_id, rank"
+CANDIDATES = """select * exclude (trained_at) from {ml}.recommendation_candidates where placement = 'email'
+    order by profile_id, rank"""
 
 
 @pytest.fixture(scope="module")
