@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_jobs.gate import Trial, best_of, difference_to, paired_interval
@@ -13,7 +14,7 @@ from ml_jobs.recommendations.config import RecommendationConfig
 from ml_jobs.recommendations.features import DAY, History, Interactions, bought_between, history_at, in_items_of
 from ml_jobs.recommendations.model import EASE, RANKED, RecommendationModel, Scorer
 from ml_jobs.recommendations.neighbours import Neighbours, top_k
-from ml_jobs.recommendations.pairs import Known, sources_of
+from ml_jobs.recommendations.pairs import Known, named_alike, sources_of
 from ml_jobs.recommendations.placements import CART, CONTEXT, POST_PURCHASE, Placement, placements_of
 from ml_jobs.recommendations.ranker import Lessons, are_enough, fit_trees, lessons_of
 
@@ -69,7 +70,7 @@ class Window:
 class AnyScorer(Protocol):
     """What gives each item a score for each person."""
 
-    def scores(self, people: np.ndarray, evidence: dict[str, np.ndarray]) -> np.ndarray:
+    def scores(self, people: np.ndarray) -> np.ndarray:
         """float32 (people, items)"""
         ...
 
@@ -86,6 +87,11 @@ class Windows:
         self.config = config
         self._lessons: dict[int, Lessons | None] = {}
         self._known: dict[int, tuple[Known, dict[str, Neighbours]]] = {}
+
+    @cached_property
+    def _names_alike(self) -> Neighbours:
+        """The one source that is the same in all windows."""
+        return named_alike(self.data, self.config)
 
     def began_at(self, number: int) -> int:
         """Microseconds."""
@@ -108,7 +114,8 @@ class Windows:
         """What was known when it began, and the sources of then."""
         if number not in self._known:
             at = self.began_at(number)
-            sources = sources_of(history_at(self.data, at, self.config), self.data, self.config)
+            history = history_at(self.data, at, self.config)
+            sources = sources_of(history, self.data, self.config, given={"names": self._names_alike})
             # of the windows that are looked into twice: those that are measured
             self._known = {at: each for at, each in self._known.items() if at <= 2}
             self._known[number] = Known(self.data, at, sources, self.config), sources
@@ -201,8 +208,7 @@ def measured(
     for start in range(0, len(people), config.chunk_profiles):
         rows = people[start : start + config.chunk_profiles]
         wanted, own = truth[rows].toarray(), history.purchases[rows].toarray()
-        evidence = known.evidence(rows)
-        rankings = {method: scorer.scores(rows, evidence) + filler for method, scorer in scorers.items()}
+        rankings = {method: scorer.scores(rows) + filler for method, scorer in scorers.items()}
         rankings[OWN_FREQUENCY] = own + filler
         rankings[RECENT_POPULARITY] = np.tile(history.popularity, (len(rows), 1))
         # what is asked: suffix of its name, whom, what is left out, and who answers
@@ -212,7 +218,7 @@ def measured(
         ]
         for placement in placements:
             here = placement.context[rows]
-            by_context = {CONTEXT: context.from_context(here) + filler} if isinstance(context, Scorer) else {}
+            by_context = {CONTEXT: context.scores(rows, here) + filler} if isinstance(context, Scorer) else {}
             left_out = placement.left_out[rows].toarray() > 0
             asked.append((f"@{placement.name}", here.getnnz(axis=1) > 0, left_out, rankings | by_context))
         denied = history.returned[rows].toarray() > 0
@@ -258,7 +264,7 @@ def merit_of_stored(
     for start in range(0, window.n, config.chunk_profiles):
         rows = window.people[start : start + config.chunk_profiles]
         wanted = truth[rows].toarray()
-        scores = scorer.scores(rows, scorer.evidence(rows)) + known.history.popularity * _TINY
+        scores = scorer.scores(rows) + known.history.popularity * _TINY
         scores[known.history.returned[rows].toarray() > 0] = -1
         best = top_k(scores, _DEPTH)
         relevant = is_ours[best] & (np.take_along_axis(wanted, ours[best], axis=1) > 0)

@@ -77,11 +77,11 @@ class RecommendationJob:
         config, model = self.config, RecommendationModel.from_dict(stored)
         data = in_items_of(read_interactions(settings, as_of, config), model.product_ids)
         known = Known(data, data.as_of, model.sources, config)
-        scorer = Scorer(model, known)
+        scorer = Scorer(model, known, data.is_eligible)
         people = np.flatnonzero(known.history.purchases.getnnz(axis=1) + known.history.views.getnnz(axis=1))
         tell(on_progress, f"recommendations: scoring {len(people):,} profiles × {len(model.product_ids):,} products")
         sizes = config.n_candidates, config.chunk_profiles
-        best = top_candidates(scorer, people, data.is_eligible, *sizes)
+        best = top_candidates(scorer, people, *sizes)
         tables = [prediction_rows(data, best, run, as_of, EMAIL)]
         for placement in placements_of(known):
             method = model.placements.get(placement.name)
@@ -89,7 +89,7 @@ class RecommendationJob:
             if method is None or not len(here):
                 continue
             tell(on_progress, f"recommendations: {placement.name}, {len(here):,} profiles")
-            found = top_candidates(scorer, here, data.is_eligible, *sizes, placement, method)
+            found = top_candidates(scorer, here, *sizes, placement, method)
             tables.append(prediction_rows(data, found, run, as_of, placement.name))
         return pa.concat_tables(tables).unify_dictionaries(), len(np.unique(best.profile))
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ml_jobs.errors import TrainingRefusedError
 from ml_jobs.recommendations.config import RecommendationConfig
-from ml_jobs.recommendations.features import Interactions, history_at
+from ml_jobs.recommendations.features import Interactions, history_at, values_at
 from ml_jobs.recommendations.neighbours import Neighbours
-from ml_jobs.recommendations.pairs import EVIDENCE, SOURCES, Known, sources_of
+from ml_jobs.recommendations.pairs import SOURCES, Known, sources_of
 from ml_jobs.recommendations.ranker import Lessons, fit_trees, ranked
+from ml_jobs.recommendations.sparse import diagonal, greatest, inverse_of, logs, never, scaled, top_of, top_of_product
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,12 +26,13 @@ _POPULARITY_FLOOR = 0.1
 """Share of item-to-item evidence that counts for an item that nobody bought lately."""
 
 
-def sources_for(method: str) -> tuple[str, ...]:
-    """Those of `pairs.SOURCES` that a method needs."""
-    if method == RANKED:
-        return SOURCES
-    # placements need the first two, whatever the method
-    return ("bought", "viewed", "ease") if method == EASE else ("bought", "viewed")
+LIKENESS = ("bought", "viewed")
+"""Sources of blends, of `new_only`, and of placements."""
+
+
+def sources_of_method(method: str) -> tuple[str, ...]:
+    """Those of `pairs.SOURCES` by which a method scores."""
+    return {RANKED: SOURCES, EASE: ("ease",)}.get(method, LIKENESS)
 
 
 @dataclass(frozen=True)
@@ -82,54 +85,100 @@ class RecommendationModel:
 
 
 class Scorer:
-    """A model asked about people of whom something is `known` (in the model's items)."""
+    """A model asked about people of whom something is `known` (in the model's items).
 
-    def __init__(self, model: RecommendationModel, known: Known) -> None:
-        import numpy as np
+    Of each method but `ranked` the scores are a product of two sparse matrices: what of a person's history counts, and
+    what that says of every item. So a back-test may look at all scores, and who serves millions at the best alone.
+    """
 
+    def __init__(self, model: RecommendationModel, known: Known, is_offered: np.ndarray | None = None) -> None:
+        """`is_offered`: bool (items,), what may be recommended; everything, if it is not said."""
         self.model = model
         self.known = known
-        self._lift = (1 + model.popularity_lift * model.popularity).astype(np.float32)
-        self._damp = ((_POPULARITY_FLOOR + model.popularity) / (1 + _POPULARITY_FLOOR)).astype(np.float32)
+        self.is_offered = is_offered
 
-    def evidence(self, people: np.ndarray) -> dict[str, np.ndarray]:
-        """As much of `Known.evidence` as the method needs."""
-        method = self.model.method
-        return self.known.evidence(people, {RANKED: EVIDENCE, EASE: ("ease",)}.get(method, ("bought", "viewed")))
-
-    def scores(self, people: np.ndarray, evidence: dict[str, np.ndarray]) -> np.ndarray:
-        """float32 (people, items); 0 where nothing personal speaks for an item."""
+    def scores(self, people: np.ndarray, context: sp.csr_matrix | None = None) -> np.ndarray:
+        """float32 (people, items); 0 where nothing personal speaks for an item. With a `context` (people × items): what
+        goes with that, whoever they are."""
         import numpy as np
+        import scipy.sparse as sp
 
-        method = self.model.method
-        if method == RANKED:
-            return ranked(self.model.trees, self.known, people, evidence, self.known.config.ranker.n_threads)
-        if method == EASE:
-            return np.maximum(evidence["ease"], 0)
-        own = self.known.history.purchases[people].tocoo()
-        scores = to_best(evidence["bought"]) + np.float32(self.model.view_weight) * to_best(evidence["viewed"])
-        if method == NEW_ONLY:
-            scores *= self._damp
-            scores[own.row, own.col] = 0
+        denied = sp.csr_matrix((len(people), self.known.shape[1]), dtype=np.float32)
+        if context is None and self.model.method == RANKED:
+            scores = denied.toarray()
+            row, item, score = self._ranked(people, denied)
+            scores[row, item] = score
             return scores
-        scores *= np.float32(method.removeprefix("blend_")) * self._damp
-        scores[own.row, own.col] += own.data.astype(np.float32) * self._lift[own.col]
-        return scores
+        left, right = self._product(people, context, denied)
+        return np.maximum(sp.csr_matrix(left @ right).toarray(), 0)
 
-    def from_context(self, context: sp.csr_matrix) -> np.ndarray:
-        """float32 (people, items): what goes with the items of `context`, whoever they are."""
+    def best(
+        self, people: np.ndarray, n: int, denied: sp.csr_matrix, context: sp.csr_matrix | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(position in `people`, item, score) of the `n` best of each, best first; none of those that stand in `denied`
+        (people × items)."""
+        if context is None and self.model.method == RANKED:
+            return top_of(*self._ranked(people, denied), n)
+        return top_of_product(*self._product(people, context, denied), n)
+
+    def _ranked(self, people: np.ndarray, denied: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        def is_offered(row: np.ndarray, item: np.ndarray) -> np.ndarray:
+            allowed = values_at(denied, row, item) == 0
+            return allowed if self.is_offered is None else allowed & self.is_offered[item]
+
+        return ranked(self.model.trees, self.known, people, self.known.config.ranker.n_threads, is_offered)
+
+    def _product(
+        self, people: np.ndarray, context: sp.csr_matrix | None, denied: sp.csr_matrix
+    ) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+        """(left, right) with the scores left @ right; below zero where `denied`."""
         import numpy as np
+        import scipy.sparse as sp
 
-        bought, viewed = (to_best(self.known.said_by(context, source)) for source in ("bought", "viewed"))
-        return (bought + np.float32(self.model.view_weight) * viewed) * self._damp
+        method, known = self.model.method, self.known
+        if context is not None:
+            left = [*self._alike(logs(context), logs(context)), context * 0, denied]
+        elif method == EASE:
+            return sp.csr_matrix(sp.hstack([known.asked("ease", people), denied])), self._by_ease
+        else:
+            purchases = known.history.purchases[people]
+            alike = self._alike(known.asked("bought", people), known.asked("viewed", people))
+            if method == NEW_ONLY:
+                left = [*alike, purchases * 0, denied + purchases]
+            else:
+                left = [*(each * np.float32(method.removeprefix("blend_")) for each in alike), purchases, denied]
+        return sp.csr_matrix(sp.hstack(left)), self._by_likeness
 
+    def _alike(self, bought: sp.csr_matrix, viewed: sp.csr_matrix) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+        """Both kinds of evidence, scaled so that the best item of a person has 1 and `view_weight`."""
+        weights, view_weight = self.known.weights, self.model.view_weight
+        by_bought, by_viewed = (
+            inverse_of(greatest(asked, weights[name])) for name, asked in (("bought", bought), ("viewed", viewed))
+        )
+        return scaled(bought, by_bought), scaled(viewed, view_weight * by_viewed)
 
-def to_best(evidence: np.ndarray) -> np.ndarray:
-    """Scaled to 1 at each person's best item."""
-    import numpy as np
+    @cached_property
+    def _by_likeness(self) -> sp.csr_matrix:
+        """What was bought, what was viewed, how often it was bought, and what is denied × items."""
+        popularity, weights = self.model.popularity, self.known.weights
+        damp = diagonal((_POPULARITY_FLOOR + popularity) / (1 + _POPULARITY_FLOOR))
+        lift = diagonal(1 + self.model.popularity_lift * popularity)
+        return self._offered([weights["bought"] @ damp, weights["viewed"] @ damp, lift])
 
-    best = evidence.max(axis=1, keepdims=True, initial=0)
-    return np.divide(evidence, best, out=np.zeros_like(evidence), where=best > 0)
+    @cached_property
+    def _by_ease(self) -> sp.csr_matrix:
+        """What was bought, and what is denied × items."""
+        return self._offered([self.known.weights["ease"]])
+
+    def _offered(self, blocks: list[sp.csr_matrix]) -> sp.csr_matrix:
+        """The blocks above each other without what is not offered, and below them what keeps out what is denied."""
+        import scipy.sparse as sp
+
+        right = sp.csr_matrix(sp.vstack(blocks))
+        if self.is_offered is not None:
+            right.data[~self.is_offered[right.indices]] = 0
+            right.eliminate_zeros()
+        return sp.csr_matrix(sp.vstack([right, never(self.known.shape[1])]))
 
 
 def fit(
@@ -152,7 +201,8 @@ def fit(
     return RecommendationModel(
         product_ids=data.product_ids,
         method=method,
-        sources=sources_of(history, data, config, sources_for(method)),
+        # placements need likeness, whatever the method
+        sources=sources_of(history, data, config, list(dict.fromkeys((*LIKENESS, *sources_of_method(method))))),
         popularity=history.popularity,
         popularity_lift=config.popularity_lift,
         view_weight=config.view_weight,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_jobs.recommendations.config import RecommendationConfig
+from ml_jobs.recommendations.sparse import diagonal, logs, never, rank_in, top_of_product
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,20 +44,20 @@ def cosine(people: sp.csr_matrix, config: RecommendationConfig, *, with_itself: 
     Source: item-based top-N, Deshpande and Karypis 2004 (doi:10.1145/963770.963776).
     """
     import numpy as np
+    import scipy.sparse as sp
 
-    taught = _teachers(people, config)
-    taught.data = np.log1p(taught.data)
+    taught = logs(_teachers(people, config))
     by_item = taught.T.tocsr()
     norm = np.sqrt(np.asarray(by_item.multiply(by_item).sum(axis=1), dtype=np.float32)).ravel()
     found = _empty(len(norm), config)
+    itself = diagonal(np.ones(len(norm)))
     for start in range(0, len(norm), _ITEMS_AT_ONCE):
         stop = min(start + _ITEMS_AT_ONCE, len(norm))
-        block = (by_item[start:stop] @ taught).toarray()
-        denominator = norm[start:stop, None] * norm[None, :] + config.shrinkage
-        np.divide(block, denominator, out=block, where=denominator > 0)
-        own = (np.arange(stop - start), np.arange(start, stop))
-        block[own] = np.where(norm[start:stop] > 0, 1.0, 0.0) if with_itself else 0.0
-        _keep(found, start, block)
+        block = sp.csr_matrix(by_item[start:stop] @ taught)
+        item = start + np.repeat(np.arange(stop - start), np.diff(block.indptr))
+        block.data /= norm[item] * norm[block.indices] + config.shrinkage
+        block.data[block.indices == item] = 1.0 if with_itself else 0.0
+        _keep(found, start, top_of_product(block, itself, found.index.shape[1]))
     return found
 
 
@@ -102,6 +103,8 @@ def ease(people: sp.csr_matrix, config: RecommendationConfig) -> Neighbours:
 def alike(names: Sequence[str], config: RecommendationConfig) -> Neighbours:
     """Cosine of the words in the items' names and categories (TF-IDF): all that is known of an item that nobody has
     bought."""
+    import numpy as np
+    import scipy.sparse as sp
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     found = _empty(len(names), config)
@@ -109,11 +112,12 @@ def alike(names: Sequence[str], config: RecommendationConfig) -> Neighbours:
         words = TfidfVectorizer(sublinear_tf=True, min_df=2).fit_transform(names)
     except ValueError:  # no word occurs twice
         return found
+    words = sp.csr_matrix(words, dtype=np.float32)
+    # beside the words of an item stands the item, which is not like itself
+    left = sp.csr_matrix(sp.hstack([words, diagonal(np.ones(len(names)))]))
+    right = sp.csr_matrix(sp.vstack([words.T, never(len(names))]))
     for start in range(0, len(names), _ITEMS_AT_ONCE):
-        stop = min(start + _ITEMS_AT_ONCE, len(names))
-        block = (words[start:stop] @ words.T).toarray().astype("float32")
-        block[range(stop - start), range(start, stop)] = 0
-        _keep(found, start, block)
+        _keep(found, start, top_of_product(left[start : start + _ITEMS_AT_ONCE], right, found.index.shape[1]))
     return found
 
 
@@ -132,13 +136,12 @@ def _empty(n_items: int, config: RecommendationConfig) -> Neighbours:
     return Neighbours(np.zeros((n_items, k), np.int32), np.zeros((n_items, k), np.float32))
 
 
-def _keep(found: Neighbours, start: int, block: np.ndarray) -> None:
-    """Write the strongest of each row of `block` (some items × all items) into the items from `start` on."""
-    import numpy as np
-
-    best = top_k(block, found.index.shape[1])
-    found.index[start : start + len(block)] = best
-    found.weight[start : start + len(block)] = np.take_along_axis(block, best, axis=1)
+def _keep(found: Neighbours, start: int, best: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    """Write the `best` (item from `start` on, neighbour, weight), in order, into their items."""
+    row, neighbour, weight = best
+    place = rank_in(row) - 1
+    found.index[start + row, place] = neighbour
+    found.weight[start + row, place] = weight
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:

@@ -5,14 +5,15 @@ Everything is taken from rows before T, by the same code for the windows that it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ml_jobs.recommendations.config import RecommendationConfig
 from ml_jobs.recommendations.features import DAY, History, Interactions, counted_at, history_at, matrix_of, values_at
-from ml_jobs.recommendations.neighbours import Neighbours, alike, cosine, ease, top_k
+from ml_jobs.recommendations.neighbours import Neighbours, alike, cosine, ease
+from ml_jobs.recommendations.sparse import inverse_of, logs, never, ones, top_of_product
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,17 +48,27 @@ FEATURES: tuple[str, ...] = (*_OWN, "views", *_PERSON, *_ITEM, *EVIDENCE, *(f"{n
 
 
 def sources_of(
-    history: History, data: Interactions, config: RecommendationConfig, names: Sequence[str] = SOURCES
+    history: History,
+    data: Interactions,
+    config: RecommendationConfig,
+    names: Sequence[str] = SOURCES,
+    given: Mapping[str, Neighbours] | None = None,
 ) -> dict[str, Neighbours]:
-    """Those `names` of SOURCES, from what was known at T (the items' own names and categories are the catalogue's)."""
-    words = [f"{name} {category}" for name, category in zip(data.product_names, data.categories, strict=True)]
+    """Those `names` of SOURCES, from what was known at T (the items' own names and categories are the catalogue's), but
+    for what is `given`."""
     make: dict[str, Callable[[], Neighbours]] = {
         "bought": lambda: cosine(history.purchases, config),
         "viewed": lambda: cosine(history.views, config, with_itself=True),
         "ease": lambda: ease(history.purchases, config),
-        "names": lambda: alike(words, config),
+        "names": lambda: named_alike(data, config),
     }
-    return {name: make[name]() for name in names}
+    return {name: (given or {}).get(name) or make[name]() for name in names}
+
+
+def named_alike(data: Interactions, config: RecommendationConfig) -> Neighbours:
+    """Of SOURCES, `names`: the same at any instant."""
+    words = [f"{name} {category}" for name, category in zip(data.product_names, data.categories, strict=True)]
+    return alike(words, config)
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,8 @@ class Known:
         self.data = data
         self.at = at
         self.shape = (len(data.profile_ids), len(data.product_ids))
-        self._weights = {name: one.as_matrix() for name, one in sources.items()}
+        self.weights = {name: one.as_matrix() for name, one in sources.items()}
+        """Of each source: evidence × items, so that what is asked @ weights is what it says of every item."""
 
     @cached_property
     def rows(self) -> Rows:
@@ -116,53 +128,60 @@ class Known:
     def _last(self) -> sp.csr_matrix:
         rows = self.rows
         last = rows.order < self.config.last_orders
-        return _ones(matrix_of(rows.buyer[last], rows.item[last], last[last], self.shape))
+        return ones(matrix_of(rows.buyer[last], rows.item[last], last[last], self.shape))
 
-    def evidence(self, people: np.ndarray, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-        """float32 (people, items) of each of `names`, or of all of EVIDENCE."""
+    @cached_property
+    def speakers(self) -> dict[str, sp.csr_matrix]:
+        """The same, items × evidence: who speaks for each item."""
+        return {name: weights.T.tocsr() for name, weights in self.weights.items()}
+
+    @cached_property
+    def _others(self) -> dict[str, sp.csr_matrix]:
+        """The weights of each source, above what keeps a person's own items out."""
         import scipy.sparse as sp
 
-        return {
-            name: sp.csr_matrix(self._asked(name, people) @ self._weights[_SOURCE_OF.get(name, name)]).toarray()
-            for name in names or EVIDENCE
-        }
+        keep_out = never(self.shape[1])
+        return {name: sp.csr_matrix(sp.vstack([weights, keep_out])) for name, weights in self.weights.items()}
 
-    def said_by(self, context: sp.csr_matrix, source: str) -> np.ndarray:
-        """float32 (people, items): what a source says of every item to people who have the items of `context`."""
-        import scipy.sparse as sp
-
-        return sp.csr_matrix(_logs(context) @ self._weights[source]).toarray()
-
-    def _asked(self, name: str, people: np.ndarray) -> sp.csr_matrix:
-        """What of the people's histories is evidence."""
+    def asked(self, name: str, people: np.ndarray) -> sp.csr_matrix:
+        """float32 (people, items): what of their histories is this EVIDENCE."""
         if name == "bought_lately":
-            return _logs(self._lately[people])
+            return logs(self._lately[people])
         if name in ("bought_last", "ease_last"):
             return self._last[people]
         if name == "viewed":
-            return _logs(self.history.views[people])
+            return logs(self.history.views[people])
         purchases = self.history.purchases[people]
-        return _logs(purchases) if name == "bought" else _ones(purchases)
+        return logs(purchases) if name == "bought" else ones(purchases)
 
-    def candidates(self, people: np.ndarray, evidence: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """(position in `people`, item) of what deserves a closer look: all that the person bought or viewed, the best
-        others by each evidence, and what is popular."""
+    def evidence(self, name: str, people: np.ndarray) -> np.ndarray:
+        """float32 (people, items): what it says of every item."""
+        import scipy.sparse as sp
+
+        return sp.csr_matrix(self.asked(name, people) @ self.weights[_SOURCE_OF.get(name, name)]).toarray()
+
+    def candidates(self, people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(position in `people`, item) of what deserves a closer look, in order: all that the person bought or viewed,
+        the best others by each evidence, and what is popular."""
         import numpy as np
+        import scipy.sparse as sp
 
-        own = (self.history.purchases[people] + self.history.views[people]).toarray() > 0
-        taken = own.copy()
-        for scores in (*evidence.values(), np.broadcast_to(self.history.popularity, own.shape)):
-            others = np.where(own, 0, scores)
-            best = top_k(others, self.config.n_from_each)
-            row, column = np.nonzero(np.take_along_axis(others, best, axis=1) > 0)
-            taken[row, best[row, column]] = True
-        row, column = np.nonzero(taken)
-        return row, column
+        n = self.config.n_from_each
+        own = sp.csr_matrix(self.history.purchases[people] + self.history.views[people])
+        row, item = own.nonzero()
+        popular = np.argsort(-self.history.popularity, kind="stable")[:n]
+        popular = popular[self.history.popularity[popular] > 0]
+        rows, items = [row, np.repeat(np.arange(len(people)), len(popular))], [item, np.tile(popular, len(people))]
+        for name in EVIDENCE:
+            others = self._others[_SOURCE_OF.get(name, name)]
+            row, item, _ = top_of_product(sp.csr_matrix(sp.hstack([self.asked(name, people), own])), others, n)
+            rows.append(row)
+            items.append(item)
+        keys = np.unique(np.concatenate(rows) * self.shape[1] + np.concatenate(items))
+        return keys // max(self.shape[1], 1), keys % max(self.shape[1], 1)
 
-    def features(
-        self, people: np.ndarray, evidence: dict[str, np.ndarray], row: np.ndarray, item: np.ndarray
-    ) -> np.ndarray:
-        """float32 (pairs, len(FEATURES)); `row` are positions in `people` and rows of `evidence`."""
+    def features(self, people: np.ndarray, row: np.ndarray, item: np.ndarray) -> np.ndarray:
+        """float32 (pairs, len(FEATURES)); `row` are positions in `people`."""
         import numpy as np
 
         known = self._columns
@@ -173,9 +192,11 @@ class Known:
         own = known.pairs[np.where(np.append(known.keys, -1)[at] == key, at, len(known.keys))]
         share = own[:, :1] / np.maximum(known.people[person, :1], 1)
         views = values_at(self.history.views, person, item)[:, None]
-        said = np.column_stack([evidence[name][row, item] for name in EVIDENCE])
-        best = np.column_stack([evidence[name].max(axis=1, initial=0) for name in EVIDENCE])[row]
-        to_best = np.divide(said, best, out=np.zeros_like(said), where=best > 0)
+        said, to_best = (np.empty((len(row), len(EVIDENCE)), np.float32) for _ in range(2))
+        for number, name in enumerate(EVIDENCE):
+            of_all = self.evidence(name, people)
+            said[:, number] = of_all[row, item]
+            to_best[:, number] = said[:, number] * inverse_of(of_all.max(axis=1, initial=0))[row]
         return np.hstack([own[:, :1], share, own[:, 1:], views, known.people[person], known.items[item], said, to_best])
 
 
@@ -270,17 +291,3 @@ def _of_items(rows: Rows, n_items: int) -> np.ndarray:
         again, rate,
     )  # fmt: skip
     return np.column_stack(columns).astype(np.float32)
-
-
-def _logs(matrix: sp.csr_matrix) -> sp.csr_matrix:
-    import numpy as np
-
-    logs = matrix.copy()
-    logs.data = np.log1p(logs.data)
-    return logs
-
-
-def _ones(matrix: sp.csr_matrix) -> sp.csr_matrix:
-    ones = matrix.copy()
-    ones.data[:] = 1
-    return ones

@@ -5,7 +5,7 @@ They learn from earlier windows: of what stood for choice at the beginning of on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +38,10 @@ def lessons_of(known: Known, truth: sp.csr_matrix, people: np.ndarray, config: R
     labels: list[np.ndarray] = []
     for start in range(0, len(people), chunk):
         some = people[start : start + chunk]
-        evidence = known.evidence(some)
-        row, item = known.candidates(some, evidence)
+        row, item = known.candidates(some)
         was_bought = values_at(truth, some[row], item) > 0
         kept = was_bought | (rng.random(len(row)) < config.share_of_others)
-        features.append(known.features(some, evidence, row[kept], item[kept]))
+        features.append(known.features(some, row[kept], item[kept]))
         labels.append(was_bought[kept])
     if not features:
         return Lessons(np.zeros((0, len(FEATURES)), np.float32), np.zeros(0, bool))
@@ -80,15 +79,23 @@ def fit_trees(lessons: Sequence[Lessons], config: RankerConfig) -> Any:
         )
 
 
-def ranked(trees: Any, known: Known, people: np.ndarray, evidence: dict[str, np.ndarray], n_threads: int) -> np.ndarray:
-    """float32 (people, items): how readily each candidate is bought, 0..1 (not calibrated: of what was not bought only
-    a share was learned from); 0 for what is no candidate."""
+def ranked(
+    trees: Any,
+    known: Known,
+    people: np.ndarray,
+    n_threads: int,
+    is_offered: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(position in `people`, item, how readily it is bought: 0..1) of the candidates, or of those that `is_offered`
+    (position, item → bool). Not calibrated: of what was not bought only a share was learned from."""
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    scores = np.zeros((len(people), len(known.history.popularity)), np.float32)
-    row, item = known.candidates(people, evidence)
-    if len(row):
-        with threadpool_limits(limits=n_threads, user_api="openmp"):
-            scores[row, item] = trees.predict_proba(known.features(people, evidence, row, item))[:, 1]
-    return scores
+    row, item = known.candidates(people)
+    if is_offered is not None:
+        offered = is_offered(row, item)
+        row, item = row[offered], item[offered]
+    if not len(row):
+        return row, item, np.zeros(0)
+    with threadpool_limits(limits=n_threads, user_api="openmp"):
+        return row, item, trees.predict_proba(known.features(people, row, item))[:, 1]

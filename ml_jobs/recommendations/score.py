@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_jobs.recommendations.features import values_at
-from ml_jobs.recommendations.model import Scorer, to_best
-from ml_jobs.recommendations.neighbours import Neighbours, top_k
+from ml_jobs.recommendations.model import LIKENESS, Scorer, sources_of_method
 from ml_jobs.recommendations.placements import CONTEXT, Placement
+from ml_jobs.recommendations.sparse import greatest, inverse_of, logs, rank_in, said_most
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,108 +40,61 @@ class Candidates:
 def top_candidates(
     scorer: Scorer,
     profiles: np.ndarray,
-    is_eligible: np.ndarray,
     n: int,
     chunk: int,
     placement: Placement | None = None,
     method: str | None = None,
 ) -> Candidates:
-    """The best `n` eligible items of each of `profiles` (rows of the scorer's history), in chunks of people.
+    """The best `n` items of each of `profiles` (rows of the scorer's history), in chunks of people.
 
-    Never an item that is not eligible (bool per item), that the person sent back, or for which nothing personal speaks.
-    At a `placement` nor what is left out there; by its `method`, CONTEXT or the model's own.
+    Never an item that is not offered, that the person sent back, or for which nothing personal speaks. At a `placement`
+    nor what is left out there; by its `method`, CONTEXT or the model's own.
     """
     import numpy as np
 
     pieces: list[tuple[np.ndarray, ...]] = []
     for start in range(0, len(profiles), chunk):
         people = profiles[start : start + chunk]
+        denied = scorer.known.history.returned[people]
+        if placement is not None:
+            denied = denied + placement.left_out[people]
         context = placement.context[people] if placement is not None and method == CONTEXT else None
-        evidence = scorer.evidence(people) if context is None else {}
-        scores = scorer.scores(people, evidence) if context is None else scorer.from_context(context)
-        scores[:, ~is_eligible] = 0
-        for denied in (scorer.known.history.returned, *((placement.left_out,) if placement else ())):
-            out = denied[people].tocoo()
-            scores[out.row, out.col] = 0
-        best = top_k(scores, n)
-        value = np.take_along_axis(scores, best, axis=1)
-        row, column = np.nonzero(value > 0)
-        item = best[row, column]
-        if context is None:
-            reason, why = _reasons(scorer, people, evidence, row, item)
-        else:
-            reason, why = _reasons_of(scorer, context, row, item)
-        pieces.append((people[row], item, column + 1, value[row, column], reason, why))
+        row, item, score = scorer.best(people, n, denied, context)
+        reason, why = _reasons(scorer, people, context, row, item)
+        pieces.append((people[row], item, rank_in(row), score, reason, why))
     columns = [np.concatenate(part) for part in zip(*pieces, strict=True)] if pieces else [np.empty(0)] * 6
     profile, product, rank, score, reason, why = columns
     return Candidates(profile, product.astype(np.int64), rank.astype(np.int32), score, reason, why.astype(np.int64))
 
 
 def _reasons(
-    scorer: Scorer, people: np.ndarray, evidence: dict[str, np.ndarray], row: np.ndarray, item: np.ndarray
+    scorer: Scorer, people: np.ndarray, context: sp.csr_matrix | None, row: np.ndarray, item: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The strongest single reason for each (row, item), and the item that gives it."""
+    """Of each (row, item): the reason, and the item that gives it.
+
+    It is that of the source that says most, in shares of what it says of the person's best item. What somebody bought
+    before needs no other reason, unless a context asked.
+    """
     import numpy as np
 
-    history = scorer.known.history
-    purchases, views = history.purchases[people], history.views[people]
-    own = values_at(purchases, row, item) > 0
-    names = [name for name in _REASON_OF if name in evidence]
-    # sources by what each says of the pair, in shares of what it says of the person's best item
-    said = np.column_stack([to_best(evidence[name])[row, item] * _weight(scorer, name) for name in names])
-    of_whom = {name: views if name == "viewed" else purchases for name in names}
-    reason, why = _told(scorer, said, of_whom, ~own, row, item)
-    reason[own] = BOUGHT_BEFORE
-    reason[(reason == VIEWED_WITH) & (why == item)] = VIEWED_BEFORE
-    return reason, why
-
-
-def _reasons_of(
-    scorer: Scorer, context: sp.csr_matrix, row: np.ndarray, item: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The item of `context` that speaks most for each (row, item)."""
-    import numpy as np
-
-    names = ("bought", "viewed")
-    said = [to_best(scorer.known.said_by(context, name))[row, item] * _weight(scorer, name) for name in names]
-    return _told(scorer, np.column_stack(said), dict.fromkeys(names, context), np.ones(len(row), bool), row, item)
-
-
-def _told(
-    scorer: Scorer,
-    said: np.ndarray,
-    of_whom: dict[str, sp.csr_matrix],
-    wanted: np.ndarray,
-    row: np.ndarray,
-    item: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """(reason, item that gives it) of the pairs that are `wanted`, by the source that says most (columns of `said`)."""
-    import numpy as np
-
+    known = scorer.known
     reason, why = np.full(len(row), POPULAR, np.int8), item.copy()
-    strongest = said.argmax(axis=1)
-    for number, (name, history) in enumerate(of_whom.items()):
-        # the search is the dear part of scoring: only where its answer is told
-        of = np.flatnonzero(wanted & (strongest == number) & (said[:, number] > 0))
-        why[of] = _strongest(scorer.model.sources[name], history, row[of], item[of])
-        reason[of] = _REASON_OF[name]
+    own = np.zeros(len(row), bool)
+    if context is None:
+        own = values_at(known.history.purchases[people], row, item) > 0
+    told, most = np.flatnonzero(~own), np.zeros(int((~own).sum()), np.float32)
+    for name in sources_of_method(scorer.model.method) if context is None else LIKENESS:
+        asked = known.asked(name, people) if context is None else logs(context)
+        share = inverse_of(greatest(asked, known.weights[name])) * _weight(scorer, name)
+        value, speaker = said_most(asked, known.speakers[name], row[told], item[told])
+        value = value * share[row[told]]
+        stronger = value > most
+        most = np.maximum(most, value)
+        reason[told[stronger]], why[told[stronger]] = _REASON_OF[name], speaker[stronger]
+    reason[own] = BOUGHT_BEFORE
+    reason[(reason == VIEWED_WITH) & (why == item) & (context is None)] = VIEWED_BEFORE
     return reason, why
 
 
 def _weight(scorer: Scorer, name: str) -> float:
     return scorer.model.view_weight if name == "viewed" else 1.0
-
-
-def _strongest(neighbours: Neighbours, history: sp.csr_matrix, row: np.ndarray, item: np.ndarray) -> np.ndarray:
-    """Per (row, item) the neighbour that contributes most: weight × log(1 + its weight in the history)."""
-    import numpy as np
-
-    weights = np.log1p(history.toarray())
-    found = np.empty(len(row), np.int64)
-    for start in range(0, len(row), 8192):
-        part = slice(start, start + 8192)
-        index = neighbours.index[item[part]]
-        share = neighbours.weight[item[part]] * weights[row[part][:, None], index]
-        best = share.argmax(axis=1)
-        found[part] = index[np.arange(len(best)), best]
-    return found

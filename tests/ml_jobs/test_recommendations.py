@@ -342,7 +342,7 @@ def test_own_purchases_lead_and_popularity_breaks_ties(settings: Settings) -> No
     popularity = np.asarray([0, 0, 1, 1], np.float32)
     model = RecommendationModel(data.product_ids, "blend_0.05", sources, popularity, 0.8, 0.5)
     scorer, everyone = Scorer(model, Known(data, data.as_of, sources, config)), np.arange(1)
-    assert top_k(scorer.scores(everyone, scorer.evidence(everyone)), 4).tolist() == [[0, 2, 1, 3]]
+    assert top_k(scorer.scores(everyone), 4).tolist() == [[0, 2, 1, 3]]
 
 
 def test_real_orders_come_close_to_the_published_table(settings: Settings, shared_dir: Callable[[str], Path]) -> None:
