@@ -3,7 +3,8 @@
     python -m benchmarks.ml_jobs [--profiles 20000 100000] [--products 4000]
 
 Prints one row per job and step: seconds, CPU seconds, and the process's peak memory so far. Each profile has 8 views
-and 2 purchases; churn reads 6 cut-offs of a third of the profiles. Purchases follow tastes, so that neighbours exist.
+and 2 purchases; churn reads 6 cut-offs of a third of the profiles. Purchases follow tastes, so that neighbours
+exist, and some products are bought far more than others.
 """
 
 from __future__ import annotations
@@ -29,20 +30,26 @@ AS_OF = datetime(2026, 1, 1)
 VIEWS, PURCHASES, CUTOFFS = 8, 2, 6
 
 
-def make_store(settings: Settings, n_profiles: int, n_products: int) -> None:
+def make_store(
+    settings: Settings, n_profiles: int, n_products: int, views: int = VIEWS, purchases: int = PURCHASES
+) -> None:
     """The relations that the jobs read, filled from hashes of row numbers: the same store on every run."""
     with connect(settings) as con:
         ensure_state(con, settings)
         set_clock(con, settings.schema, Clock(AS_OF, AS_OF))
         con.execute(f"set schema = '{settings.schema}'")
 
+        def skewed(number: str, n: int) -> str:
+            # the first hundredth of n gets a fifth
+            return f"cast(floor(power((hash({number}) % 1000000) / 1e6, 3) * {n}) as bigint)"
+
         def interactions(per_profile: int, salt: int) -> str:
             # most interactions stay within one of 40 tastes
             per_taste = n_products // 40
             return f"""select 'u' || (n // {per_profile}) as profile_id, n,
                 'p' || (case when hash(n + {salt}) % 10 < 8
-                    then (hash(n // {per_profile}) % 40) * {per_taste} + hash(n * 7 + {salt}) % {per_taste}
-                    else hash(n * 13 + {salt}) % {n_products} end) as product_id,
+                    then (hash(n // {per_profile}) % 40) * {per_taste} + {skewed(f"n * 7 + {salt}", per_taste)}
+                    else {skewed(f"n * 13 + {salt}", n_products)} end) as product_id,
                 timestamp '{AS_OF}' - to_seconds(1 + cast(hash(n * 3 + {salt}) % (540 * 86400) as integer)) as instant
                 from range({n_profiles * per_profile}) as rows(n)"""
 
@@ -53,12 +60,12 @@ def make_store(settings: Settings, n_profiles: int, n_products: int) -> None:
         )
         con.execute(
             f"""create table fct_web_events as select profile_id, product_id, instant as occurred_at,
-            'Product Viewed' as event_name from ({interactions(VIEWS, 1)})"""
+            'Product Viewed' as event_name from ({interactions(views, 1)})"""
         )
         con.execute(
             f"""create table fct_order_lines as select profile_id, 'o' || n as order_id, product_id,
             instant as ordered_at, 1 as quantity, 1 as net_quantity, cast(null as timestamp) as last_returned_at
-            from ({interactions(PURCHASES, 2)})"""
+            from ({interactions(purchases, 2)})"""
         )
         numbers = ", ".join(
             f'cast(hash(n * 31 + c * 17 + {i}) % 100 as double) as "{name}"' for i, name in enumerate(FEATURES)

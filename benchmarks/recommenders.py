@@ -27,8 +27,9 @@ from ml_jobs.io import to_micros
 from ml_jobs.recommendations.config import RecommendationConfig
 from ml_jobs.recommendations.evaluate import OWN_FREQUENCY, RECENT_POPULARITY, Window, Windows, measured, sample
 from ml_jobs.recommendations.features import DAY, NEVER, Interactions, matrix_of
+from ml_jobs.recommendations.model import RANKED, RecommendationModel, Scorer
 from ml_jobs.recommendations.neighbours import cosine, ease, top_k
-from ml_jobs.recommendations.ranker import fit_trees, ranked
+from ml_jobs.recommendations.ranker import fit_trees
 from warehouse.settings import PROJECT_DIR
 
 DATA = Path(os.environ.get("MAILWRIGHT_SHARED", PROJECT_DIR.parent / "shared")) / "data"
@@ -80,7 +81,7 @@ class Als:
             found = np.load(made)
             self._people, self._items = found["people"], found["items"]
 
-    def scores(self, people: np.ndarray, evidence: dict[str, np.ndarray]) -> np.ndarray:
+    def scores(self, people: np.ndarray) -> np.ndarray:
         scores = self._people[people] @ self._items.T
         return scores - scores.min() + 1e-3
 
@@ -256,16 +257,19 @@ def beauty() -> list[str]:
         max_test_profiles=len(sequences),
     )  # fmt: skip
     windows = Windows(data, config)
-    known, _ = windows.known(1)
+    known, sources = windows.known(1)
     truth, people, _ = windows.buyers(1, known.history)
-    scorers: dict[str, Callable[[np.ndarray, dict[str, np.ndarray]], np.ndarray]] = {
-        "recent popularity": lambda some, _: np.tile(known.history.popularity, (len(some), 1)),
-        "item kNN": lambda _, evidence: evidence["bought"],
-        "item kNN, newest weigh more": lambda _, evidence: evidence["bought_lately"],
-        "EASE": lambda _, evidence: evidence["ease"],
-    }
     trees = fit_trees(windows.lessons_before(1), config.ranker)
-    scorers["trees"] = lambda some, evidence: ranked(trees, known, some, evidence, 2)
+    by_trees = Scorer(
+        RecommendationModel(data.product_ids, RANKED, sources, known.history.popularity, 0, 0, trees), known
+    )
+    scorers: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "recent popularity": lambda some: np.tile(known.history.popularity, (len(some), 1)),
+        "item kNN": lambda some: known.evidence("bought", some),
+        "item kNN, newest weigh more": lambda some: known.evidence("bought_lately", some),
+        "EASE": lambda some: known.evidence("ease", some),
+        "trees": by_trees.scores,
+    }
     if PEER:
         als = Als(known.history.purchases)
         scorers["implicit ALS"] = als.scores
@@ -274,9 +278,9 @@ def beauty() -> list[str]:
     discount = 1 / np.log2(np.arange(10) + 2)
     for start in range(0, len(people), 512):
         some = people[start : start + 512]
-        evidence, own, wanted = known.evidence(some), known.history.purchases[some].toarray() > 0, truth[some].toarray()
+        own, wanted = known.history.purchases[some].toarray() > 0, truth[some].toarray()
         for name, score in scorers.items():
-            relevant = np.take_along_axis(wanted, top_k(np.where(own, -np.inf, score(some, evidence)), 10), axis=1)
+            relevant = np.take_along_axis(wanted, top_k(np.where(own, -np.inf, score(some)), 10), axis=1)
             hits[name].append(relevant.any(axis=1).astype(float))
             gains[name].append((relevant * discount).sum(axis=1))
     lines = [

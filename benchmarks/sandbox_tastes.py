@@ -46,7 +46,7 @@ class Oracle:
                 self._weights[place[profile], groups[category]] = weight
         self.known = np.asarray(self._weights.any(axis=1))
 
-    def scores(self, people: np.ndarray, evidence: dict[str, np.ndarray]) -> np.ndarray:
+    def scores(self, people: np.ndarray) -> np.ndarray:
         return self._weights[people][:, self._code] * self._within
 
 

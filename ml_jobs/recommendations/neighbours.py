@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_jobs.recommendations.config import RecommendationConfig
-from ml_jobs.recommendations.sparse import diagonal, logs, never, rank_in, top_of_product
+from ml_jobs.recommendations.sparse import diagonal, logs, never, ones, rank_in, top_of_product
 
 if TYPE_CHECKING:
     import numpy as np
     import scipy.sparse as sp
 
 _ITEMS_AT_ONCE = 512
+_LAPACK_TAKES = 25_000
+"""Rows of a matrix that it was seen to invert."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,8 @@ def ease(people: sp.csr_matrix, config: RecommendationConfig) -> Neighbours:
     Source: EASE, Steck 2019 (doi:10.1145/3308558.3313710).
     """
     import numpy as np
-    from scipy import linalg
 
-    taught = _teachers(people, config)
-    taught.data[:] = 1
+    taught = ones(_teachers(people, config))
     bought_by = np.asarray(taught.sum(axis=0)).ravel()
     items = np.sort(np.argsort(-bought_by, kind="stable")[: config.ease_items])
     items = items[bought_by[items] > 0]
@@ -79,25 +79,52 @@ def ease(people: sp.csr_matrix, config: RecommendationConfig) -> Neighbours:
     if len(items) < 2:
         return found
     few = taught[:, items]
-    gram = (few.T @ few).toarray(order="F")
+    gram = (few.T @ few).toarray()
     gram[np.diag_indices(len(items))] += config.ease_l2
-    # in place: the matrix of some ten thousand items is what there is memory for
-    factor, _ = linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-    (invert,) = linalg.get_lapack_funcs(("potri",), (factor,))
-    inverse, _ = invert(factor, lower=1, overwrite_c=1)
-    diagonal = np.diag(inverse).copy()
+    inverse = _inverted(gram)
+    on_diagonal = np.diag(inverse).copy()
     k = min(found.index.shape[1], len(items))
     for start in range(0, len(items), _ITEMS_AT_ONCE):
         stop = min(start + _ITEMS_AT_ONCE, len(items))
-        # LAPACK fills the lower triangle alone
-        within = np.tril(inverse[start:stop, start:stop])
-        block = np.hstack([inverse[start:stop, :start], within + np.tril(within, -1).T, inverse[stop:, start:stop].T])
-        block /= -diagonal[start:stop, None]
+        block = inverse[start:stop] / -on_diagonal[start:stop, None]
         block[range(stop - start), range(start, stop)] = 0
         strongest = top_k(np.abs(block), k)
         found.index[items[start:stop], :k] = items[strongest]
         found.weight[items[start:stop], :k] = np.take_along_axis(block, strongest, axis=1)
     return found
+
+
+def _inverted(matrix: np.ndarray) -> np.ndarray:
+    """The inverse of a symmetric positive definite matrix, which is overwritten.
+
+    By Cholesky; a large one by four blocks (of which LAPACK, whose integers have 32 bits, crashes).
+    """
+    import numpy as np
+    from scipy import linalg
+
+    n = len(matrix)
+    if n <= _LAPACK_TAKES:
+        # in place: the matrix of some ten thousand items is what there is memory for
+        factor, _ = linalg.cho_factor(matrix.T, lower=True, overwrite_a=True, check_finite=False)
+        (invert,) = linalg.get_lapack_funcs(("potri",), (factor,))
+        inverse, _ = invert(factor, lower=1, overwrite_c=1)
+        for start in range(0, n, _ITEMS_AT_ONCE):
+            # LAPACK fills the lower triangle alone
+            part = slice(start, start + _ITEMS_AT_ONCE)
+            within = np.tril(inverse[part, part])
+            inverse[part, part] = within + np.tril(within, -1).T
+            inverse[part, part.stop :] = inverse[part.stop :, part].T
+        return inverse
+    half = n // 2
+    first, second = slice(0, half), slice(half, n)
+    of_first = _inverted(matrix[first, first].copy())
+    onto_first = matrix[second, first] @ of_first
+    of_second = _inverted(matrix[second, second] - onto_first @ matrix[first, second])
+    matrix[second, second] = of_second
+    matrix[second, first] = -(of_second @ onto_first)
+    matrix[first, second] = matrix[second, first].T
+    matrix[first, first] = of_first - onto_first.T @ matrix[second, first]
+    return matrix
 
 
 def alike(names: Sequence[str], config: RecommendationConfig) -> Neighbours:

@@ -177,7 +177,8 @@ class Known:
             row, item, _ = top_of_product(sp.csr_matrix(sp.hstack([self.asked(name, people), own])), others, n)
             rows.append(row)
             items.append(item)
-        keys = np.unique(np.concatenate(rows) * self.shape[1] + np.concatenate(items))
+        keys = np.sort(np.concatenate(rows) * self.shape[1] + np.concatenate(items))
+        keys = keys[np.diff(keys, prepend=-1) != 0]
         return keys // max(self.shape[1], 1), keys % max(self.shape[1], 1)
 
     def features(self, people: np.ndarray, row: np.ndarray, item: np.ndarray) -> np.ndarray:

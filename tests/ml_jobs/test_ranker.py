@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from ml_jobs.recommendations import neighbours
 from ml_jobs.recommendations.config import RankerConfig, RecommendationConfig
 from ml_jobs.recommendations.evaluate import Windows, evaluate
 from ml_jobs.recommendations.features import DAY, NEVER, Interactions, history_at, to_micros
@@ -148,7 +149,10 @@ def test_lessons_end_before_the_window_that_they_serve() -> None:
     assert newest.was_bought.tobytes() != changed.was_bought.tobytes()
 
 
-def test_ease_equals_its_formula() -> None:
+@pytest.mark.parametrize("rows_at_once", [25_000, 2])
+def test_ease_equals_its_formula(monkeypatch: pytest.MonkeyPatch, rows_at_once: int) -> None:
+    """At once, and by blocks of blocks."""
+    monkeypatch.setattr(neighbours, "_LAPACK_TAKES", rows_at_once)
     rng = np.random.default_rng(3)
     people = sp.csr_matrix((rng.random((60, 9)) < 0.3).astype(np.float32) * 2)
     found = ease(people, RecommendationConfig(n_neighbours=9, ease_l2=5.0)).as_matrix().toarray()
