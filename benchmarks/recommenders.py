@@ -263,11 +263,15 @@ def beauty() -> list[str]:
     by_trees = Scorer(
         RecommendationModel(data.product_ids, RANKED, sources, known.history.popularity, 0, 0, trees), known
     )
+
+    def said(evidence: str, some: np.ndarray) -> np.ndarray:
+        return (known.asked(evidence, some) @ known.weights[evidence.removesuffix("_lately")]).toarray()
+
     scorers: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "recent popularity": lambda some: np.tile(known.history.popularity, (len(some), 1)),
-        "item kNN": lambda some: known.evidence("bought", some),
-        "item kNN, newest weigh more": lambda some: known.evidence("bought_lately", some),
-        "EASE": lambda some: known.evidence("ease", some),
+        "item kNN": lambda some: said("bought", some),
+        "item kNN, newest weigh more": lambda some: said("bought_lately", some),
+        "EASE": lambda some: said("ease", some),
         "trees": by_trees.scores,
     }
     if PEER:

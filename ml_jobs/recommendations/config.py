@@ -101,7 +101,8 @@ class RecommendationConfig(BaseModel):
     seed: int = 20240229
     """Seed of the back-test's sampling; the model itself has no randomness."""
     chunk_profiles: int = Field(default=1024, ge=1)
-    """Profiles scored at once: chunk × items × 4 bytes of memory, a few times over."""
+    """Profiles looked at at once. A back-test spells out chunk × items × 4 bytes, some twenty times over; scoring needs
+    less."""
 
     @model_validator(mode="after")
     def _known_methods(self) -> Self:

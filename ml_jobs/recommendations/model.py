@@ -13,7 +13,16 @@ from ml_jobs.recommendations.features import Interactions, history_at, values_at
 from ml_jobs.recommendations.neighbours import Neighbours
 from ml_jobs.recommendations.pairs import SOURCES, Known, sources_of
 from ml_jobs.recommendations.ranker import Lessons, fit_trees, ranked
-from ml_jobs.recommendations.sparse import diagonal, greatest, inverse_of, logs, never, scaled, top_of, top_of_product
+from ml_jobs.recommendations.sparse import (
+    best_of_product,
+    diagonal,
+    inverse_of,
+    logs,
+    never,
+    scaled,
+    top_of,
+    top_of_product,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,7 +162,8 @@ class Scorer:
         """Both kinds of evidence, scaled so that the best item of a person has 1 and `view_weight`."""
         weights, view_weight = self.known.weights, self.model.view_weight
         by_bought, by_viewed = (
-            inverse_of(greatest(asked, weights[name])) for name, asked in (("bought", bought), ("viewed", viewed))
+            inverse_of(best_of_product(asked, weights[name]))
+            for name, asked in (("bought", bought), ("viewed", viewed))
         )
         return scaled(bought, by_bought), scaled(viewed, view_weight * by_viewed)
 

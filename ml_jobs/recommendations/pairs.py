@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ml_jobs.recommendations.config import RecommendationConfig
 from ml_jobs.recommendations.features import DAY, History, Interactions, counted_at, history_at, matrix_of, values_at
 from ml_jobs.recommendations.neighbours import Neighbours, alike, cosine, ease
-from ml_jobs.recommendations.sparse import inverse_of, logs, never, ones, top_of_product
+from ml_jobs.recommendations.sparse import greatest_of_product, inverse_of, logs, never, ones, values_of_product
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,12 +154,6 @@ class Known:
         purchases = self.history.purchases[people]
         return logs(purchases) if name == "bought" else ones(purchases)
 
-    def evidence(self, name: str, people: np.ndarray) -> np.ndarray:
-        """float32 (people, items): what it says of every item."""
-        import scipy.sparse as sp
-
-        return sp.csr_matrix(self.asked(name, people) @ self.weights[_SOURCE_OF.get(name, name)]).toarray()
-
     def candidates(self, people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(position in `people`, item) of what deserves a closer look, in order: all that the person bought or viewed,
         the best others by each evidence, and what is popular."""
@@ -174,7 +168,7 @@ class Known:
         rows, items = [row, np.repeat(np.arange(len(people)), len(popular))], [item, np.tile(popular, len(people))]
         for name in EVIDENCE:
             others = self._others[_SOURCE_OF.get(name, name)]
-            row, item, _ = top_of_product(sp.csr_matrix(sp.hstack([self.asked(name, people), own])), others, n)
+            row, item, _ = greatest_of_product(sp.csr_matrix(sp.hstack([self.asked(name, people), own])), others, n)
             rows.append(row)
             items.append(item)
         keys = np.sort(np.concatenate(rows) * self.shape[1] + np.concatenate(items))
@@ -182,7 +176,7 @@ class Known:
         return keys // max(self.shape[1], 1), keys % max(self.shape[1], 1)
 
     def features(self, people: np.ndarray, row: np.ndarray, item: np.ndarray) -> np.ndarray:
-        """float32 (pairs, len(FEATURES)); `row` are positions in `people`."""
+        """float32 (pairs, len(FEATURES)); `row` are positions in `people`, in order."""
         import numpy as np
 
         known = self._columns
@@ -195,9 +189,9 @@ class Known:
         views = values_at(self.history.views, person, item)[:, None]
         said, to_best = (np.empty((len(row), len(EVIDENCE)), np.float32) for _ in range(2))
         for number, name in enumerate(EVIDENCE):
-            of_all = self.evidence(name, people)
-            said[:, number] = of_all[row, item]
-            to_best[:, number] = said[:, number] * inverse_of(of_all.max(axis=1, initial=0))[row]
+            weights = self.weights[_SOURCE_OF.get(name, name)]
+            said[:, number], best = values_of_product(self.asked(name, people), weights, row, item)
+            to_best[:, number] = said[:, number] * inverse_of(best)[row]
         return np.hstack([own[:, :1], share, own[:, 1:], views, known.people[person], known.items[item], said, to_best])
 
 

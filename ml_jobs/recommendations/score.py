@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ml_jobs.recommendations.features import values_at
 from ml_jobs.recommendations.model import LIKENESS, Scorer, sources_of_method
 from ml_jobs.recommendations.placements import CONTEXT, Placement
-from ml_jobs.recommendations.sparse import greatest, inverse_of, logs, rank_in, said_most
+from ml_jobs.recommendations.sparse import best_of_product, inverse_of, logs, rank_in, said_most
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +85,7 @@ def _reasons(
     told, most = np.flatnonzero(~own), np.zeros(int((~own).sum()), np.float32)
     for name in sources_of_method(scorer.model.method) if context is None else LIKENESS:
         asked = known.asked(name, people) if context is None else logs(context)
-        share = inverse_of(greatest(asked, known.weights[name])) * _weight(scorer, name)
+        share = inverse_of(best_of_product(asked, known.weights[name])) * _weight(scorer, name)
         value, speaker = said_most(asked, known.speakers[name], row[told], item[told])
         value = value * share[row[told]]
         stronger = value > most

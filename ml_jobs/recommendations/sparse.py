@@ -11,26 +11,34 @@ if TYPE_CHECKING:
     import numpy as np
     import scipy.sparse as sp
 
+_CELLS_AT_ONCE = 2_000_000
+"""What fits a processor's cache."""
 _NEVER = -1e9
 """Weight of what is not offered: no evidence adds up to that."""
 
 
-def top_of_product(left: sp.csr_matrix, right: sp.csr_matrix, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(row, column, value) of the `n` greatest positive values in each row of left @ right, as `top_of` orders them.
+def greatest_of_product(left: sp.csr_matrix, right: sp.csr_matrix, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(row, column, value) of the `n` greatest positive values in each row of left @ right, by row and in no order.
 
-    Which of several equal values at the end of a row are kept depends on that row alone, but not on their columns.
+    Which of several equal values are kept depends on that row alone, but not on their columns.
     """
     import numpy as np
     from sparse_dot_topn import sp_matmul_topn
 
     found = sp_matmul_topn(left, right, top_n=n, threshold=0.0)
     per_row = found.getnnz(axis=1)
-    row = np.repeat(np.arange(len(per_row)), per_row)
-    return top_of(row, found.indices.astype(np.int64), found.data, n)
+    positive = found.data > 0
+    row = np.repeat(np.arange(len(per_row)), per_row)[positive]
+    return row, found.indices[positive].astype(np.int64), found.data[positive]
+
+
+def top_of_product(left: sp.csr_matrix, right: sp.csr_matrix, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same in the order of `top_of`."""
+    return top_of(*greatest_of_product(left, right, n), n)
 
 
 def top_of(row: np.ndarray, column: np.ndarray, value: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same of values that are there already: by row, the greatest first; equal ones go to the lower column."""
+    """Of values that are there already: by row, the greatest positive ones first; equal ones go to the lower column."""
     import numpy as np
 
     positive = value > 0
@@ -49,14 +57,34 @@ def rank_in(row: np.ndarray) -> np.ndarray:
     return number - np.maximum.accumulate(np.where(is_first, number, 0)) + 1
 
 
-def greatest(left: sp.csr_matrix, right: sp.csr_matrix) -> np.ndarray:
+def best_of_product(left: sp.csr_matrix, right: sp.csr_matrix) -> np.ndarray:
     """float32 (rows,): the greatest value of each row of left @ right; 0 where none is above."""
     import numpy as np
 
-    row, _, value = top_of_product(left, right, 1)
-    found = np.zeros(len(left.indptr) - 1, np.float32)
+    row, _, value = greatest_of_product(left, right, 1)
+    found = np.zeros(left.get_shape()[0], np.float32)
     found[row] = value
     return found
+
+
+def values_of_product(
+    left: sp.csr_matrix, right: sp.csr_matrix, row: np.ndarray, column: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """float32: left @ right at some cells, whose `row` is in order, and the greatest value of each row, at least 0."""
+    import numpy as np
+    import scipy.sparse as sp
+
+    (n_rows, _), (_, n_columns) = left.get_shape(), right.get_shape()
+    values, best = np.zeros(len(row), np.float32), np.zeros(n_rows, np.float32)
+    at_once = max(_CELLS_AT_ONCE // max(n_columns, 1), 1)
+    spelled_out = np.empty((min(at_once, n_rows), n_columns), np.float32)
+    for start in range(0, n_rows, at_once):
+        some = left[start : start + at_once]
+        block = sp.csr_matrix(some @ right).toarray(out=spelled_out[: some.get_shape()[0]])
+        cells = slice(*np.searchsorted(row, [start, start + at_once]))
+        values[cells] = block[row[cells] - start, column[cells]]
+        best[start : start + at_once] = block.max(axis=1, initial=0)
+    return values, best
 
 
 def said_most(

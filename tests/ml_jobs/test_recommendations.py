@@ -260,6 +260,46 @@ def test_an_empty_store_is_skipped_with_its_reason(settings: Settings) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("spoil", "refused", "anybody"),
+    [
+        ("delete from {s}.dim_products", "the catalogue has no products", False),
+        ("delete from {s}.fct_order_lines; delete from {s}.fct_web_events", "nobody has bought or viewed", False),
+        ("update {s}.dim_products set price = 0", None, False),
+        ("update {s}.dim_products set price = null", None, False),
+        ("update {s}.dim_products set is_in_stock = null", None, False),
+        ("update {s}.fct_order_lines set product_id = 'p001'", None, True),
+        ("update {s}.fct_order_lines set profile_id = 'u0000'", None, True),
+        ("update {s}.fct_order_lines set net_quantity = 0, last_returned_at = ordered_at", None, True),
+        ("delete from {s}.dim_products where product_id like 'p00%'", None, True),
+    ],
+    ids=["no catalogue", "no history", "free", "no price", "no stock", "one item", "one buyer", "all returned", "gone"],
+)
+def test_what_is_odd_is_said_and_the_old_model_stays(
+    settings: Settings, spoil: str, refused: str | None, anybody: bool
+) -> None:
+    """On the day after a model went live; whatever it is then, only what can be bought is offered."""
+    small_store(settings)
+    stores.insert_views(settings, np.asarray(["viewer"]), np.asarray(["p030"]), np.asarray([np.datetime64(AS_OF)]))
+    first = job.run(settings)
+    with stores.connect(settings) as con:
+        con.execute(spoil.format(s=settings.schema))
+    stores.set_as_of(settings, AS_OF + timedelta(days=1))
+    report = job.run(settings)
+    if refused is not None:
+        assert refused in str(report.reason)
+        assert report.model_version == first.model_version
+        reasons = stores.query(settings, "select metrics::json->>'reason' from {ml}.model_runs")
+        assert any(refused in str(reason) for (reason,) in reasons)
+    offered = stores.query(
+        settings,
+        """select c.product_id, c.score, p.price, p.is_in_stock from {ml}.recommendation_candidates as c
+        left join {schema}.dim_products as p using (product_id)""",
+    )
+    assert bool(offered) == anybody
+    assert all(np.isfinite(score) and price > 0 and is_in_stock for _, score, price, is_in_stock in offered)
+
+
 def test_one_buyer_of_one_item_trains_without_claiming_metrics(settings: Settings) -> None:
     stores.new_store(settings, AS_OF)
     stores.insert(settings, "dim_products", "select 'a' as product_id, null as product_name, 1 as price, "

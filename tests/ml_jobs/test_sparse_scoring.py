@@ -10,10 +10,11 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_jobs.recommendations import sparse
 from ml_jobs.recommendations.model import RecommendationModel, Scorer
 from ml_jobs.recommendations.placements import CONTEXT, Placement
 from ml_jobs.recommendations.score import REASONS, Candidates, top_candidates
-from ml_jobs.recommendations.sparse import said_most, top_of_product
+from ml_jobs.recommendations.sparse import said_most, top_of_product, values_of_product
 
 from .test_ranker import AS_OF, CONFIG, N_ITEMS, N_PEOPLE, RANKER, known_at, random_store
 
@@ -40,6 +41,22 @@ def test_the_best_of_a_product_are_those_of_its_rows(seed: int, n: int) -> None:
         assert list(zip(-value[mine], column[mine], strict=True)) == sorted(
             zip(-value[mine], column[mine], strict=True)
         )
+
+
+@pytest.mark.parametrize("at_once", [2_000_000, 20, 1])
+def test_values_of_a_product_are_those_of_its_cells(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(sparse, "_CELLS_AT_ONCE", at_once)
+    rng = np.random.default_rng(2)
+    left, right = (
+        sp.csr_matrix(rng.normal(size=shape) * (rng.random(shape) < 0.3), dtype=np.float32)
+        for shape in ((7, 5), (5, 9))
+    )
+    product = left.toarray() @ right.toarray()
+    assert (product < 0).any()
+    row, column = np.nonzero(rng.random(product.shape) < 0.4)
+    values, best = values_of_product(left, right, row, column)
+    np.testing.assert_allclose(values, product[row, column], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(best, product.max(axis=1).clip(0), rtol=1e-5, atol=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1))
