@@ -46,8 +46,8 @@ complete as (
 
 ),
 
--- Two profiles of that day may be one person now, and may have been of both groups. One of them counts, chosen by what the draw does
--- not know. Left out, such people would be missed more in the smaller group; and who becomes one profile is often who buys.
+-- Two profiles of that day may be one person now, and may have been of both groups. One of them counts, chosen by what the draw
+-- does not know. Left out, such people would be missed more in the smaller group; and who becomes one profile often buys.
 ordered as (
 
     select
