@@ -130,7 +130,7 @@ def _watch(con: duckdb.DuckDBPyConnection, settings: Settings, job: str) -> Watc
         return Watch(job)
     outcomes = tuple(_outcomes(con, settings.schema, job))
     rows = con.execute(
-        f'select as_of_on, model_version, kind, name, value, limit_value, n_first, n from "{ml}".drift '
+        f'select as_of_on, model_version, kind, name, value, limit_value, n_first, n, largest_gap from "{ml}".drift '
         f'where job = ? and as_of_on = (select max(as_of_on) from "{ml}".drift where job = ?) '
         "order by is_over desc, value desc, kind, name",
         [job, job],

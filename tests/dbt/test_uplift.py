@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from tests.dbt import features_support as support
 from tests.dbt import recommendations_oracle as oracle
 from tests.dbt.features_data import AS_OF, ZONE
 from tests.dbt.features_support import Built
-from warehouse.settings import Settings
+from warehouse.settings import PROJECT_DIR, Settings
 
 SHARE = 0.4
 VARIABLES: Mapping[str, Any] = {"business_time_zone": ZONE, "recommendation_holdout": {"share": SHARE, "draw": 1}}
@@ -237,3 +238,23 @@ def test_an_effect_is_seen_and_none_is_not(found: pd.DataFrame) -> None:
     assert is_seen[effect_on(bought) == 0].mean() < 0.06
     assert bought["is_harmful"][effect_on(bought) > 0].sum() == 0
     assert bought["is_harmful"][effect_on(bought) == 0].mean() < 0.06
+
+
+def test_the_documented_numbers_of_people_suffice() -> None:
+    """Of docs/recommendations.md: n held out, nine times as many not, found four times in five."""
+    lines = (PROJECT_DIR / "docs" / "recommendations.md").read_text(encoding="utf-8").splitlines()
+    table = [re.findall(r"[\d.,]+|–", line) for line in lines if re.match(r"\| \d+ % \|", line)]
+    assert len(table) == 4
+    random = np.random.default_rng(20240611)
+    for rate, *cells in ((float(row[0]) / 100, *row[1:]) for row in table):
+        for effect, cell in zip((0.005, 0.01, 0.02), cells, strict=True):
+            if cell == "–":
+                continue
+            n = int(cell.replace(",", ""))
+            held_out, treated = (
+                random.binomial(n, rate, 4000) / n,
+                random.binomial(9 * n, rate + effect, 4000) / (9 * n),
+            )
+            error = np.sqrt(held_out * (1 - held_out) / n + treated * (1 - treated) / (9 * n))
+            assert 0.72 < np.mean(treated - held_out > 1.96 * error) < 0.85, (rate, effect)
+            assert n * rate >= 30

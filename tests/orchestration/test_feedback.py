@@ -61,7 +61,7 @@ def drifted(settings: Settings, as_of: datetime, value: float, job: str = "churn
     day = (as_of - timedelta(microseconds=1)).date()
     for kind, name, one in (("feature", "recency_days", value), ("coverage", "people_scored", 0.0)):
         write(
-            settings, "insert into {ml}.drift values (?, 'c-2', ?, ?, ?, ?, ?, 0.2, 500, 490, ?)",
+            settings, "insert into {ml}.drift values (?, 'c-2', ?, ?, ?, ?, ?, 0.2, 500, 490, ?, null)",
             job, day, as_of, kind, name, one, one > 0.2,
         )  # fmt: skip
 
