@@ -94,12 +94,14 @@ def _calibration(rows: Sequence[tuple[Any, ...]]) -> str:
 
 def _uplift(rows: Sequence[Uplift]) -> str:
     """Of the days that can tell: the difference between the shares who bought, with its 95 % interval."""
+    import numpy as np
+
     told = [(one.as_of_on, one.uplift, one.low) for one in rows if one.uplift is not None and one.low is not None]
+    days = np.asarray([day for day, *_ in told], dtype="datetime64[D]")
+    found, low = np.asarray([values for _, *values in told]).T
     with _image("Bought more often than who was held out") as (axes, made):
         axes.axhline(0, color="lightgrey", zorder=0)
-        axes.errorbar(
-            [day for day, *_ in told], [mid for _, mid, _ in told], [mid - low for _, mid, low in told], fmt="o"
-        )
+        axes.errorbar(days, found, found - low, fmt="o")
         axes.set(xlabel="offered on", ylabel="difference of the shares who bought")
         axes.tick_params(axis="x", rotation=30)
     return made[0]

@@ -300,9 +300,11 @@ def test_uplift_is_shown_by_day_where_it_can_be_told(settings: Settings, monkeyp
     assert images(model_plots(settings, "recommendations", "r-1")) == {"uplift"}
     assert images(model_plots(settings, "churn", "r-1")) == set()
     drawn: list[Any] = []
-    monkeypatch.setattr("matplotlib.axes.Axes.errorbar", lambda _, *values, **__: drawn.append(values))
+    monkeypatch.setattr(
+        "matplotlib.axes.Axes.errorbar", lambda _, *values, **__: drawn.append([one.tolist() for one in values])
+    )
     model_plots(settings, "recommendations", "r-1")
-    assert drawn == [([date(2025, 5, 2)], [0.25], [0.125])]
+    assert drawn == [[[date(2025, 5, 2)], [0.25], [0.125]]]
     write(settings, "drop table {schema}.recommendation_uplift")
     assert images(model_plots(settings, "recommendations", "r-1")) == set(), "a project of one's own may have none"
 
