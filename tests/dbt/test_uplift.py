@@ -258,3 +258,13 @@ def test_the_documented_numbers_of_people_suffice() -> None:
             error = np.sqrt(held_out * (1 - held_out) / n + treated * (1 - treated) / (9 * n))
             assert 0.72 < np.mean(treated - held_out > 1.96 * error) < 0.85, (rate, effect)
             assert n * rate >= 30
+
+
+@pytest.mark.parametrize("share", [1, -0.1, "half"])
+def test_a_share_that_is_none_is_told(store: Settings, share: Any) -> None:
+    output = support.dbt(
+        store, "compile", "--select", "int_recommendations__audience",
+        variables={**VARIABLES, "recommendation_holdout": {"share": share, "draw": 1}}, fails=True,
+    )  # fmt: skip
+    said = " ".join(output.split())
+    assert f"vars.recommendation_holdout.share is '{share}': a number from 0 to below 1" in said

@@ -260,6 +260,8 @@ def test_a_profile_counts_everybody_and_is_unlike_others_alone(
     assert stability_index(before, after) == pytest.approx(stability_index(after, before))
 
 
+# of scipy's p-value, which nobody asks for
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @given(VALUES, VALUES, st.integers(2, 12))
 def test_the_largest_gap_is_the_ks_statistic_as_far_as_bins_show_it(
     first: list[float], later: list[float], n_bins: int
