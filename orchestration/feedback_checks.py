@@ -13,6 +13,8 @@ from orchestration.names import (
     JOBS_WITH_OUTCOMES,
     KEY_OF_JOB,
     OUTCOMES_KEY,
+    UPLIFT_CHECK,
+    UPLIFT_KEY,
     WRITER_POOL,
     decay_check,
 )
@@ -20,7 +22,7 @@ from warehouse.connection import connect
 from warehouse.settings import Settings
 
 if TYPE_CHECKING:
-    from ml_jobs.feedback.watch import Watch
+    from ml_jobs.feedback.watch import Uplift, Watch
 
 
 def _warning(key: Sequence[str], name: str, trouble: Sequence[str], metadata: dict[str, Any]) -> dg.AssetCheckResult:
@@ -67,6 +69,18 @@ def exposure_result(settings: Settings) -> dg.AssetCheckResult:
         "gini": gini,
     }  # fmt: skip
     return _warning(EXPOSURE_KEY, EXPOSURE_CHECK, trouble, shown)
+
+
+def uplift_result(found: "Sequence[Uplift]") -> dg.AssetCheckResult:
+    """The newest day of which the horizon is over, held against those who were held out then."""
+    newest = [one for one in found if one.as_of_on == found[-1].as_of_on]
+    trouble = [f"{one.measure} of {one.model_version}: {one}" for one in newest if one.is_harmful]
+    metadata: dict[str, Any] = {f"{one.measure} of {one.model_version}": str(one) for one in newest}
+    if newest:
+        metadata |= {"day": str(newest[0].as_of_on)}
+    return _warning(
+        UPLIFT_KEY, UPLIFT_CHECK, trouble, metadata or {"note": "nobody is held out, or no horizon is over yet"}
+    )
 
 
 def _one_check(
@@ -121,6 +135,16 @@ def _decay_check(settings: Settings) -> dg.AssetChecksDefinition:
     return decay
 
 
+def _uplift_check(settings: Settings) -> dg.AssetChecksDefinition:
+    def result() -> dg.AssetCheckResult:
+        from ml_jobs.feedback.watch import uplifts
+
+        return uplift_result(uplifts(settings))
+
+    description = "People who are offered something personal do not buy less than those who are held out."
+    return _one_check(UPLIFT_CHECK, UPLIFT_KEY, description, result)
+
+
 def feedback_checks(settings: Settings, made: set[tuple[str, ...]]) -> list[dg.AssetChecksDefinition]:
     """Of each job; of the marts where `made`, the keys of the graph, has them: a project of one's own may not."""
     checks = [_drift_check(settings, job) for job in KEY_OF_JOB]
@@ -129,4 +153,6 @@ def feedback_checks(settings: Settings, made: set[tuple[str, ...]]) -> list[dg.A
     if EXPOSURE_KEY in made:
         description = "The most offered 1 % of the products have no more than var exposure_max_top_share of the offers."
         checks.append(_one_check(EXPOSURE_CHECK, EXPOSURE_KEY, description, lambda: exposure_result(settings)))
+    if UPLIFT_KEY in made:
+        checks.append(_uplift_check(settings))
     return checks

@@ -68,10 +68,13 @@ STAGE_SHIFTS_CHECK = "stage_shifts"
 """Name of the check on how the shares of the stages moved since the day before."""
 OUTCOMES_KEY = ("model_outcomes",)
 EXPOSURE_KEY = ("recommendation_exposure",)
+UPLIFT_KEY = ("recommendation_uplift",)
 DRIFT_CHECK = "drift"
 """Name of the check on how far each job's newest day is from its model's first."""
 EXPOSURE_CHECK = "exposure"
 """Name of the check on how the personal offers are spread over the products."""
+UPLIFT_CHECK = "uplift"
+"""Name of the check on what people buy who are offered something personal, beside those who are held out."""
 
 
 def raw_key(table: str) -> tuple[str, ...]:

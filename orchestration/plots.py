@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
+    from ml_jobs.feedback.watch import Uplift
+
 _BINS = 30
 
 
 def model_plots(settings: Settings, job: str, model_version: str) -> dict[str, str]:
-    """Name of each plot → Markdown: the measure over all trainings, the back-test's calibration, and the scores of the
-    newest day. One that has nothing to show is left out."""
+    """Name of each plot → Markdown: the measure over all trainings, the back-test's calibration, the scores of the
+    newest day, and the uplift of each day. One that has nothing to show is left out."""
+    from ml_jobs.feedback.watch import uplifts
+
     ml = settings.ml_schema
     with connect(settings, read_only=True, purpose=f"plot {job}") as con:
         history = con.execute(
@@ -47,6 +51,9 @@ def model_plots(settings: Settings, job: str, model_version: str) -> dict[str, s
             axes.hist(scores, bins=_BINS)
             axes.set(xlabel=f"score, within {horizon} days" if horizon else "score", ylabel="people")
         found["scores"] = made[0]
+    told = [one for one in uplifts(settings) if one.measure == "bought"] if job == "recommendations" else []
+    if any(one.low is not None for one in told):
+        found["uplift"] = _uplift(told)
     return found
 
 
@@ -82,6 +89,21 @@ def _calibration(rows: Sequence[tuple[Any, ...]]) -> str:
         axes.plot([0, 1], [0, 1], color="lightgrey", zorder=0)
         axes.scatter([row[0] for row in rows], [row[1] for row in rows], s=[20 + 80 * row[2] / most for row in rows])
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted", ylabel="observed")
+    return made[0]
+
+
+def _uplift(rows: Sequence[Uplift]) -> str:
+    """Of the days that can tell: the difference between the shares who bought, with its 95 % interval."""
+    import numpy as np
+
+    told = [(one.as_of_on, one.uplift, one.low) for one in rows if one.uplift is not None and one.low is not None]
+    days = np.asarray([day for day, *_ in told], dtype="datetime64[D]")
+    found, low = np.asarray([values for _, *values in told]).T
+    with _image("Bought more often than who was held out") as (axes, made):
+        axes.axhline(0, color="lightgrey", zorder=0)
+        axes.errorbar(days, found, found - low, fmt="o")
+        axes.set(xlabel="offered on", ylabel="difference of the shares who bought")
+        axes.tick_params(axis="x", rotation=30)
     return made[0]
 
 

@@ -28,6 +28,7 @@ HISTORIES = (
     "lifecycle_transitions",
     "lifecycle_sizes",
     "recommendation_coverage",
+    "recommendation_holdout",
     "identity_registry",
     "identity_changes",
     "clock",

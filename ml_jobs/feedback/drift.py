@@ -1,6 +1,7 @@
 """How a distribution of today differs from that of the day on which a model began to score.
 
-The first day is kept as counts in bins of equal mass (nulls apart): all that a population stability index needs.
+The first day is kept as counts in bins of equal mass (nulls apart): all that a population stability index needs, and
+what is left of a Kolmogorov-Smirnov statistic without the values themselves.
 """
 
 from __future__ import annotations
@@ -77,3 +78,16 @@ def index_by_chance(first: Profile, today: Profile, share: float) -> float:
         return float("inf")
     n_bins = sum(1 for counts in zip(first.counts, today.counts, strict=True) if sum(counts))
     return float(chi2.isf(share, max(n_bins - 1, 1)) * (1 / first.n + 1 / today.n))
+
+
+def largest_gap(first: Profile, today: Profile) -> float | None:
+    """Largest difference between the two distribution functions at the edges of the bins; None if either is empty.
+
+    The Kolmogorov-Smirnov statistic is the largest anywhere, so it is this or more. Nulls come before every value.
+    """
+    import numpy as np
+
+    if not first.n or not today.n:
+        return None
+    reached = np.cumsum([first.counts, today.counts], axis=1) / [[first.n], [today.n]]
+    return float(np.abs(reached[0] - reached[1]).max())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from ml_jobs.feedback.config import FeedbackConfig
-from ml_jobs.feedback.drift import Profile, counted, index_by_chance, profile_of, stability_index
+from ml_jobs.feedback.drift import Profile, counted, index_by_chance, largest_gap, profile_of, stability_index
 from ml_jobs.feedback.kept import KEPT, Kept
 from ml_jobs.io import require_columns, transaction
 from ml_jobs.registry import ModelRun
@@ -43,6 +43,8 @@ class Drift:
     limit: float
     n_first: int
     n: int
+    largest_gap: float | None = None
+    """Between the two distribution functions, at the edges of the bins; of coverage None."""
 
     @property
     def is_over(self) -> bool:
@@ -196,12 +198,19 @@ def _write_first_day(con: duckdb.DuckDBPyConnection, ml: str, run: ModelRun, pro
 def _compared(key: Key, before: Profile, values: np.ndarray, config: FeedbackConfig) -> Drift:
     now = counted(values, before.edges)
     limit = max(config.max_psi, index_by_chance(before, now, config.chance))
-    return Drift(*key, stability_index(before, now), limit, before.n, now.n)
+    return Drift(*key, stability_index(before, now), limit, before.n, now.n, largest_gap(before, now))
 
 
 def _write_drift(con: duckdb.DuckDBPyConnection, ml: str, run: ModelRun, as_of: datetime, found: list[Drift]) -> None:
     con.execute(f'delete from "{ml}".drift where job = ? and as_of_on = ?', [run.job, day_of(as_of)])
     day = (run.job, run.model_version, day_of(as_of), as_of)
-    rows = [(*day, one.kind, one.name, one.value, one.limit, one.n_first, one.n, one.is_over) for one in found]
+    rows = [
+        (*day, one.kind, one.name, one.value, one.limit, one.n_first, one.n, one.is_over, one.largest_gap)
+        for one in found
+    ]
     if rows:
-        con.executemany(f'insert into "{ml}".drift values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)', rows)
+        con.executemany(
+            f'insert into "{ml}".drift (job, model_version, as_of_on, as_of, kind, name, value, limit_value, n_first, '
+            "n, is_over, largest_gap) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )

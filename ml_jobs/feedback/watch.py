@@ -39,6 +39,29 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Uplift:
+    """One row of `recommendation_uplift`."""
+
+    as_of_on: date
+    model_version: str
+    measure: str
+    n_treated: int
+    n_held_out: int
+    uplift: float | None
+    """What people who were offered personal products have more than those who were held out; None: a group is empty."""
+    low: float | None
+    """Lower end of the 95 % interval; None: too few buyers to tell."""
+    high: float | None
+    is_harmful: bool
+    """The interval lies wholly below 0."""
+
+    def __str__(self) -> str:
+        found = "unknown" if self.uplift is None else f"{self.uplift:+.4f}"
+        between = "too few buyers to tell" if self.low is None else f"95 %: {self.low:+.4f} to {self.high:+.4f}"
+        return f"{found} ({between}; {self.n_treated:,} people, {self.n_held_out:,} held out)"
+
+
+@dataclass(frozen=True)
 class Watch:
     """The newest day of one job."""
 
@@ -84,13 +107,30 @@ def watch(settings: Settings, jobs: Sequence[str]) -> list[Watch]:
         return [_watch(con, settings, job) for job in jobs]
 
 
+def uplifts(settings: Settings) -> list[Uplift]:
+    """What recommendations brought, by day, oldest first; none where nobody is held out, or no horizon is over.
+
+    Raises:
+        RetriableError: the warehouse is busy. DataError: there is none yet.
+    """
+    with connect(settings, read_only=True, purpose="look at the uplift") as con:
+        # a project of one's own may have no such mart
+        if not _exists(con, settings.schema, "recommendation_uplift"):
+            return []
+        rows = con.execute(
+            "select as_of_on, model_version, measure, n_treated, n_held_out, uplift, uplift_low, uplift_high, "
+            f'is_harmful from "{settings.schema}".recommendation_uplift order by as_of_on, model_version, measure'
+        ).fetchall()
+    return [Uplift(*row) for row in rows]
+
+
 def _watch(con: duckdb.DuckDBPyConnection, settings: Settings, job: str) -> Watch:
     ml = settings.ml_schema
     if not _exists(con, ml, "drift"):
         return Watch(job)
     outcomes = tuple(_outcomes(con, settings.schema, job))
     rows = con.execute(
-        f'select as_of_on, model_version, kind, name, value, limit_value, n_first, n from "{ml}".drift '
+        f'select as_of_on, model_version, kind, name, value, limit_value, n_first, n, largest_gap from "{ml}".drift '
         f'where job = ? and as_of_on = (select max(as_of_on) from "{ml}".drift where job = ?) '
         "order by is_over desc, value desc, kind, name",
         [job, job],

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import ks_2samp
 
 from ml_jobs import job as jobs
 from ml_jobs.churn import job as churn
 from ml_jobs.churn.config import ChurnConfig
 from ml_jobs.feedback.config import FeedbackConfig
-from ml_jobs.feedback.drift import Profile, counted, index_by_chance, profile_of, stability_index
+from ml_jobs.feedback.drift import Profile, counted, index_by_chance, largest_gap, profile_of, stability_index
 from ml_jobs.feedback.record import Drift, record
 from ml_jobs.recommendations import job as recommendations
 from ml_jobs.registry import ModelRun
@@ -138,6 +139,11 @@ def test_what_moved_is_named_and_what_did_not_is_not(store: Settings) -> None:
     predicted(store, people(shift=0.3), AS_OF + DAY)
     found = kept(store, AS_OF + DAY)
     assert [name for name, one in found.items() if one.is_over] == ["churn_probability_90d"]
+    # of values that are spread evenly over 0.5, a shift by 0.3
+    assert found["churn_probability_90d"].largest_gap == pytest.approx(0.6, abs=0.01)
+    gaps = "select name, largest_gap from {ml}.drift where as_of_on = '2024-06-01' order by name"
+    assert stores.query(store, gaps) == sorted((name, one.largest_gap) for name, one in found.items())
+    assert found["people_scored"].largest_gap is None
     featured(store, [(f"p{n}", None if n % 2 else float(n)) for n in range(500)])
     predicted(store, people(), AS_OF + 2 * DAY)
     assert [name for name, one in kept(store, AS_OF + 2 * DAY).items() if one.is_over] == ["recency_days"]
@@ -252,6 +258,30 @@ def test_a_profile_counts_everybody_and_is_unlike_others_alone(
     assert after.n == len(later)
     assert stability_index(before, after) >= 0
     assert stability_index(before, after) == pytest.approx(stability_index(after, before))
+
+
+# of scipy's p-value, which nobody asks for
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@given(VALUES, VALUES, st.integers(2, 12))
+def test_the_largest_gap_is_the_ks_statistic_as_far_as_bins_show_it(
+    first: list[float], later: list[float], n_bins: int
+) -> None:
+    before = profile_of(np.asarray(first), n_bins)
+    after = counted(np.asarray(later), before.edges)
+    gap = largest_gap(before, after)
+    assert gap is not None
+    assert largest_gap(before, before) == 0
+    # scipy knows no nulls: they come before every value here
+    samples = [np.nan_to_num(one, nan=-1000) for one in (first, later)]
+    assert gap <= ks_2samp(*samples, method="asymp").statistic + 1e-12
+    every = tuple(sorted({one for one in [*first, *later] if np.isfinite(one)}))
+    whole = largest_gap(counted(np.asarray(first), every), counted(np.asarray(later), every))
+    assert whole == pytest.approx(ks_2samp(*samples, method="asymp").statistic)
+
+
+def test_nobody_has_no_gap() -> None:
+    assert largest_gap(Profile((1.0,), (0, 0, 0)), Profile((1.0,), (0, 1, 0))) is None
+    assert largest_gap(Profile((1.0,), (0, 1, 0)), Profile((1.0,), (0, 0, 0))) is None
 
 
 def test_the_index_is_that_of_a_worked_example() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -13,12 +13,12 @@ import pytest
 from dagster._utils.schedules import cron_string_iterator
 
 from ml_jobs import registry
-from ml_jobs.feedback.watch import watch
+from ml_jobs.feedback.watch import uplifts, watch
 from ml_jobs.report import JobReport
 from orchestration.assets.ml import ml_definitions
-from orchestration.feedback_checks import decay_result, drift_result, exposure_result, feedback_checks
+from orchestration.feedback_checks import decay_result, drift_result, exposure_result, feedback_checks, uplift_result
 from orchestration.jobs import SCORE, TAGS, TRAIN, schedules_of
-from orchestration.names import EXPOSURE_KEY, JOBS_WITH_OUTCOMES, KEY_OF_JOB, OUTCOMES_KEY
+from orchestration.names import EXPOSURE_KEY, JOBS_WITH_OUTCOMES, KEY_OF_JOB, OUTCOMES_KEY, UPLIFT_KEY
 from orchestration.past import train_as_of_job
 from orchestration.plots import model_plots
 from orchestration.sensors import decay_sensor
@@ -44,6 +44,10 @@ def settings(settings: Settings) -> Settings:
             "create table recommendation_exposure (exposed_by text, n_products bigint, n_offered bigint, "
             "top_share double, best_sellers_share double, gini double, is_concentrated boolean)"
         )
+        con.execute(
+            "create table recommendation_uplift (model_version text, as_of_on date, measure text, n_treated bigint, "
+            "n_held_out bigint, uplift double, uplift_low double, uplift_high double, is_harmful boolean)"
+        )
     return settings
 
 
@@ -57,7 +61,7 @@ def drifted(settings: Settings, as_of: datetime, value: float, job: str = "churn
     day = (as_of - timedelta(microseconds=1)).date()
     for kind, name, one in (("feature", "recency_days", value), ("coverage", "people_scored", 0.0)):
         write(
-            settings, "insert into {ml}.drift values (?, 'c-2', ?, ?, ?, ?, ?, 0.2, 500, 490, ?)",
+            settings, "insert into {ml}.drift values (?, 'c-2', ?, ?, ?, ?, ?, 0.2, 500, 490, ?, null)",
             job, day, as_of, kind, name, one, one > 0.2,
         )  # fmt: skip
 
@@ -265,14 +269,56 @@ def test_each_check_warns_of_its_own(settings: Settings) -> None:
     assert exposure_result(settings).passed
 
 
+def compared(settings: Settings, on: str, measure: str, uplift: float, half: float | None) -> None:
+    """What r-1 brought, of 900 people beside 100."""
+    low, high = (None, None) if half is None else (uplift - half, uplift + half)
+    write(
+        settings, "insert into {schema}.recommendation_uplift values ('r-1', ?, ?, 900, 100, ?, ?, ?, ?)",
+        on, measure, uplift, low, high, high is not None and high < 0,
+    )  # fmt: skip
+
+
+def test_the_newest_day_warns_if_offers_do_harm_beyond_chance(settings: Settings) -> None:
+    assert uplift_result(uplifts(settings)).metadata["note"].value == "nobody is held out, or no horizon is over yet"
+    compared(settings, "2025-05-01", "bought", -0.25, 0.125)
+    result = uplift_result(uplifts(settings))
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert result.description == ("bought of r-1: -0.2500 (95 %: -0.3750 to -0.1250; 900 people, 100 held out)")
+    compared(settings, "2025-05-02", "bought", -0.25, 0.5)
+    compared(settings, "2025-05-02", "net_revenue", -9, None)
+    result = uplift_result(uplifts(settings))
+    assert result.passed
+    assert result.metadata["day"].value == "2025-05-02"
+    assert result.metadata["net_revenue of r-1"].value.startswith("-9.0000 (too few buyers to tell")
+
+
+def test_uplift_is_shown_by_day_where_it_can_be_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared(settings, "2025-05-01", "bought", 0.25, None)
+    assert images(model_plots(settings, "recommendations", "r-1")) == set()
+    compared(settings, "2025-05-02", "bought", 0.25, 0.125)
+    compared(settings, "2025-05-02", "net_revenue", 8, 1)
+    assert images(model_plots(settings, "recommendations", "r-1")) == {"uplift"}
+    assert images(model_plots(settings, "churn", "r-1")) == set()
+    drawn: list[Any] = []
+    monkeypatch.setattr(
+        "matplotlib.axes.Axes.errorbar", lambda _, *values, **__: drawn.append([one.tolist() for one in values])
+    )
+    model_plots(settings, "recommendations", "r-1")
+    assert drawn == [[[date(2025, 5, 2)], [0.25], [0.125]]]
+    write(settings, "drop table {schema}.recommendation_uplift")
+    assert images(model_plots(settings, "recommendations", "r-1")) == set(), "a project of one's own may have none"
+
+
 def test_dagster_runs_every_check_on_an_installation_in_which_nothing_came_yet(settings: Settings) -> None:
-    @dg.multi_asset(specs=[dg.AssetSpec(list(key)) for key in (OUTCOMES_KEY, EXPOSURE_KEY, *KEY_OF_JOB.values())])
+    @dg.multi_asset(
+        specs=[dg.AssetSpec(list(key)) for key in (OUTCOMES_KEY, EXPOSURE_KEY, UPLIFT_KEY, *KEY_OF_JOB.values())]
+    )
     def all_of_them() -> Iterator[dg.MaterializeResult]:
         for spec in all_of_them.specs:
             yield dg.MaterializeResult(asset_key=spec.key)
 
     run = dg.materialize(
-        [all_of_them, *feedback_checks(settings, {OUTCOMES_KEY, EXPOSURE_KEY})],
+        [all_of_them, *feedback_checks(settings, {OUTCOMES_KEY, EXPOSURE_KEY, UPLIFT_KEY})],
         resources={"lease": dg.ResourceDefinition.none_resource()},
         instance=dg.DagsterInstance.ephemeral(),
     )
@@ -281,8 +327,9 @@ def test_dagster_runs_every_check_on_an_installation_in_which_nothing_came_yet(s
     assert {check.check_name for check in checks} == {
         "drift",
         "exposure",
+        "uplift",
         *(f"{job}_decay" for job in JOBS_WITH_OUTCOMES),
     }
-    assert len(checks) == 1 + len(KEY_OF_JOB) + len(JOBS_WITH_OUTCOMES)
+    assert len(checks) == 2 + len(KEY_OF_JOB) + len(JOBS_WITH_OUTCOMES)
     assert all(check.passed for check in checks)
     assert len(feedback_checks(settings, set())) == len(KEY_OF_JOB)

@@ -71,7 +71,9 @@ def _rows(rows: list[tuple[Any, ...]]) -> Counter[tuple[Any, ...]]:
     return Counter(tuple(_canonical(value) for value in row) for row in rows)
 
 
-HISTORY = ("lifecycle_transitions", "lifecycle_sizes")
+HISTORY = ("lifecycle_transitions", "lifecycle_sizes", "recommendation_holdout")
+VARIABLES = json.dumps({"recommendation_holdout": {"share": 0.2, "draw": 1}, "uplift_min_buyers": 1})
+"""By default nobody is held out; and the store is small."""
 EARLIER_DAYS = """
 create temp table today as select as_of from analytics.clock;
 create temp table people as
@@ -99,6 +101,11 @@ update analytics.lifecycle_sizes as mine set share = n_profiles / (
     select sum(n_profiles) from analytics.lifecycle_sizes as every
     where every.as_of_on = mine.as_of_on and every.vocabulary = mine.vocabulary
 );
+insert into analytics.recommendation_holdout by name
+    select
+        (as_of - interval 30 day - interval 1 microsecond)::date as as_of_on, profile_id, 'earlier' as model_version,
+        n % 3 = 0 as is_held_out, 0 as n_personal, as_of - interval 30 day as as_of
+    from people, today;
 """
 """What builds of earlier days would have left: histories that both engines then go on with."""
 
@@ -121,11 +128,12 @@ def both(postgres: Server, built_settings: Settings, tmp_path_factory: pytest.Te
             "or (schema_name = 'analytics' and table_name = 'clock') order by 1, 2"
         ).fetchall()
         assert sum(_copy(con, pg, schema, table) for schema, table in tables) > 10_000
-    again = run_dbt(settings, ["run", "--select", *HISTORY, "lifecycle_matrix", "lifecycle_durations"])
+    anew = ("lifecycle_matrix", "lifecycle_durations", "int_recommendations__audience+", "recommendation_uplift")
+    again = run_dbt(settings, ["run", "--vars", VARIABLES, "--select", *HISTORY, *anew])
     assert again.success, again.explain(20)
     result = run_dbt(
         settings,
-        ["build", "--exclude-resource-type", "unit_test"],
+        ["build", "--vars", VARIABLES, "--exclude-resource-type", "unit_test"],
         target="postgres",
         environment=postgres.environment,
         timeout_seconds=1200,
@@ -177,6 +185,9 @@ def test_the_histories_went_on_from_the_earlier_days(both) -> None:
         "select count(*) from analytics.lifecycle_durations where median_days_to_next_stage is not null",
         "select count(*) from analytics.lifecycle_shifts where is_sudden",
         "select count(*) from analytics.lifecycle_drift where population_stability_index > 0.1",
+        "select count(*) from analytics.recommendations where is_held_out",
+        "select count(*) from analytics.recommendation_holdout where is_held_out and model_version <> 'earlier'",
+        "select count(*) from analytics.recommendation_uplift where uplift_low is not null",
     ):
         assert con.execute(query).fetchall()[0][0] > 0, query
 

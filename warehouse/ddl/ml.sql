@@ -188,3 +188,6 @@ create table if not exists {ml_schema}.drift (
     is_over boolean not null,
     primary key (job, as_of_on, kind, name)
 );
+-- between the two distribution functions at the edges of the bins: the Kolmogorov-Smirnov statistic is this or more. Null: of coverage,
+-- and of days from before it was measured
+alter table {ml_schema}.drift add column if not exists largest_gap double precision;

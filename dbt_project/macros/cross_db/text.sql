@@ -10,6 +10,14 @@
     {{ dbt.hash(identifier_type ~ " || ':' || " ~ identifier_value) }}
 {%- endmacro -%}
 
+{#-
+    bigint, 0 to 9,999: where a text falls in a draw. Each number is as likely as any other; another salt is another draw, which tells
+    nothing of the first.
+-#}
+{%- macro hash_bucket(salt, column) -%}
+    mod({{ hex_number('substr(' ~ dbt.hash(quoted(salt ~ '|') ~ ' || ' ~ column) ~ ', 1, 8)') }}, 10000)
+{%- endmacro -%}
+
 {#- boolean: the text contains a match of a POSIX-like pattern (classes, anchors, + * ? only: what RE2 and POSIX share). -#}
 {%- macro regex_matches(column, pattern) -%}{{ return(adapter.dispatch('regex_matches', 'mailwright')(column, pattern)) }}{%- endmacro -%}
 {%- macro default__regex_matches(column, pattern) -%}regexp_matches({{ column }}, '{{ pattern }}'){%- endmacro -%}

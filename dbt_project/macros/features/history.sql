@@ -31,6 +31,14 @@
 {% endmacro %}
 
 
+{#- Delete the rows whose `column` lies at or before an instant (or day): what nobody asks for any more. -#}
+{% macro forget_through(column, instant) %}
+    {%- if execute and load_relation(this) is not none -%}
+        delete from {{ this }} where {{ column }} <= {{ instant }}
+    {%- endif -%}
+{% endmacro %}
+
+
 {#- Open again the rows that a run at the same as_of closed; of those, where `condition` (`and …`) holds. -#}
 {% macro take_back_closings(column, condition='') %}
     {%- if execute and load_relation(this) is not none -%}

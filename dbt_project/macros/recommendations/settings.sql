@@ -7,6 +7,20 @@
     {%- endif -%}
 {%- endmacro -%}
 
+{#- double: share of var recommendation_holdout, checked: from 0 to below 1. -#}
+{%- macro holdout_share() -%}
+    {%- set share = var('recommendation_holdout')['share'] -%}
+    {%- if share is not number or share < 0 or share >= 1 -%}
+        {{ exceptions.raise_compiler_error("vars.recommendation_holdout.share is '" ~ share ~ "': a number from 0 to below 1") }}
+    {%- endif -%}
+    {{ return(share) }}
+{%- endmacro -%}
+
+{#- boolean: a profile is drawn to be held out, if it may be. A greater share draws the same profiles, and more. -#}
+{%- macro is_drawn(profile_id) -%}
+    {{- hash_bucket('recommendation_holdout|' ~ var('recommendation_holdout')['draw'], profile_id) }} < {{ (holdout_share() * 10000) | round(6) -}}
+{%- endmacro -%}
+
 {#- mapping: var recommendation_placements by name, checked: n from 1, leave_out among what own products are known to be. -#}
 {%- macro recommendation_placements() -%}
     {%- set placements, wrong = var('recommendation_placements'), [] -%}

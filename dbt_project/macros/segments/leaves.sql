@@ -94,9 +94,7 @@
 {%- endmacro %}
 
 {% macro random_share_sql(condition) -%}
-    {%- set bucket = 'mod(' ~ hex_number(
-        'substr(' ~ dbt.hash(quoted(condition.salt ~ '|') ~ ' || profile_features.profile_id') ~ ', 1, 8)'
-    ) ~ ', 10000)' -%}
+    {%- set bucket = hash_bucket(condition.salt, 'profile_features.profile_id') -%}
     {%- set from, to = (condition.start * 100) | round(6), ((condition.start + condition.percent) * 100) | round(6) -%}
     {%- if from < 0 or condition.percent <= 0 or to > 10000 -%}
         {{- segment_error("a share lies between 0 and 100 percent", condition.salt) -}}

@@ -16,8 +16,8 @@ candidates as (
 
 ),
 
--- who cannot be written to needs no recommendation; who did not agree to profiling gets no personal one
-audience as (
+-- who cannot be written to needs no recommendation
+reachable as (
 
     select
         profiles.profile_id,
@@ -30,6 +30,18 @@ audience as (
             and consent.channel = 'email'
             and consent.purpose = 'profiling'
     where profiles.email is not null
+
+),
+
+-- who did not agree to profiling gets no personal recommendation, and is none of those whom it is held back from
+audience as (
+
+    select
+        profile_id,
+        source,
+        allows_profiling and not {{ is_drawn('profile_id') }} as is_personal,
+        allows_profiling and {{ is_drawn('profile_id') }} as is_held_out
+    from reachable
 
 ),
 
@@ -57,7 +69,8 @@ final as (
         profile_id,
         'email' as placement,
         source,
-        allows_profiling
+        is_personal,
+        is_held_out
     from audience
 
     union all
@@ -66,11 +79,12 @@ final as (
         audience.profile_id,
         placed.placement,
         audience.source,
-        audience.allows_profiling
+        audience.is_personal,
+        audience.is_held_out
     from audience
     inner join placed
         on audience.profile_id = placed.profile_id
-    where audience.allows_profiling
+    where audience.is_personal
 
 )
 

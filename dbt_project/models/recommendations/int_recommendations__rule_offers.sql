@@ -102,7 +102,7 @@ candidates as (
     inner join names
         on triggers.product_id = names.product_id
     where
-        audience.allows_profiling
+        audience.is_personal
         and triggers.recency = 1
         and triggers.product_id <> offers.product_id
         and offers.offer_rank <= {{ var('recommendation_pool') }}

@@ -87,7 +87,7 @@ levels as (
             candidates.product_id = products.product_id
             and candidates.placement = products.placement
     where
-        audience.allows_profiling
+        audience.is_personal
         and candidates.is_current
 
 ),
@@ -134,7 +134,7 @@ by_category as (
             top_categories.category = products.category
             and audience.placement = products.placement
     where
-        audience.allows_profiling
+        audience.is_personal
         and products.recent_orders > 0
         and products.category_rank <= {{ pool }}
 
@@ -171,7 +171,7 @@ by_source as (
     left join own_counts
         on audience.profile_id = own_counts.profile_id
     where
-        audience.allows_profiling
+        audience.is_personal
         and coalesce(own_counts.n_bought, 0) = 0
         and newcomers.newcomer_rank <= {{ pool }}
 
@@ -304,6 +304,7 @@ final as (
         case ranked.rung_order
             when 1 then 'rule' when 2 then 'personal' when 3 then 'category' when 4 then 'source' else 'popular'
         end as rung,
+        audience.is_held_out,
         ranked.score,
         ranked.reason,
         ranked.model_version,
@@ -318,6 +319,10 @@ final as (
         on
             ranked.product_id = products.product_id
             and ranked.placement = products.placement
+    inner join audience
+        on
+            ranked.profile_id = audience.profile_id
+            and ranked.placement = audience.placement
     cross join clock
     where
         ranked.position <= case ranked.placement
