@@ -225,7 +225,8 @@ def gowalla() -> list[str]:
         seconds = time.perf_counter() - start
         recall, gain = _at_20(ones, score, wanted)
         lines.append(
-            f"| {name} | {recall.mean():.4f} ({interval(recall)}) | {gain.mean():.4f} ({interval(gain)}) | {seconds:.0f} |"
+            f"| {name} | {recall.mean():.4f} ({interval(recall)}) | {gain.mean():.4f} ({interval(gain)}) | "
+            f"{seconds:.0f} |"
         )
         print(lines[-1], file=sys.stderr)
     return [*lines, ""]
