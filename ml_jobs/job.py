@@ -40,6 +40,11 @@ class Validation:
     """What an earlier window decided about the model, for `fit`."""
 
 
+def unchosen(error: TrainingRefusedError) -> dict[str, str]:
+    """What the metrics of a run say where no earlier cut-off told which method is best."""
+    return {"note": f"no method was chosen by the cut-off before the newest (see training_cutoffs): {error}"}
+
+
 class Job(Protocol[Data, Model]):
     """One kind of model."""
 

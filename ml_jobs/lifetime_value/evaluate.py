@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ml_jobs.errors import TrainingRefusedError
 from ml_jobs.gate import NotComparableError, Trial, best_of
 from ml_jobs.io import from_micros
-from ml_jobs.job import Validation
+from ml_jobs.job import Validation, unchosen
 from ml_jobs.lifetime_value.config import LifetimeValueConfig
 from ml_jobs.lifetime_value.features import Snapshots
 from ml_jobs.lifetime_value.model import BG_NBD, TREES, LifetimeValueModel, fit
@@ -118,14 +118,15 @@ def on_the_day(rows: Snapshots, config: LifetimeValueConfig) -> Day:
     return Day(test, {BG_NBD: model} | ({} if trees is None else {TREES: replace(model, trees=trees)}))
 
 
-def _chosen(known: Snapshots, config: LifetimeValueConfig) -> tuple[str | None, float]:
-    """(the method that did best at the cut-off before the newest, the stretch of that day); None: none to choose by."""
-    try:
-        before = on_the_day(known, config)
-    except TrainingRefusedError:
-        return None, 1.0
+def _chosen(known: Snapshots, config: LifetimeValueConfig) -> tuple[str, float]:
+    """(the method that did best at the cut-off before the newest, the stretch of that day).
+
+    Raises:
+        TrainingRefusedError: too little was known then.
+    """
+    before = on_the_day(known, config)
     if TREES not in before.by_method:
-        return None, 1.0
+        raise TrainingRefusedError("trees had no earlier cut-off to learn from")
     merits = before.merits(config)
     return max(merits, key=lambda name: float(merits[name].mean())), before.stretch(config)
 
@@ -140,7 +141,11 @@ def evaluate(rows: Snapshots, config: LifetimeValueConfig) -> Validation:
     except TrainingRefusedError as error:
         return Validation({"note": f"no back-test: {error}"}, 0, trial=None)
     (known, test), horizon = split(rows), day.test.horizon_days
-    chosen, stretch = _chosen(known, config)
+    chosen, stretch, note = None, 1.0, {}
+    try:
+        chosen, stretch = _chosen(known, config)
+    except TrainingRefusedError as error:
+        note = unchosen(error)
     merits = day.merits(config)
     method = best_of(merits, chosen or BG_NBD, (BG_NBD,), config.gate)
     tried = day.by_method[method]
@@ -155,6 +160,7 @@ def evaluate(rows: Snapshots, config: LifetimeValueConfig) -> Validation:
         "horizon_days": horizon,
         "method": method,
         "method_chosen_before": chosen,
+        **note,
         **_measured(tried.predict(test.histories, test.features, at_horizon), test),
         **{name: round(-float(one.mean()), 6) for name, one in deviances.items()},
         **tried.facts(),

@@ -61,6 +61,7 @@ def past(shop: tuple[Settings, jobs.JobReport]) -> Snapshots:
 def test_trees_go_live_where_they_know_more(shop: tuple[Settings, jobs.JobReport]) -> None:
     settings, report = shop
     numbers = report.metrics
+    assert "note" not in numbers
     assert numbers["method"] == numbers["method_chosen_before"] == TREES
     assert numbers["deviance"] == numbers["trees_deviance"] < numbers["bg_nbd_deviance"] - 0.1
     assert "against all_the_same" in report.decision or "bg_nbd" in report.decision
@@ -145,6 +146,7 @@ def test_without_an_earlier_window_there_is_nothing_to_choose_by(past: Snapshots
     recent = past.rows(past.cutoff >= np.unique(past.cutoff)[-3])
     found = evaluate(recent, CONFIG)
     assert found.metrics["method_chosen_before"] is None
+    assert found.metrics["note"].endswith("(see training_cutoffs): trees had no earlier cut-off to learn from")
     assert found.choice == Choice(BG_NBD, found.choice.stretch)
     assert found.metrics["trees_deviance"] < found.metrics["bg_nbd_deviance"]
 
