@@ -41,7 +41,7 @@ class Validation:
 
 def unchosen(error: TrainingRefusedError) -> dict[str, str]:
     """What the metrics of a run say where no earlier cut-off told which method is best."""
-    return {"note": f"no method was chosen by the cut-off before the newest (see training_cutoffs): {error}"}
+    return {"note": f"no method was chosen by the cut-off before the newest: {error}"}
 
 
 class JobConfig(Protocol):

@@ -162,7 +162,7 @@ def test_without_an_earlier_cutoff_the_metrics_say_that_none_chose(
     rows = rows_of(settings)
     alone = evaluate(rows.rows(rows.cutoff >= np.unique(rows.cutoff)[-2]), CONFIG).metrics
     assert (alone["open_method_chosen_before"], alone["click_method_chosen_before"]) == (None, None)
-    assert alone["note"].startswith("no method was chosen by the cut-off before the newest (see training_cutoffs): ")
+    assert alone["note"].startswith("no method was chosen by the cut-off before the newest: ")
 
 
 def test_what_was_not_known_may_not_teach(planted: tuple[Settings, JobReport, np.ndarray]) -> None:

@@ -146,7 +146,7 @@ def test_without_an_earlier_window_there_is_nothing_to_choose_by(past: Snapshots
     recent = past.rows(past.cutoff >= np.unique(past.cutoff)[-3])
     found = evaluate(recent, CONFIG)
     assert found.metrics["method_chosen_before"] is None
-    assert found.metrics["note"].endswith("(see training_cutoffs): trees had no earlier cut-off to learn from")
+    assert found.metrics["note"].endswith("before the newest: trees had no earlier cut-off to learn from")
     assert found.choice == Choice(BG_NBD, found.choice.stretch)
     assert found.metrics["trees_deviance"] < found.metrics["bg_nbd_deviance"]
 
