@@ -122,7 +122,7 @@ def beside_trees() -> list[str]:
             rows = read_snapshots(settings, as_of, config.features)
         metrics = evaluate(rows, config).metrics
         day = on_the_day(rows, config)
-        spent = day.test.revenue
+        spent = day.test.spent
         for method in day.by_method:
             said = day.said(method, config)
             expected, low, high = said.expected_value[:, 0], said.value_low[:, 0], said.value_high[:, 0]

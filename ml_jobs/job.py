@@ -21,7 +21,6 @@ from warehouse.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pydantic import BaseModel
 
 Data = TypeVar("Data")
 Model = TypeVar("Model")
@@ -40,6 +39,20 @@ class Validation:
     """What an earlier window decided about the model, for `fit`."""
 
 
+def unchosen(error: TrainingRefusedError) -> dict[str, str]:
+    """What the metrics of a run say where no earlier cut-off told which method is best."""
+    return {"note": f"no method was chosen by the cut-off before the newest: {error}"}
+
+
+class JobConfig(Protocol):
+    """A frozen pydantic model."""
+
+    @property
+    def gate(self) -> GateConfig: ...
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]: ...
+
+
 class Job(Protocol[Data, Model]):
     """One kind of model."""
 
@@ -48,12 +61,9 @@ class Job(Protocol[Data, Model]):
     """Table of the ML schema that holds the newest predictions."""
 
     @property
-    def config(self) -> BaseModel:
-        """All that decides the model, beside the data. Frozen."""
+    def config(self) -> JobConfig:
+        """All that decides the model, beside the data."""
         ...
-
-    @property
-    def gate(self) -> GateConfig: ...
 
     def read(self, settings: Settings, as_of: datetime) -> Data:
         """All that was known before `as_of`. Raises FeatureTableError."""
@@ -157,7 +167,7 @@ def _decision(job: Job[Any, Any], settings: Settings, as_of: datetime, trial: Tr
     now = loaded(as_of)
     then = loaded(trial.began_at) if now and trial else None
     rival = (then[0].model_version, then[1]) if then else None
-    decision = decide(trial, rival, now[0].was_tried if now else None, job.gate)
+    decision = decide(trial, rival, now[0].was_tried if now else None, job.config.gate)
     return Decision(decision.goes_live, decision.reason + "".join(dict.fromkeys(lost)), decision.differences)
 
 

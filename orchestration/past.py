@@ -1,7 +1,8 @@
 """Trainings as of past days, a partition each: to be back-filled in the UI.
 
 Each builds the features of its day into the schema of that day, as `mailwright build --as-of` does, and trains on them:
-the back-test is the one that people would have seen then. Production's clock, registry and predictions are not touched.
+the back-test is the one that people would have seen then. Its numbers are kept, the schema is not. Production's clock,
+registry and predictions are not touched.
 """
 
 from typing import Any
@@ -45,21 +46,26 @@ def train_as_of_job(settings: Settings, tags: dict[str, str]) -> dg.JobDefinitio
 def train_as_of(settings: Settings, day: str, tell: Any) -> dict[str, Any]:
     """Build and train as of `day`; the reports of all jobs as flat metadata.
 
+    They are what it is for: the day's schemas, which take the room of a build each, are dropped however it ends.
+
     Raises:
         DataError: a model or a test failed.
     """
     from ingest.normalize import normalize_identifiers
     from ml_jobs.catalogue import job_named
     from ml_jobs.job import train
-    from warehouse.build import build, settings_as_of
+    from warehouse.build import build, forget_past, settings_as_of
     from warehouse.clock import parse_instant
 
     instant = parse_instant(day)
     past = settings_as_of(settings, instant)
     normalize_identifiers(settings)
-    build(past, "before_ml", instant)
-    found: dict[str, Any] = {"schema": past.schema}
-    for name in KEY_OF_JOB:
-        report = train(job_named(name), past, tell)
-        found |= numbers_of(report.to_dict(), f"{name}.")
+    found: dict[str, Any] = {}
+    try:
+        build(past, "before_ml", instant)
+        for name in KEY_OF_JOB:
+            report = train(job_named(name), past, tell)
+            found |= numbers_of(report.to_dict(), f"{name}.")
+    finally:
+        forget_past(past)
     return {name: value for name, value in found.items() if value != ""}

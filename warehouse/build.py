@@ -34,6 +34,10 @@ SELECTION: dict[Stage, list[str]] = {
 }
 
 
+_PAST = "asof_"
+"""How the names of schemas of past builds begin."""
+
+
 @dataclass(frozen=True)
 class BuildReport:
     """What a build (or one stage of it) did."""
@@ -53,12 +57,29 @@ class BuildReport:
 
 def settings_as_of(settings: Settings, as_of: datetime) -> Settings:
     """Settings of a past build: a schema of its own, named by the instant, never production."""
-    name = "asof_" + re.sub(
+    name = _PAST + re.sub(
         r"[^0-9t]",
         "",
         f"{as_of:%Y%m%d}" + (f"{as_of:t%H%M%S}" if as_of.time().isoformat() != "00:00:00" else ""),
     )
     return settings.model_copy(update={"schema_override": name})
+
+
+def forget_past(settings: Settings) -> None:
+    """Drop the schemas of a past build; what `ops` records of it stays.
+
+    Raises:
+        ValueError: these settings are not of a past build.
+    """
+    if not settings.schema.startswith(_PAST):
+        raise ValueError(f"{settings.schema} is no schema of a past build")
+    with connect(settings, purpose="drop a past build") as con:
+        _drop_past(con, settings)
+
+
+def _drop_past(con: Any, settings: Settings) -> None:
+    for schema in (settings.schema, settings.ml_schema):
+        con.execute(f'drop schema if exists "{schema}" cascade')
 
 
 def pin_clock(settings: Settings, as_of: datetime) -> None:
@@ -92,10 +113,9 @@ def open_build(settings: Settings, as_of: datetime | None = None, known_at: date
     rules = read_rules(settings)
     with connect(settings, purpose="build") as con:
         ensure_state(con, settings)
-        if settings.schema.startswith("asof_"):
+        if settings.schema.startswith(_PAST):
             # a past build starts from nothing, so that two of them are identical
-            con.execute(f'drop schema if exists "{settings.schema}" cascade')
-            con.execute(f'drop schema if exists "{settings.ml_schema}" cascade')
+            _drop_past(con, settings)
             ensure_state(con, settings)
         write_rules(con, settings, rules)
         clock = _decide_clock(con, settings, as_of, known_at)

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.rules import FILE, Rules
+from warehouse.rules import FILE, Rules, composed
 from warehouse.settings import Settings
 
 
@@ -79,8 +79,9 @@ def _report(
 
 
 def _catalogue(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[tuple[str, str | None]]:
-    """(product, category in small letters); empty where nothing was built yet."""
+    """(product, category in small letters), as rules write them; empty where nothing was built yet."""
     try:
-        return con.execute(f'select product_id, lower(trim(category)) from "{settings.schema}".dim_products').fetchall()
+        rows = con.execute(f'select product_id, category from "{settings.schema}".dim_products').fetchall()
     except duckdb.CatalogException:
         return []
+    return [(composed(product), category and composed(category).strip().lower()) for product, category in rows]

@@ -12,7 +12,7 @@ from ml_jobs.churn.train import DAY, MEAN, SIMPLE, ChurnModel, fit, refuse_too_l
 from ml_jobs.errors import HistoriesError, TrainingRefusedError
 from ml_jobs.gate import NotComparableError, Trial, best_of
 from ml_jobs.io import from_micros
-from ml_jobs.job import Validation
+from ml_jobs.job import Validation, unchosen
 from ml_jobs.registry import CalibrationBin
 
 if TYPE_CHECKING:
@@ -99,16 +99,17 @@ def _asked(models: Mapping[str, ChurnModel], test: TrainingSet) -> dict[str, np.
     return said
 
 
-def _chosen(known: TrainingSet, config: ChurnConfig) -> tuple[str, bool]:
-    """(the method that did best at the cut-off before the newest, whether there was one to choose by)."""
-    try:
-        before, test = split(known)
-        refuse_too_little(test, config, "the cut-off before the newest")
-        models = fit(before, config)
-    except TrainingRefusedError:
-        return MEAN, False
+def _chosen(known: TrainingSet, config: ChurnConfig) -> str:
+    """The method that did best at the cut-off before the newest.
+
+    Raises:
+        TrainingRefusedError: too little was known then.
+    """
+    before, test = split(known)
+    refuse_too_little(test, config, "the cut-off before the newest")
+    models = fit(before, config)
     merits = {name: float(_merit(said, test.churned).mean()) for name, said in _asked(models, test).items()}
-    return max(merits, key=lambda name: merits[name]), True
+    return max(merits, key=lambda name: merits[name])
 
 
 def evaluate(rows: TrainingSet, config: ChurnConfig) -> Validation:
@@ -121,7 +122,11 @@ def evaluate(rows: TrainingSet, config: ChurnConfig) -> Validation:
     """
     known, test = split(rows)
     refuse_too_little(test, config, "the newest complete cut-off")
-    chosen, is_chosen_by_data = _chosen(known, config)
+    chosen, note = None, {}
+    try:
+        chosen = _chosen(known, config)
+    except TrainingRefusedError as error:
+        note = unchosen(error)
     models = fit(known, config)
     probabilities = _asked(models, test)
     merits = {name: _merit(values, test.churned) for name, values in probabilities.items()}
@@ -136,7 +141,8 @@ def evaluate(rows: TrainingSet, config: ChurnConfig) -> Validation:
     metrics: dict[str, Any] = {
         **measured[method],
         "method": method,
-        "method_chosen_before": chosen if is_chosen_by_data else None,
+        "method_chosen_before": chosen,
+        **note,
         "base_rate": round(float(test.churned.mean()), 6),
         "base_rate_before": round(float(known.churned.mean()), 6),
         "n_cutoffs": len(set(rows.cutoff.tolist())),

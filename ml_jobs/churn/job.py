@@ -14,7 +14,6 @@ from ml_jobs.churn.features import TrainingSet, read_buyers, read_training_set
 from ml_jobs.churn.reasons import N_REASONS, reasons_where
 from ml_jobs.churn.score import BANDS, band_of
 from ml_jobs.churn.train import ChurnModel, fit
-from ml_jobs.gate import GateConfig
 from ml_jobs.report import JobReport, OnProgress, tell
 from warehouse.settings import Settings
 
@@ -31,10 +30,6 @@ class ChurnJob:
 
     def __init__(self, config: ChurnConfig | None = None) -> None:
         self.config = config or ChurnConfig()
-
-    @property
-    def gate(self) -> GateConfig:
-        return self.config.gate
 
     def read(self, settings: Settings, as_of: datetime) -> TrainingSet:
         return read_training_set(settings, as_of, self.config)

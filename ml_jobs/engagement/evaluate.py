@@ -21,7 +21,7 @@ from ml_jobs.engagement.model import (
 from ml_jobs.errors import TrainingRefusedError
 from ml_jobs.gate import NotComparableError, Trial, best_of
 from ml_jobs.io import from_micros
-from ml_jobs.job import Validation
+from ml_jobs.job import Validation, unchosen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,20 +57,19 @@ def _said(known: TrainingSet, test: TrainingSet, config: EngagementConfig) -> di
     return {method: fit(known, config, [method, method]).predict(test.people) for method in METHODS}
 
 
-def _chosen(known: TrainingSet, config: EngagementConfig) -> tuple[list[str], bool]:
-    """(the method for each target that did best at the cut-off before the newest, whether there was one to choose
-    by)."""
-    try:
-        before, test = split(known)
-        refuse_too_little(test, config, "the cut-off before the newest")
-        said = _said(before, test, config)
-    except TrainingRefusedError:
-        return [LOGISTIC] * len(TARGETS), False
-    best = [
+def _chosen(known: TrainingSet, config: EngagementConfig) -> list[str]:
+    """The method for each target that did best at the cut-off before the newest.
+
+    Raises:
+        TrainingRefusedError: too little was known then.
+    """
+    before, test = split(known)
+    refuse_too_little(test, config, "the cut-off before the newest")
+    said = _said(before, test, config)
+    return [
         max(METHODS, key=lambda name: float(merit(said[name][:, target], test, target).mean()))
         for target in range(len(TARGETS))
     ]
-    return best, True
 
 
 def evaluate(rows: TrainingSet, config: EngagementConfig) -> Validation:
@@ -85,7 +84,12 @@ def evaluate(rows: TrainingSet, config: EngagementConfig) -> Validation:
 
     known, test = split(rows)
     refuse_too_little(test, config, "the newest complete cut-off")
-    chosen, is_chosen_by_data = _chosen(known, config)
+    chosen, note = None, {}
+    try:
+        chosen = _chosen(known, config)
+    except TrainingRefusedError as error:
+        note = unchosen(error)
+    preferred = chosen or [LOGISTIC] * len(TARGETS)
     own = own_rates_of(known)
     said = _said(known, test, config) | {
         RAW_RATE: np.column_stack([one.raw(test.people, target) for target, one in enumerate(own)]),
@@ -93,10 +97,11 @@ def evaluate(rows: TrainingSet, config: EngagementConfig) -> Validation:
     }
     merits = {name: [merit(p[:, target], test, target) for target in range(len(TARGETS))] for name, p in said.items()}
     methods = [
-        best_of({name: each[target] for name, each in merits.items()}, chosen[target], SIMPLE, config.gate)
+        best_of({name: each[target] for name, each in merits.items()}, preferred[target], SIMPLE, config.gate)
         for target in range(len(TARGETS))
     ]
-    metrics: dict[str, Any] = {"n_mails": int(test.delivered.sum()), "n_cutoffs": len(set(rows.cutoff.tolist()))}
+    n_cutoffs = len(set(rows.cutoff.tolist()))
+    metrics: dict[str, Any] = {"n_mails": int(test.delivered.sum()), "n_cutoffs": n_cutoffs, **note}
     for target, what in enumerate(TARGETS):
         by_method = {name: _quality(p[:, target], test, target, config) for name, p in said.items()}
         if max(one["auc"] for one in by_method.values()) > config.max_plausible_auc:
@@ -107,7 +112,7 @@ def evaluate(rows: TrainingSet, config: EngagementConfig) -> Validation:
         metrics |= {f"{what}_{measure}": value for measure, value in by_method[methods[target]].items()}
         metrics |= {
             f"{what}_method": methods[target],
-            f"{what}_method_chosen_before": chosen[target] if is_chosen_by_data else None,
+            f"{what}_method_chosen_before": chosen[target] if chosen else None,
             f"{what}_rate": round(float(test.answered[:, target].sum() / test.delivered.sum()), 6),
         }
         for name, numbers in by_method.items():

@@ -11,7 +11,6 @@ from ml_jobs.engagement.config import EngagementConfig
 from ml_jobs.engagement.evaluate import evaluate
 from ml_jobs.engagement.features import TrainingSet, read_people, read_training_set
 from ml_jobs.engagement.model import EngagementModel, fit
-from ml_jobs.gate import GateConfig
 from ml_jobs.job import Validation
 from ml_jobs.report import OnProgress, tell
 from warehouse.settings import Settings
@@ -28,10 +27,6 @@ class EngagementJob:
 
     def __init__(self, config: EngagementConfig | None = None) -> None:
         self.config = config or EngagementConfig()
-
-    @property
-    def gate(self) -> GateConfig:
-        return self.config.gate
 
     def read(self, settings: Settings, as_of: datetime) -> TrainingSet:
         return read_training_set(settings, as_of, self.config)

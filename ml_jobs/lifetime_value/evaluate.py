@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ml_jobs.errors import TrainingRefusedError
 from ml_jobs.gate import NotComparableError, Trial, best_of
 from ml_jobs.io import from_micros
-from ml_jobs.job import Validation
+from ml_jobs.job import Validation, unchosen
 from ml_jobs.lifetime_value.config import LifetimeValueConfig
 from ml_jobs.lifetime_value.features import Snapshots
 from ml_jobs.lifetime_value.model import BG_NBD, TREES, LifetimeValueModel, fit
@@ -53,13 +53,13 @@ class Day:
 
     def merits(self, config: LifetimeValueConfig) -> dict[str, np.ndarray]:
         """Of each method."""
-        return {name: merit(self.said(name, config).expected_value[:, 0], self.test.revenue) for name in self.by_method}
+        return {name: merit(self.said(name, config).expected_value[:, 0], self.test.spent) for name in self.by_method}
 
     def stretch(self, config: LifetimeValueConfig) -> float:
         """What the trees' intervals would have needed; 1 without trees."""
         if TREES not in self.by_method:
             return 1.0
-        return stretch_of(self.said(TREES, config), self.test.revenue, config.coverage)
+        return stretch_of(self.said(TREES, config), self.test.spent, config.coverage)
 
 
 def deviance(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
@@ -75,13 +75,12 @@ def deviance(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
     )
 
 
-def merit(expected: np.ndarray, revenue: np.ndarray) -> np.ndarray:
-    """Minus the deviance per person, in shares of what the mean of `revenue` itself would have: no unit of money."""
+def merit(expected: np.ndarray, spent: np.ndarray) -> np.ndarray:
+    """Minus the deviance per person, in shares of what the mean of `spent` itself would have: no unit of money."""
     import numpy as np
 
-    actual = np.maximum(revenue, 0)
-    mean = float(actual.mean())
-    return -deviance(np.maximum(expected, _LEAST * mean), actual) / deviance(np.full(len(actual), mean), actual).mean()
+    mean = float(spent.mean())
+    return -deviance(np.maximum(expected, _LEAST * mean), spent) / deviance(np.full(len(spent), mean), spent).mean()
 
 
 def _rivals(known: Snapshots, test: Snapshots, horizon: float) -> dict[str, np.ndarray]:
@@ -89,7 +88,7 @@ def _rivals(known: Snapshots, test: Snapshots, horizon: float) -> dict[str, np.n
     each as before, per day since the first purchase or over the horizon, whichever is longer."""
     import numpy as np
 
-    newest = known.revenue[known.cutoff == known.cutoff.max(initial=0)]
+    newest = known.spent[known.cutoff == known.cutoff.max(initial=0)]
     mean = float(newest.mean()) if len(newest) else 0.0
     before = test.revenue_before * horizon / np.maximum(test.histories.age, horizon)
     found = {"as_before": before}
@@ -109,7 +108,7 @@ def on_the_day(rows: Snapshots, config: LifetimeValueConfig) -> Day:
         TrainingRefusedError: all spent the same after it, or too few people had bought again by it.
     """
     known, test = split(rows)
-    if not len(test.cutoff) or not test.revenue.sum() > 0 or test.revenue.min() == test.revenue.max():
+    if not len(test.cutoff) or not test.spent.sum() > 0 or test.spent.min() == test.spent.max():
         raise TrainingRefusedError("no complete cut-off after which some bought more than others")
     try:
         model = fit(test.histories, config)
@@ -119,14 +118,15 @@ def on_the_day(rows: Snapshots, config: LifetimeValueConfig) -> Day:
     return Day(test, {BG_NBD: model} | ({} if trees is None else {TREES: replace(model, trees=trees)}))
 
 
-def _chosen(known: Snapshots, config: LifetimeValueConfig) -> tuple[str | None, float]:
-    """(the method that did best at the cut-off before the newest, the stretch of that day); None: none to choose by."""
-    try:
-        before = on_the_day(known, config)
-    except TrainingRefusedError:
-        return None, 1.0
+def _chosen(known: Snapshots, config: LifetimeValueConfig) -> tuple[str, float]:
+    """(the method that did best at the cut-off before the newest, the stretch of that day).
+
+    Raises:
+        TrainingRefusedError: too little was known then.
+    """
+    before = on_the_day(known, config)
     if TREES not in before.by_method:
-        return None, 1.0
+        raise TrainingRefusedError("trees had no earlier cut-off to learn from")
     merits = before.merits(config)
     return max(merits, key=lambda name: float(merits[name].mean())), before.stretch(config)
 
@@ -141,14 +141,18 @@ def evaluate(rows: Snapshots, config: LifetimeValueConfig) -> Validation:
     except TrainingRefusedError as error:
         return Validation({"note": f"no back-test: {error}"}, 0, trial=None)
     (known, test), horizon = split(rows), day.test.horizon_days
-    chosen, stretch = _chosen(known, config)
+    chosen, stretch, note = None, 1.0, {}
+    try:
+        chosen, stretch = _chosen(known, config)
+    except TrainingRefusedError as error:
+        note = unchosen(error)
     merits = day.merits(config)
     method = best_of(merits, chosen or BG_NBD, (BG_NBD,), config.gate)
     tried = day.by_method[method]
     if tried.trees is not None:
         tried = replace(tried, trees=replace(tried.trees, stretch=stretch))
     at_horizon = config.model_copy(update={"horizons": (horizon,)})
-    rivals = {name: merit(expected, test.revenue) for name, expected in _rivals(known, test, horizon).items()}
+    rivals = {name: merit(expected, test.spent) for name, expected in _rivals(known, test, horizon).items()}
     if method != BG_NBD:
         rivals[BG_NBD] = merits[BG_NBD]
     deviances = {"deviance": merits[method]} | {f"{name}_deviance": one for name, one in (merits | rivals).items()}
@@ -156,6 +160,7 @@ def evaluate(rows: Snapshots, config: LifetimeValueConfig) -> Validation:
         "horizon_days": horizon,
         "method": method,
         "method_chosen_before": chosen,
+        **note,
         **_measured(tried.predict(test.histories, test.features, at_horizon), test),
         **{name: round(-float(one.mean()), 6) for name, one in deviances.items()},
         **tried.facts(),
@@ -168,7 +173,7 @@ def evaluate(rows: Snapshots, config: LifetimeValueConfig) -> Validation:
         if absent:
             raise NotComparableError(f"it reads {', '.join(absent)}, which the new one does not")
         features = test.features[:, [config.features.index(name) for name in names]]
-        return merit(model.predict(test.histories, features, at_horizon).expected_value[:, 0], test.revenue)
+        return merit(model.predict(test.histories, features, at_horizon).expected_value[:, 0], test.spent)
 
     trial = Trial(
         began_at=from_micros(test.cutoff[0]),
@@ -195,7 +200,7 @@ def _measured(said: Predictions, test: Snapshots) -> dict[str, Any]:
         "purchases_within": np.mean(
             (said.purchases_low[:, 0] <= test.purchases) & (test.purchases <= said.purchases_high[:, 0])
         ),
-        "value_within": np.mean((said.value_low[:, 0] <= test.revenue) & (test.revenue <= said.value_high[:, 0])),
+        "value_within": np.mean((said.value_low[:, 0] <= test.spent) & (test.spent <= said.value_high[:, 0])),
     }
     if 0 < bought.mean() < 1:
         numbers["brier"] = brier_score_loss(bought, said.p_purchase[:, 0])

@@ -55,7 +55,14 @@ class Snapshots:
     purchases: np.ndarray
     """Purchase days in [cutoff, horizon_end)."""
     revenue: np.ndarray
-    """What was spent on them."""
+    """What they brought, net: less than nothing where more was credited than bought."""
+
+    @property
+    def spent(self) -> np.ndarray:
+        """What models learn and are tried on: nobody spends less than nothing, nor is anybody expected to."""
+        import numpy as np
+
+        return np.maximum(self.revenue, 0)
 
     @property
     def horizon_days(self) -> int:

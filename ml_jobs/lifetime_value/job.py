@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_jobs import registry
-from ml_jobs.gate import GateConfig
 from ml_jobs.job import Validation
 from ml_jobs.lifetime_value.config import LifetimeValueConfig
 from ml_jobs.lifetime_value.evaluate import Choice, evaluate
@@ -43,10 +42,6 @@ class LifetimeValueJob:
 
     def __init__(self, config: LifetimeValueConfig | None = None) -> None:
         self.config = config or LifetimeValueConfig()
-
-    @property
-    def gate(self) -> GateConfig:
-        return self.config.gate
 
     def read(self, settings: Settings, as_of: datetime) -> Known:
         names = self.config.features

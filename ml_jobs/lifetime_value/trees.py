@@ -92,7 +92,7 @@ def fit(rows: Snapshots, by_bg_nbd: np.ndarray, config: LifetimeValueConfig) -> 
     from threadpoolctl import threadpool_limits
 
     known = np.isfinite(by_bg_nbd)
-    spent = np.maximum(rows.revenue[known], 0)
+    spent = rows.spent[known]
     if not spent.sum() > 0:
         return None
     regressor = HistGradientBoostingRegressor(
@@ -116,12 +116,11 @@ def stretch_of(said: Predictions, spent: np.ndarray, coverage: float) -> float:
     """The least factor ≥ 1 by which intervals must grow to hold `coverage` of what people `spent` at a cut-off that the
     model has not seen (split conformal: Papadopoulos et al. 2002, doi:10.1007/3-540-36755-1_29).
 
-    1 where no factor would do: whom BG/NBD gives an interval of zeros it cannot reach. Who sent back more than they
-    bought spent nothing, as in `fit`.
+    1 where no factor would do: whom BG/NBD gives an interval of zeros it cannot reach.
     """
     import numpy as np
 
-    low, high, spent = said.value_low[:, 0], said.value_high[:, 0], np.maximum(spent, 0)
+    low, high = said.value_low[:, 0], said.value_high[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
         needed = np.where(spent < low, low / spent, np.where(spent > high, spent / high, 1.0))
     level = min(1.0, np.ceil((len(spent) + 1) * coverage) / len(spent))

@@ -23,6 +23,11 @@ class SendTimeConfig(BaseModel):
     """Mails of so many days before `as_of` are the newest window."""
     min_clicks: int = Field(default=50, ge=1)
     """Mails that were clicked needed to fit, and again in the newest window; fewer: no model, or no trial."""
+    min_expected_clicks: float = Field(default=5, ge=0)
+    """An hour or weekday is offered only after so many mails, to whomever, that at everybody's rate so many clicks were
+    to be expected: of fewer, the count is chance, and a few lucky clicks at three in the morning would move everybody
+    there. Five is the rule of thumb for counts that are compared (Cochran 1954, https://doi.org/10.2307/3001616); of
+    mails of which 3 % are clicked that takes 167. Where none has as many, the one with the most mails is offered."""
     max_people_to_fit: int = Field(default=50_000, ge=1)
     """How alike people are is estimated from so many of them, drawn at random: more change it by less than matters."""
     gate: GateConfig = GateConfig(margin=0.001)

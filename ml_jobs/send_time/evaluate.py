@@ -56,6 +56,7 @@ def evaluate(data: Outcomes, config: SendTimeConfig) -> Validation:
         "best_hour_of_all": int(model.hour_order()[0]),
         "best_weekday_of_all": int(model.weekday_order()[0]) + 1,
         "n_hours_tried": sum(n > 0 for n in model.sends_by_hour),
+        "n_hours_offered": len(model.hour_order()),
     }
     trial = Trial(
         began_at=data.window_begins_at,

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_jobs import registry
-from ml_jobs.gate import GateConfig
 from ml_jobs.job import Validation
 from ml_jobs.report import OnProgress, tell
 from ml_jobs.send_time.config import SendTimeConfig
@@ -32,10 +31,6 @@ class SendTimeJob:
 
     def __init__(self, config: SendTimeConfig | None = None) -> None:
         self.config = config or SendTimeConfig()
-
-    @property
-    def gate(self) -> GateConfig:
-        return self.config.gate
 
     def read(self, settings: Settings, as_of: datetime) -> Outcomes:
         return read_outcomes(settings, as_of, as_of - timedelta(days=self.config.test_days))

@@ -10,6 +10,7 @@ rate is of mails that were sent, so that it does not matter at which hours one h
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ml_jobs.errors import TrainingRefusedError
@@ -57,6 +58,9 @@ class SendTimeModel:
     """The same of a person's mails of one weekday, against what their hours say."""
     hour_reach: int
     """See SendTimeConfig."""
+    min_sends: int = 1
+    """Mails, to whomever, at an hour or on a weekday that is offered (SendTimeConfig.min_expected_clicks). Models from
+    before there was such a limit were content with one."""
 
     def population(self) -> np.ndarray:
         """Click rates of everybody, float64 (24, 7)."""
@@ -114,17 +118,17 @@ class SendTimeModel:
         return np.clip(self.population()[hour, weekday] * own, 0, _MOST)
 
     def hour_order(self) -> np.ndarray:
-        """Hours at which mail was sent, from the population's best on; of equal ones that of more mails first, then the
-        earlier. Of any other hour nothing is known: the randomized share of people tries it."""
-        return _best_first(self.hours, self.sends_by_hour)
+        """Hours at which enough mail was sent, from the population's best on; of equal ones that of more mails first,
+        then the earlier. Of any other hour too little is known: the randomized share of people tries it."""
+        return _best_first(self.hours, self.sends_by_hour, self.min_sends)
 
     def weekday_order(self) -> np.ndarray:
         """Weekdays likewise."""
-        return _best_first(self.weekdays, self.sends_by_weekday)
+        return _best_first(self.weekdays, self.sends_by_weekday, self.min_sends)
 
     def best(self, factors: Factors) -> tuple[np.ndarray, np.ndarray]:
-        """(hour, weekday) of each person, of those at which mail was sent to anybody; of equal ones the one that is
-        better for everybody."""
+        """(hour, weekday) of each person, of those at which enough mail was sent; of equal ones the one that is better
+        for everybody."""
         import numpy as np
 
         hours, weekdays = self.hour_order(), self.weekday_order()
@@ -184,11 +188,12 @@ def _around(values: np.ndarray, reach: int) -> np.ndarray:
     return sum((np.roll(values, shift, axis=1) for shift in range(-reach, reach + 1)), np.zeros_like(values))
 
 
-def _best_first(factors: tuple[float, ...], sends: tuple[int, ...]) -> np.ndarray:
+def _best_first(factors: tuple[float, ...], sends: tuple[int, ...], min_sends: int) -> np.ndarray:
+    """Positions with as many mails, or, where none has, with as many as any."""
     import numpy as np
 
     order = np.lexsort((-np.asarray(sends), -np.asarray(factors)))
-    return order[np.asarray(sends)[order] > 0]
+    return order[np.asarray(sends)[order] >= min(min_sends, max(sends))]
 
 
 def fit(past: Sends, config: SendTimeConfig) -> SendTimeModel:
@@ -218,6 +223,7 @@ def fit(past: Sends, config: SendTimeConfig) -> SendTimeModel:
         hour_strength=STRONGEST,
         weekday_strength=STRONGEST,
         hour_reach=config.hour_reach,
+        min_sends=max(1, ceil(config.min_expected_clicks / rate)),
     )
     return _with_strengths(alike, _some(past, config))
 

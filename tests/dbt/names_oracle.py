@@ -66,6 +66,11 @@ def small_sql(column: str = "name") -> str:
     return library._macros["fold_case"](column)
 
 
+def composed_sql(column: str = "name") -> str:
+    """The same of `composed`."""
+    return library._macros["composed"](column)
+
+
 def for_postgres(patch: pytest.MonkeyPatch) -> None:
     """From here on the macros give what PostgreSQL gets."""
 

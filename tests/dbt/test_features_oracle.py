@@ -40,7 +40,7 @@ def test_cutoffs_are_local_midnights(built: Built) -> None:
     first = min(order["ordered_on"] for order in built.rows["fct_orders"])
     complete = local_date(AS_OF)
     wanted = []
-    for number in range(6):
+    for number in range(7):
         cutoff_on = complete - timedelta(days=90 + 30 * number)
         if (cutoff_on - first).days >= 60:
             midnight = local_midnight(cutoff_on)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from ml_jobs.churn import job
@@ -24,7 +25,7 @@ from ml_jobs.lifetime_value import bg_nbd
 from ml_jobs.lifetime_value.features import read_snapshots
 from ml_jobs.lifetime_value.purchases import p_purchase
 from tests.ml_jobs import stores
-from warehouse.settings import Settings
+from warehouse.settings import PROJECT_DIR, Settings
 
 AS_OF = datetime(2024, 6, 1)
 CONFIG = ChurnConfig(features=stores.PURCHASE_FEATURES)
@@ -223,6 +224,30 @@ def test_a_feature_that_knows_the_future_is_caught(settings: Settings) -> None:
     assert report.status == "skipped"
     assert "too good to be true" in str(report.reason)
     assert stores.query(settings, PREDICTIONS) == []
+
+
+def test_without_an_earlier_cutoff_the_metrics_say_that_none_chose() -> None:
+    """Cut-offs as far apart as they look ahead: the third is the first that lets another choose."""
+    rows = planted_rows(lambda x: 1 / (1 + np.exp(-x[:, 0])), n_people=600, n_cutoffs=3)
+    chosen = evaluate(rows, MADE_UP).metrics
+    assert chosen["method_chosen_before"] is not None
+    assert "note" not in chosen
+    alone = evaluate(rows.rows(rows.cutoff > 0), MADE_UP).metrics
+    assert alone["method_chosen_before"] is None
+    assert alone["note"].startswith("no method was chosen by the cut-off before the newest: ")
+    assert "none whose horizon had ended" in alone["note"]
+
+
+def test_the_projects_own_cutoffs_are_enough_to_choose_by() -> None:
+    """And not more than that: each makes the build slower."""
+    settings = yaml.safe_load((PROJECT_DIR / "dbt_project" / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
+    ago = np.arange(settings["training_cutoffs"]) * settings["training_cutoff_step_days"] * DAY
+    nothing = np.empty((len(ago), 0))
+    rows = TrainingSet(ago, -ago, settings["churn_horizon_days"] * DAY - ago, nothing, ago == 0)
+    for _ in range(2):
+        rows, newest = split(rows)
+        assert len(newest.cutoff) == 1
+    assert len(rows.cutoff) == 1
 
 
 def test_labels_that_overlap_the_test_cutoff_do_not_teach() -> None:

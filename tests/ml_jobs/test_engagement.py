@@ -154,6 +154,17 @@ def test_a_method_that_was_right_before_gives_way(settings: Settings) -> None:
     assert found.choice[0] == OWN_RATE
 
 
+def test_without_an_earlier_cutoff_the_metrics_say_that_none_chose(
+    planted: tuple[Settings, JobReport, np.ndarray],
+) -> None:
+    settings, report, _ = planted
+    assert "note" not in report.metrics
+    rows = rows_of(settings)
+    alone = evaluate(rows.rows(rows.cutoff >= np.unique(rows.cutoff)[-2]), CONFIG).metrics
+    assert (alone["open_method_chosen_before"], alone["click_method_chosen_before"]) == (None, None)
+    assert alone["note"].startswith("no method was chosen by the cut-off before the newest: ")
+
+
 def test_what_was_not_known_may_not_teach(planted: tuple[Settings, JobReport, np.ndarray]) -> None:
     """Horizons that overlap the newest cut-off: those of the cut-off before it have not ended."""
     settings, _, _ = planted

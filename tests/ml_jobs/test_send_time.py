@@ -187,6 +187,29 @@ def test_an_hour_at_which_nobody_was_written_to_is_not_the_best() -> None:
     assert model.best(model.factors(past.cells(past.person < 0)))[0].tolist() == [model.hour_order()[0]] * 500
 
 
+@pytest.mark.parametrize(("n_sends", "best"), [(5, 20), (99, 20), (100, 3), (400, 3)])
+def test_a_few_lucky_clicks_make_no_hour(n_sends: int, best: int) -> None:
+    """Ten thousand mails at ten, of which few were clicked, as many at eight in the evening, of which 8 % were; and
+    some at three in the morning, of which 40 % were. Of all mails 5 % were, so that 100 are to bring five clicks."""
+    hour, sends = np.asarray([10, 20, 3]), np.asarray([10_000, 10_000, n_sends])
+    lucky = n_sends * 2 // 5
+    clicks = np.asarray([round(0.05 * sends.sum()) - 800 - lucky, 800, lucky])
+    model = fit(Sends(1, hour * 0, hour, hour * 0, sends, clicks), CONFIG)
+    assert model.hours[3] > model.hours[20] > model.hours[10]
+    assert model.hour_order()[0] == best
+    factors = model.factors(Sends(1, hour[:1] * 0, hour[2:], hour[:1] * 0, sends[2:], clicks[2:]))
+    assert model.best(factors)[0] == [best]
+    assert SendTimeModel.from_dict({**model.to_dict(), "min_sends": 1}).hour_order()[0] == 3
+
+
+def test_where_no_hour_has_enough_mails_it_is_the_one_with_the_most() -> None:
+    hour = np.asarray([1, 5, 3])
+    few = Sends(1, hour * 0, hour, hour, np.asarray([40, 30, 20]), np.asarray([20, 20, 20]))
+    assert fit(few, CONFIG).hour_order().tolist() == [3, 5, 1]
+    model = fit(few, SendTimeConfig(min_expected_clicks=50))
+    assert (model.hour_order().tolist(), model.weekday_order().tolist()) == ([1], [1])
+
+
 def test_who_rarely_clicks_is_given_no_hour_at_which_nobody_was_written_to() -> None:
     """Mails at 10 and 18 on three days of the week; half the people like either hour, and most of them click little."""
     rng = np.random.default_rng(9)

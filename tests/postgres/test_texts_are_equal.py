@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 
 import psycopg
@@ -44,6 +45,16 @@ def test_capitals_become_small_alike(postgres: Server, monkeypatch: pytest.Monke
     theirs = in_postgres(postgres, names.small_sql(), texts)
     assert [(text, our, their) for text, our, their in zip(texts, ours, theirs, strict=True) if our != their] == []
     assert ours[-4:] == ["ipek", "οδυσσευσ", "οδυσσεύσ σ", "i"]
+
+
+def test_accents_are_composed_as_python_composes_them(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules of recommendation are composed by Python, the catalogue by the warehouse."""
+    texts = [unicodedata.normalize("NFD", sign) for sign in names.stable_signs()]
+    expected = [unicodedata.normalize("NFC", text) for text in texts]
+    assert sum(text != one for text, one in zip(texts, expected, strict=True)) > 10_000
+    assert names.in_duckdb(names.composed_sql(), texts) == expected
+    names.for_postgres(monkeypatch)
+    assert in_postgres(postgres, names.composed_sql(), texts) == expected
 
 
 def test_blanks_of_any_width_are_trimmed(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from warehouse import errors
 from warehouse.backup import backup, restore
-from warehouse.build import close_build, continue_build, open_build, pin_clock, settings_as_of
+from warehouse.build import close_build, continue_build, forget_past, open_build, pin_clock, settings_as_of
 from warehouse.clock import parse_instant, read_clock
 from warehouse.connection import connect
 from warehouse.dbt import DbtResult
@@ -57,6 +57,25 @@ def test_a_past_build_has_a_schema_of_its_own_and_starts_from_nothing(settings: 
     open_build(past, datetime(2011, 9, 1))
     with connect(past, read_only=True) as con:
         assert con.execute("select * from duckdb_tables() where table_name = 'leftover'").fetchall() == []
+
+
+def test_a_past_build_can_be_forgotten_and_no_other(settings: Settings) -> None:
+    past, other = (settings_as_of(settings, datetime(2011, 9, day)) for day in (1, 2))
+    open_build(settings, DEC)
+    for one in (past, other):
+        open_build(one, datetime(2011, 9, 1))
+        with connect(one) as con:
+            con.execute(f'create schema if not exists "{one.schema}"')
+    forget_past(past)
+    forget_past(past)  # again is fine
+    with pytest.raises(ValueError, match="no schema of a past build"):
+        forget_past(settings)
+    with connect(settings, read_only=True) as con:
+        left = {row[0] for row in con.execute("select schema_name from duckdb_schemas()").fetchall()}
+        builds = con.execute("select schema_name from ops.builds order by 1").fetchall()
+    assert {settings.ml_schema, other.schema, other.ml_schema} <= left
+    assert not {past.schema, past.ml_schema} & left
+    assert builds == [(settings.schema,), (past.schema,), (other.schema,)]
 
 
 def test_a_build_remembers_the_loads_that_it_could_read(settings: Settings) -> None:

@@ -80,6 +80,21 @@ def test_what_is_written_is_what_the_models_read(settings: Settings) -> None:
         assert con.execute(f"select count(*) from {ml}.recommendation_rule_items").fetchall() == [(0,)]
 
 
+def test_accents_are_one_however_they_are_written(settings: Settings) -> None:
+    """An editor may write é as e and a combining accent, and so may the file of a catalogue."""
+    apart = "exclude: [{name: x, products: [THE\u0301], categories: [E\u0301picerie]}]"
+    rules = _read(settings, apart)
+    assert (rules.exclude[0].products, rules.exclude[0].categories) == (("TH\u00c9",), ("\u00c9picerie",))
+    assert rules == _read(settings, "exclude: [{name: x, products: [TH\u00c9], categories: [\u00c9picerie]}]")
+    with connect(settings, purpose="test") as con:
+        ensure_state(con, settings)
+        con.execute(f"create schema {settings.schema}")
+        con.execute(f"create table {settings.schema}.dim_products as select ? as product_id, ? as category", [
+            "THE\u0301", "E\u0301PICERIE",
+        ])  # fmt: skip
+        assert report_rules(con, settings, rules).unknown == ()
+
+
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "recommend:\nexclude:\nboost:\n"])
 def test_an_empty_file_is_no_rules(settings: Settings, text: str) -> None:
     assert _read(settings, text) == Rules()

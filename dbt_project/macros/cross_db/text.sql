@@ -31,6 +31,11 @@
 {#- PostgreSQL: a database of locale C knows no capitals beyond ASCII; ICU does, whatever the database's own locale. -#}
 {%- macro postgres__fold_case(column) -%}lower({{ column }} collate "und-x-icu"){%- endmacro -%}
 
+{#- text: accents composed with their letters (Unicode's NFC), so that the two ways of writing é are one. -#}
+{%- macro composed(column) -%}{{ return(adapter.dispatch('composed', 'mailwright')(column)) }}{%- endmacro -%}
+{%- macro default__composed(column) -%}nfc_normalize({{ column }}){%- endmacro -%}
+{%- macro postgres__composed(column) -%}normalize({{ column }}, nfc){%- endmacro -%}
+
 {#- rows of text: a delimited list, one row per item, in the select list. DuckDB and PostgreSQL return varchar/text. -#}
 {%- macro split_to_rows(column, delimiter=',') -%}{{ return(adapter.dispatch('split_to_rows', 'mailwright')(column, delimiter)) }}{%- endmacro -%}
 {%- macro default__split_to_rows(column, delimiter) -%}unnest(string_to_array({{ column }}, '{{ delimiter }}')){%- endmacro -%}

@@ -22,25 +22,9 @@ clock as (
 
 ),
 
--- a prediction from the future is a leak, an old one no longer a prediction
 current_predictions as (
 
-    select
-        predictions.*,
-        row_number() over (
-            partition by predictions.profile_id
-            order by
-                predictions.as_of desc nulls last,
-                predictions.trained_at desc nulls last,
-                predictions.model_version desc nulls last
-        ) as recency
-    from predictions
-    inner join profiles
-        on predictions.profile_id = profiles.profile_id
-    cross join clock
-    where
-        predictions.as_of <= clock.as_of
-        and predictions.as_of > {{ add_hours('clock.as_of', -24 * var('prediction_max_age_days')) }}
+    {{ newest_predictions('predictions', 'profiles', 'clock') }}
 
 ),
 
@@ -62,7 +46,6 @@ final as (
     from current_predictions
     left join lifetime_values
         on current_predictions.profile_id = lifetime_values.profile_id
-    where current_predictions.recency = 1
 
 )
 

@@ -34,6 +34,7 @@ in_force as (
 
 ),
 
+-- rules are composed (NFC) when they are read; the catalogue is as it was delivered
 named as (
 
     select
@@ -43,7 +44,7 @@ named as (
         products.product_id
     from items
     inner join products
-        on items.product_id = products.product_id
+        on items.product_id = {{ composed('products.product_id') }}
 
     union all
 
@@ -54,7 +55,7 @@ named as (
         products.product_id
     from items
     inner join products
-        on lower(trim(items.category)) = lower(trim(products.category))
+        on {{ fold_case(trim_blanks('items.category')) }} = {{ fold_case(trim_blanks(composed('products.category'))) }}
 
     union all
 

@@ -16,25 +16,9 @@ clock as (
 
 ),
 
--- a prediction from the future is a leak, an old one no longer a prediction
 current_predictions as (
 
-    select
-        predictions.*,
-        row_number() over (
-            partition by predictions.profile_id, predictions.horizon_days
-            order by
-                predictions.as_of desc nulls last,
-                predictions.trained_at desc nulls last,
-                predictions.model_version desc nulls last
-        ) as recency
-    from predictions
-    inner join profiles
-        on predictions.profile_id = profiles.profile_id
-    cross join clock
-    where
-        predictions.as_of <= clock.as_of
-        and predictions.as_of > {{ add_hours('clock.as_of', -24 * var('prediction_max_age_days')) }}
+    {{ newest_predictions('predictions', 'profiles', 'clock', ['horizon_days']) }}
 
 ),
 
@@ -56,7 +40,6 @@ final as (
         max(trained_at) as trained_at,
         max(as_of) as as_of
     from current_predictions
-    where recency = 1
     group by profile_id
 
 )
