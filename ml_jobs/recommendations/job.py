@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from ml_jobs import job as jobs
 from ml_jobs import registry
 from ml_jobs.errors import TrainingRefusedError
-from ml_jobs.gate import GateConfig
 from ml_jobs.recommendations.config import RecommendationConfig
 from ml_jobs.recommendations.evaluate import Choice, evaluate
 from ml_jobs.recommendations.features import Interactions, in_items_of, read_interactions
@@ -31,10 +30,6 @@ class RecommendationJob:
 
     def __init__(self, config: RecommendationConfig | None = None) -> None:
         self.config = config or RecommendationConfig()
-
-    @property
-    def gate(self) -> GateConfig:
-        return self.config.gate
 
     def read(self, settings: Settings, as_of: datetime) -> Interactions:
         return read_interactions(settings, as_of, self.config)
