@@ -4,7 +4,7 @@
 
 On a made-up store (benchmarks/ml_jobs.py) of three views for two purchases, from the warehouse and back into it. The
 limit beside scoring is the product of histories and item-to-item weights by `sparse_dot_topn` alone: nothing scaled, no
-own purchases, nothing denied, no reasons. Seconds of one process; the trees are asked for a sample.
+own purchases, nothing denied, no reasons. The trees are asked for a sample.
 """
 
 from __future__ import annotations

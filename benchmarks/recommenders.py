@@ -102,7 +102,7 @@ def temporal(title: str, rows: dict[str, np.ndarray], names: dict[str, str], cut
             known, _ = windows.known(1)
             truth, people, _ = windows.buyers(1, known.history)
             people = sample(people, CONFIG.max_test_profiles, CONFIG.seed)
-            hits, gains = measured({"implicit ALS": Als(known.history.purchases)}, known, truth, people, CONFIG)
+            hits, gains = measured({"implicit ALS": Als(known.history.purchases)}, known, truth, people)
             for name in ("implicit ALS", "implicit ALS_new"):
                 test.hits[name], test.gains[name] = hits[name], gains[name]
         found.append((test, chosen))

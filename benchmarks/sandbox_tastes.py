@@ -69,7 +69,7 @@ def gap(settings: Settings) -> list[str]:
     truth, people, _ = windows.buyers(1, known.history)
     people = sample(people, CONFIG.max_test_profiles, CONFIG.seed)
     oracle = Oracle(data, known.history.popularity, tastes)
-    hits, gains = measured({"oracle": oracle}, known, truth, people, CONFIG)
+    hits, gains = measured({"oracle": oracle}, known, truth, people)
     lines = [
         f"As of {as_of:%Y-%m-%d}: {test.n:,} buyers of the last {CONFIG.horizon_days} days, {len(data.product_ids):,} "
         f"products; the truth knows {oracle.known[people].mean():.0%} of them. `{method}` goes live.",

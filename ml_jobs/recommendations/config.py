@@ -36,7 +36,7 @@ class RankerConfig(BaseModel):
     max_features: float = Field(default=0.3, gt=0, le=1)
     """Share of the columns that each split may choose from."""
     n_threads: int = Field(default=1, ge=1)
-    """Threads of the trees: on a busy machine more of them wait for each other."""
+    """Threads within the trees: on a busy machine more of them wait for each other."""
     seed: int = 20240229
     """Seed of the samples and of the trees."""
 
@@ -100,9 +100,10 @@ class RecommendationConfig(BaseModel):
     own frequency."""
     seed: int = 20240229
     """Seed of the back-test's sampling; the model itself has no randomness."""
-    chunk_profiles: int = Field(default=1024, ge=1)
-    """Profiles looked at at once. A back-test spells out chunk × items × 4 bytes, some twenty times over; scoring needs
-    less."""
+    chunk_profiles: int = Field(default=4096, ge=1)
+    """Profiles scored at once."""
+    n_threads: int = Field(default=2, ge=1)
+    """Chunks scored at the same time. The trees gain by it; products of sparse matrices wait for each other."""
 
     @model_validator(mode="after")
     def _known_methods(self) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,6 +28,8 @@ _ALWAYS = (OWN_FREQUENCY, RECENT_POPULARITY)
 _SIMPLE = ("blend_0.05", EASE)
 _DEPTH = 10
 _TINY = 1e-4
+_CELLS_AT_ONCE = 20_000_000
+"""People × items that are spelled out: of every method, a few times."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ class Windows:
                 config.view_weight, trees,
             )  # fmt: skip
             scorers[method] = Scorer(model, known)
-        return Window(at, people, *measured(scorers, known, truth, people, config, placements_of(known)), n_buyers)
+        return Window(at, people, *measured(scorers, known, truth, people, placements_of(known)), n_buyers)
 
 
 def sample(people: np.ndarray, n: int, seed: int) -> np.ndarray:
@@ -188,12 +190,18 @@ def sample(people: np.ndarray, n: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).choice(people, n, replace=False))
 
 
+def _in_parts(people: np.ndarray, n_items: int) -> Iterator[np.ndarray]:
+    """As many at once as there is memory for."""
+    at_once = max(_CELLS_AT_ONCE // max(n_items, 1), 1)
+    for start in range(0, len(people), at_once):
+        yield people[start : start + at_once]
+
+
 def measured(
     scorers: Mapping[str, AnyScorer],
     known: Known,
     truth: sp.csr_matrix,
     people: np.ndarray,
-    config: RecommendationConfig,
     placements: Sequence[Placement] = (),
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """(hits, gains) of `Window`, of `scorers` and of the two simplest methods; `…@<placement>` of those whom it serves,
@@ -205,8 +213,7 @@ def measured(
     hits: dict[str, list[np.ndarray]] = {}
     gains: dict[str, list[np.ndarray]] = {}
     filler = history.popularity * _TINY
-    for start in range(0, len(people), config.chunk_profiles):
-        rows = people[start : start + config.chunk_profiles]
+    for rows in _in_parts(people, known.shape[1]):
         wanted, own = truth[rows].toarray(), history.purchases[rows].toarray()
         rankings = {method: scorer.scores(rows) + filler for method, scorer in scorers.items()}
         rankings[OWN_FREQUENCY] = own + filler
@@ -261,8 +268,7 @@ def merit_of_stored(
     is_ours = data.product_ids[ours] == model.product_ids
     scorer = Scorer(model, known)
     merits: list[np.ndarray] = []
-    for start in range(0, window.n, config.chunk_profiles):
-        rows = window.people[start : start + config.chunk_profiles]
+    for rows in _in_parts(window.people, known.shape[1]):
         wanted = truth[rows].toarray()
         scores = scorer.scores(rows) + known.history.popularity * _TINY
         scores[known.history.returned[rows].toarray() > 0] = -1

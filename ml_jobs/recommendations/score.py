@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,7 @@ def top_candidates(
     """
     import numpy as np
 
-    pieces: list[tuple[np.ndarray, ...]] = []
-    for start in range(0, len(profiles), chunk):
+    def of_chunk(start: int) -> tuple[np.ndarray, ...]:
         people = profiles[start : start + chunk]
         denied = scorer.known.history.returned[people]
         if placement is not None:
@@ -61,7 +61,10 @@ def top_candidates(
         context = placement.context[people] if placement is not None and method == CONTEXT else None
         row, item, score = scorer.best(people, n, denied, context)
         reason, why = _reasons(scorer, people, context, row, item)
-        pieces.append((people[row], item, rank_in(row), score, reason, why))
+        return people[row], item, rank_in(row), score, reason, why
+
+    with ThreadPoolExecutor(scorer.known.config.n_threads) as threads:
+        pieces = list(threads.map(of_chunk, range(0, len(profiles), chunk)))
     columns = [np.concatenate(part) for part in zip(*pieces, strict=True)] if pieces else [np.empty(0)] * 6
     profile, product, rank, score, reason, why = columns
     return Candidates(profile, product.astype(np.int64), rank.astype(np.int32), score, reason, why.astype(np.int64))
