@@ -1,6 +1,6 @@
 """Trainings as of past days, a partition each: to be back-filled in the UI.
 
-Each builds the features of its day into the schema of that day, as `mailwright build --as-of` does, and trains on them:
+Each builds the features of its day into a schema of its own, as `mailwright build --as-of` does, and trains on them:
 the back-test is the one that people would have seen then. Its numbers are kept, the schema is not. Production's clock,
 registry and predictions are not touched.
 """
@@ -46,7 +46,8 @@ def train_as_of_job(settings: Settings, tags: dict[str, str]) -> dg.JobDefinitio
 def train_as_of(settings: Settings, day: str, tell: Any) -> dict[str, Any]:
     """Build and train as of `day`; the reports of all jobs as flat metadata.
 
-    They are what it is for: the day's schemas, which take the room of a build each, are dropped however it ends.
+    They are what it is for: the day's schemas and files, which take the room of a build, go when it ends, or fails.
+    Those of a run that was killed go when the day is filled again.
 
     Raises:
         DataError: a model or a test failed.
@@ -58,7 +59,7 @@ def train_as_of(settings: Settings, day: str, tell: Any) -> dict[str, Any]:
     from warehouse.clock import parse_instant
 
     instant = parse_instant(day)
-    past = settings_as_of(settings, instant)
+    past = settings_as_of(settings, instant, "train")
     normalize_identifiers(settings)
     found: dict[str, Any] = {}
     try:

@@ -9,6 +9,7 @@ predictions that are there.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -55,18 +56,18 @@ class BuildReport:
         return asdict(self) | {"as_of": f"{self.as_of}Z", "known_at": f"{self.known_at}Z"}
 
 
-def settings_as_of(settings: Settings, as_of: datetime) -> Settings:
-    """Settings of a past build: a schema of its own, named by the instant, never production."""
+def settings_as_of(settings: Settings, as_of: datetime, purpose: str = "") -> Settings:
+    """Settings of a past build: a schema of its own, named by the instant (and the purpose), never production."""
     name = _PAST + re.sub(
         r"[^0-9t]",
         "",
         f"{as_of:%Y%m%d}" + (f"{as_of:t%H%M%S}" if as_of.time().isoformat() != "00:00:00" else ""),
     )
-    return settings.model_copy(update={"schema_override": name})
+    return settings.model_copy(update={"schema_override": f"{name}_{purpose}" if purpose else name})
 
 
 def forget_past(settings: Settings) -> None:
-    """Drop the schemas of a past build; what `ops` records of it stays.
+    """Drop the schemas of a past build, and its models' files; what `ops` records of it stays.
 
     Raises:
         ValueError: these settings are not of a past build.
@@ -75,11 +76,14 @@ def forget_past(settings: Settings) -> None:
         raise ValueError(f"{settings.schema} is no schema of a past build")
     with connect(settings, purpose="drop a past build") as con:
         _drop_past(con, settings)
+    shutil.rmtree(settings.artefacts_dir, ignore_errors=True)
 
 
 def _drop_past(con: Any, settings: Settings) -> None:
+    con.execute("begin")
     for schema in (settings.schema, settings.ml_schema):
         con.execute(f'drop schema if exists "{schema}" cascade')
+    con.execute("commit")
 
 
 def pin_clock(settings: Settings, as_of: datetime) -> None:

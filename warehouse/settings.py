@@ -120,7 +120,8 @@ class Settings(BaseSettings):
 
     @property
     def artefacts_dir(self) -> Path:
-        return self.home / "artefacts"
+        """Those of another schema lie in a folder of its own, which goes when it goes."""
+        return self.home / "artefacts" / (self.schema_override or "")
 
     @property
     def data_docs_dir(self) -> Path:

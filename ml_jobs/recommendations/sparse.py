@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _CELLS_AT_ONCE = 2_000_000
 """What fits a processor's cache."""
+_PAIRS_AT_ONCE = 65_536
+_ROWS_AT_ONCE = 512
 _NEVER = -1e9
 """Weight of what is not offered: no evidence adds up to that."""
 
@@ -22,14 +24,36 @@ def greatest_of_product(left: sp.csr_matrix, right: sp.csr_matrix, n: int) -> tu
 
     Which of several equal values are kept depends on that row alone, but not on their columns.
     """
-    import numpy as np
-    from sparse_dot_topn import sp_matmul_topn
+    try:
+        # it has no wheel for some machines (DECISIONLOG.md), and counts processors when it is imported
+        from sparse_dot_topn import sp_matmul_topn
+    except (ImportError, TypeError):
+        return _greatest_by_sorting(left, right, n)
+    return _positive(sp_matmul_topn(left, right, top_n=n, threshold=0.0))
 
-    found = sp_matmul_topn(left, right, top_n=n, threshold=0.0)
-    per_row = found.getnnz(axis=1)
-    positive = found.data > 0
-    row = np.repeat(np.arange(len(per_row)), per_row)[positive]
-    return row, found.indices[positive].astype(np.int64), found.data[positive]
+
+def _greatest_by_sorting(
+    left: sp.csr_matrix, right: sp.csr_matrix, n: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`greatest_of_product`, slower."""
+    import numpy as np
+    import scipy.sparse as sp
+
+    found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))]
+    for start in range(0, left.get_shape()[0], _ROWS_AT_ONCE):
+        row, column, value = top_of(*_positive(sp.csr_matrix(left[start : start + _ROWS_AT_ONCE] @ right)), n)
+        found.append((start + row, column, value))
+    row, column, value = (np.concatenate(part) for part in zip(*found, strict=True))
+    return row, column, value
+
+
+def _positive(matrix: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(row, column, value), by row."""
+    import numpy as np
+
+    per_row = matrix.getnnz(axis=1)
+    kept = matrix.data > 0
+    return np.repeat(np.arange(len(per_row)), per_row)[kept], matrix.indices[kept].astype(np.int64), matrix.data[kept]
 
 
 def top_of_product(left: sp.csr_matrix, right: sp.csr_matrix, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -94,11 +118,22 @@ def said_most(
     nothing speaks for it). `speakers`: candidates × evidence."""
     import numpy as np
 
-    terms = history[row].multiply(speakers[column]).tocsr()
-    value = np.asarray(terms.sum(axis=1)).ravel()
-    most = column.copy()
-    at, which, _ = top_of(np.repeat(np.arange(len(row)), np.diff(terms.indptr)), terms.indices, terms.data, 1)
-    most[at] = which
+    value, most = np.zeros(len(row), np.float32), column.copy()
+    for start in range(0, len(row), _PAIRS_AT_ONCE):
+        part = slice(start, start + _PAIRS_AT_ONCE)
+        terms = history[row[part]].multiply(speakers[column[part]]).tocsr()
+        value[part] = np.asarray(terms.sum(axis=1)).ravel()
+        n_terms = np.diff(terms.indptr)
+        cell = np.flatnonzero(n_terms)
+        if not len(cell):
+            continue
+        of_cell = np.repeat(cell, n_terms[cell])
+        strongest = np.zeros(len(n_terms), np.float32)
+        strongest[cell] = np.maximum.reduceat(terms.data, terms.indptr[:-1][cell])
+        at = np.flatnonzero((terms.data == strongest[of_cell]) & (terms.data > 0))
+        # the first of equal ones
+        at = at[np.diff(of_cell[at], prepend=-1) != 0]
+        most[start + of_cell[at]] = terms.indices[at]
     return value, most
 
 

@@ -260,11 +260,11 @@ def test_the_documented_numbers_of_people_suffice() -> None:
             assert n * rate >= 30
 
 
-@pytest.mark.parametrize("share", [1, -0.1, "half"])
+@pytest.mark.parametrize("share", [1, -0.1, 0.00001, "half"])
 def test_a_share_that_is_none_is_told(store: Settings, share: Any) -> None:
     output = support.dbt(
         store, "compile", "--select", "int_recommendations__audience",
         variables={**VARIABLES, "recommendation_holdout": {"share": share, "draw": 1}}, fails=True,
     )  # fmt: skip
     said = " ".join(output.split())
-    assert f"vars.recommendation_holdout.share is '{share}': a number from 0 to below 1" in said
+    assert f"vars.recommendation_holdout.share is '{share}': 0, or a number from 0.0001 to below 1" in said

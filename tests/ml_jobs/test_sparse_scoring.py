@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml_jobs.recommendations import sparse
@@ -22,6 +23,16 @@ EVERYONE = np.arange(N_PEOPLE)
 SOURCES_OF = {"ease": ("ease",), "ranked": ("bought", "viewed", "ease", "names")}
 
 
+@pytest.fixture(params=["sparse_dot_topn", "without it"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines for which it has no wheel have scipy alone."""
+    if request.param == "without it":
+        monkeypatch.setitem(sys.modules, "sparse_dot_topn", None)
+        monkeypatch.setattr(sparse, "_ROWS_AT_ONCE", 4)
+
+
+@pytest.mark.usefixtures("engine")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12))
 def test_the_best_of_a_product_are_those_of_its_rows(seed: int, n: int) -> None:
     """Small whole numbers, so that many are equal: the values are the row's greatest, at cells that have them."""
@@ -122,6 +133,7 @@ def test_scores_are_what_the_documentation_says(method: str) -> None:
     np.testing.assert_allclose(scorer.scores(EVERYONE), expected_scores(scorer, method), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("method", ["blend_0.3", "new_only", "ease", "ranked"])
 def test_who_is_served_gets_the_best_of_what_a_back_test_sees(method: str) -> None:
     """Less what is not offered and what was sent back; in chunks as at once."""

@@ -211,8 +211,8 @@ def test_a_past_day_is_a_partition_in_a_schema_of_its_own(settings: Settings, mo
     run = job.execute_in_process(partition_key="2025-06-02", instance=dg.DagsterInstance.ephemeral())
     assert run.success
     assert done[0] == ("normalize", settings.schema)
-    assert done[1] == ("build", f"asof_20250602 {('before_ml', DAY)}")
-    assert done[2:] == [(f"train {name}", "asof_20250602") for name in KEY_OF_JOB]
+    assert done[1] == ("build", f"asof_20250602_train {('before_ml', DAY)}")
+    assert done[2:] == [(f"train {name}", "asof_20250602_train") for name in KEY_OF_JOB]
     (output,) = [event for event in run.all_node_events if event.is_successful_output]
     assert output.step_output_data.metadata["churn.metrics.brier"].value == 0.25
 

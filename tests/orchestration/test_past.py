@@ -9,14 +9,14 @@ import pytest
 
 from orchestration.names import KEY_OF_JOB
 from orchestration.past import train_as_of
-from warehouse.build import open_build
+from warehouse.build import open_build, settings_as_of
 from warehouse.connection import connect
 from warehouse.errors import DataError
 from warehouse.settings import Settings
 
 
-def left_in(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
-    """Which schemas there are, and production's clock, models and predictions."""
+def left_in(settings: Settings) -> dict[str, list[Any]]:
+    """Which schemas and models' files there are, and production's clock, models and predictions."""
     wanted = {
         "schemas": "select schema_name from duckdb_schemas() where database_name = current_database() order by 1",
         "clock": f'from "{settings.schema}".clock',
@@ -24,11 +24,15 @@ def left_in(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
         "predictions": f'from "{settings.ml_schema}".churn_predictions order by profile_id',
     }
     with connect(settings, read_only=True) as con:
-        return {name: con.execute(sql).fetchall() for name, sql in wanted.items()}
+        found = {name: con.execute(sql).fetchall() for name, sql in wanted.items()}
+    return found | {"files": sorted(settings.artefacts_dir.rglob("*"))}
 
 
 def test_a_past_day_is_built_and_tried_and_leaves_its_numbers_alone(own_copy: Settings) -> None:
+    looked_into = settings_as_of(own_copy, datetime(2026, 6, 30))
+    open_build(looked_into, datetime(2026, 6, 30))
     before = left_in(own_copy)
+    assert (looked_into.schema,) in before["schemas"]
     told: list[str] = []
     found = train_as_of(own_copy, "2026-06-30", told.append)
     assert left_in(own_copy) == before

@@ -7,11 +7,15 @@
     {%- endif -%}
 {%- endmacro -%}
 
-{#- double: share of var recommendation_holdout, checked: from 0 to below 1. -#}
+{#- double: share of var recommendation_holdout, checked: 0, or from one in ten thousand to below 1. -#}
 {%- macro holdout_share() -%}
-    {%- set share = var('recommendation_holdout')['share'] -%}
-    {%- if share is not number or share < 0 or share >= 1 -%}
-        {{ exceptions.raise_compiler_error("vars.recommendation_holdout.share is '" ~ share ~ "': a number from 0 to below 1") }}
+    {%- set holdout = var('recommendation_holdout') -%}
+    {%- set share = holdout['share'] -%}
+    {%- if share is not number or not (share == 0 or 0.0001 <= share < 1) -%}
+        {{ exceptions.raise_compiler_error("vars.recommendation_holdout.share is '" ~ share ~ "': 0, or a number from 0.0001 to below 1") }}
+    {%- endif -%}
+    {%- if 'draw' not in holdout -%}
+        {{ exceptions.raise_compiler_error("vars.recommendation_holdout.draw is missing: a number, another for another draw") }}
     {%- endif -%}
     {{ return(share) }}
 {%- endmacro -%}
