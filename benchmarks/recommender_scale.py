@@ -64,6 +64,7 @@ def at_size(n_interactions: int, n_profiles: int, n_products: int) -> list[str]:
             (f"top {TOP} of all", trained.metrics["method"], scored.n_scored, *score_seconds, peak()),
         ]
         data = read_interactions(settings, AS_OF, CONFIG)
+    print(*rows, sep="\n", file=sys.stderr)
     lines = [
         f"### {n_interactions:,} interactions of {n_profiles:,} people with {n_products:,} products",
         "",
