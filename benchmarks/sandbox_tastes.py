@@ -91,9 +91,9 @@ def main() -> None:
     home = Path(os.environ["MAILWRIGHT_BENCH_HOME"]) if "MAILWRIGHT_BENCH_HOME" in os.environ else None
     with tempfile.TemporaryDirectory() as folder:
         if home is None:
-            home = Path(folder)
+            home = Path(folder, "demo")
             mailwright = Path(sys.executable).parent / "mailwright"
-            environment = os.environ | {"MAILWRIGHT_HOME": str(home)}
+            environment = os.environ | {"MAILWRIGHT_HOME": folder}
             subprocess.run([str(mailwright), "demo"], check=True, env=environment, stdout=sys.stderr)
         print("\n".join(gap(Settings(home=home, target="prod"))))
 
