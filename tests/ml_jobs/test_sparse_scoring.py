@@ -70,6 +70,14 @@ def test_values_of_a_product_are_those_of_its_cells(monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(best, product.max(axis=1).clip(0), rtol=1e-5, atol=1e-6)
 
 
+@pytest.fixture(params=[65_536, 3])
+def pairs_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All cells at once, and in parts of which some say nothing."""
+    monkeypatch.setattr(sparse, "_PAIRS_AT_ONCE", request.param)
+
+
+@pytest.mark.usefixtures("pairs_at_once")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32 - 1))
 def test_what_is_said_is_the_sum_and_its_greatest_term(seed: int) -> None:
     rng = np.random.default_rng(seed)
