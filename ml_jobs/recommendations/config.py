@@ -52,6 +52,8 @@ class RecommendationConfig(BaseModel):
     """Items kept as evidence for each item, the most similar ones."""
     shrinkage: float = Field(default=5.0, ge=0)
     """Added to the cosine's denominator: a pair seen once or twice is no evidence yet."""
+    breadth_exponent: float = Field(default=0.75, ge=0)
+    """What somebody with n items says of which ones go together counts n to the power of minus this."""
     ease_items: int = Field(default=5000, ge=2)
     """EASE knows so many items, the most bought ones: its time grows with their cube, its memory with their square."""
     ease_l2: float = Field(default=200.0, gt=0)

@@ -42,13 +42,19 @@ class Neighbours:
 def cosine(people: sp.csr_matrix, config: RecommendationConfig, *, with_itself: bool = False) -> Neighbours:
     """Shrunk cosine of log(1 + weight) between items over people (profiles × items), for some hundred items at a time.
 
-    `with_itself`: an item is its own evidence too (what was viewed is itself a candidate).
-    Source: item-based top-N, Deshpande and Karypis 2004 (doi:10.1145/963770.963776).
+    Each person is weighted by their number of items to the power of −`breadth_exponent`: who has everything says little
+    of any two. `with_itself`: an item is its own evidence too (what was viewed is itself a candidate).
+    Source: item-based top-N, Deshpande and Karypis 2004 (doi:10.1145/963770.963776), who give each person the same
+    length.
     """
     import numpy as np
     import scipy.sparse as sp
 
     taught = logs(_teachers(people, config))
+    counts = taught.getnnz(axis=1).astype(np.float32) ** -config.breadth_exponent
+    taught = sp.csr_matrix(diagonal(np.sqrt(counts)) @ taught)
+    # in the unit of what it is added to
+    shrinkage = config.shrinkage * (float(counts.mean()) if len(counts) else 1.0)
     by_item = taught.T.tocsr()
     norm = np.sqrt(np.asarray(by_item.multiply(by_item).sum(axis=1), dtype=np.float32)).ravel()
     found = _empty(len(norm), config)
@@ -57,7 +63,7 @@ def cosine(people: sp.csr_matrix, config: RecommendationConfig, *, with_itself: 
         stop = min(start + _ITEMS_AT_ONCE, len(norm))
         block = sp.csr_matrix(by_item[start:stop] @ taught)
         item = start + np.repeat(np.arange(stop - start), np.diff(block.indptr))
-        block.data /= norm[item] * norm[block.indices] + config.shrinkage
+        block.data /= norm[item] * norm[block.indices] + shrinkage
         block.data[block.indices == item] = 1.0 if with_itself else 0.0
         _keep(found, start, top_of_product(block, itself, found.index.shape[1]))
     return found

@@ -348,14 +348,17 @@ def test_config_refuses_what_it_does_not_know() -> None:
 
 
 def test_similarity_equals_the_formula(settings: Settings) -> None:
-    """Blockwise neighbours equal a dense shrunk cosine computed in one line."""
+    """Blockwise neighbours equal a dense shrunk cosine over weighted people, computed in a few lines."""
     small_store(settings)
     config = RecommendationConfig(n_neighbours=5)
     data = read_interactions(settings, AS_OF, config)
     history = history_at(data, data.as_of, config)
     logs = np.log1p(history.purchases.toarray())
-    norm = np.sqrt((logs**2).sum(axis=0))
-    expected = (logs.T @ logs) / (np.outer(norm, norm) + config.shrinkage)
+    logs = logs[(logs > 0).any(axis=1)]
+    counts = (logs > 0).sum(axis=1) ** -config.breadth_exponent
+    assert len(set(counts)) > 1
+    norm = np.sqrt(counts @ logs**2)
+    expected = (logs.T * counts) @ logs / (np.outer(norm, norm) + config.shrinkage * counts.mean())
     np.fill_diagonal(expected, 0)
     found = cosine(history.purchases, config)
     np.testing.assert_allclose(found.weight, -np.sort(-expected, axis=1)[:, :5], rtol=1e-4)
