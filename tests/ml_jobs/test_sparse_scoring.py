@@ -124,7 +124,7 @@ def expected_scores(scorer: Scorer, method: str) -> np.ndarray:
         by_ease = (bought[person] > 0) @ sources["ease"]
         for item in range(N_ITEMS):
             alike = by_bought[item] / (by_bought.max() or 1) + 0.5 * by_viewed[item] / (by_viewed.max() or 1)
-            alike *= (0.1 + popularity[item]) / 1.1
+            alike *= ((0.1 + popularity[item]) / 1.1) ** 0.7
             if method == "ease":
                 score = max(by_ease[item], 0)
             elif method == "new_only":
