@@ -13,6 +13,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +69,25 @@ def begin(settings: Settings) -> datetime:
 
 
 def content_version(job: str, params: dict[str, Any], *digests: str) -> str:
-    """`<job>-<12 hex>` of all that decides the model: config, library versions and the data it was fitted on."""
+    """`<job>-<12 hex>` of all that decides the model: config, recipe, libraries and the data it was fitted on."""
     import numpy
     import scipy
     import sklearn
 
     libraries = {"numpy": numpy.__version__, "scipy": scipy.__version__, "sklearn": sklearn.__version__}
-    text = json.dumps({"params": params, "libraries": libraries, "digests": digests}, sort_keys=True)
+    text = json.dumps(
+        {"params": params, "recipe": recipe(), "libraries": libraries, "digests": digests}, sort_keys=True
+    )
     return f"{job}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+@cache
+def recipe() -> str:
+    """sha256 of the jobs' sources: what another recipe made of the same rows is another model, to be tried anew."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.relative_to(Path(__file__).parent).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def digest_of(*arrays: Any) -> str:

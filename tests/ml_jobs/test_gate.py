@@ -221,6 +221,21 @@ def test_the_same_content_again_changes_no_decision(settings: Settings) -> None:
     assert churn.run(settings, config=FAST).status == "skipped"
 
 
+def test_what_another_recipe_makes_of_the_same_rows_is_tried_anew(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new release must not go live by what was decided of the one before it."""
+    stores.planted_churn(settings, AS_OF, n_people=500)
+    churn_at(settings, AS_OF)
+    first = churn.run(settings, config=FAST)
+    with stores.connect(settings) as con:
+        con.execute(f"update {settings.ml_schema}.model_runs set decision = 'as it was'")
+    monkeypatch.setattr(registry, "recipe", lambda: "of another release")
+    second = churn.run(settings, config=FAST)
+    assert second.model_version != first.model_version
+    assert second.decision.startswith("by Brier score against")
+
+
 def test_a_model_of_another_horizon_is_no_rival(settings: Settings) -> None:
     stores.planted_churn(settings, AS_OF, n_people=500)
     churn_at(settings, AS_OF - timedelta(days=60))
