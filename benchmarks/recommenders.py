@@ -95,7 +95,7 @@ def temporal(title: str, rows: dict[str, np.ndarray], names: dict[str, str], cut
         data = interactions(rows, to_micros(cut + timedelta(days=CONFIG.horizon_days)), names)
         windows = Windows(data, CONFIG)
         earlier = windows.back_test(2, CONFIG.methods)
-        chosen = max(earlier.methods, key=lambda name: float(earlier.merit(name).mean()))
+        chosen = earlier.best_first(CONFIG.gate.margin, CONFIG.min_test_profiles)[0]
         test = windows.back_test(1, CONFIG.methods)
         if PEER:
             known, _ = windows.known(1)

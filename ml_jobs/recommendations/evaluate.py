@@ -68,6 +68,22 @@ class Window:
         either."""
         return (self.hits[method] + self.gains[method]) / 2
 
+    def best_first(self, margin: float, least: int) -> list[str]:
+        """The methods: first those whose merit is within `margin` of the best one's, in the order of what they are
+        worth for items that are new to the person, if at least `least` people bought such; then the others.
+
+        Two honest methods differ by the margin in their merit, which repeats decide, and severalfold in what is new.
+        """
+        merits = {name: float(self.merit(name).mean()) for name in self.methods}
+        good_enough = max(merits.values(), default=0.0) - margin
+
+        def order(name: str) -> tuple[bool, float, float]:
+            new = self.merit(f"{name}_new")
+            is_close = merits[name] >= good_enough
+            return is_close, float(new.mean()) if is_close and len(new) >= max(least, 1) else 0.0, merits[name]
+
+        return sorted(self.methods, key=order, reverse=True)
+
 
 class AnyScorer(Protocol):
     """What gives each item a score for each person."""
@@ -288,7 +304,7 @@ def evaluate(data: Interactions, config: RecommendationConfig) -> Validation:
     earlier = windows.back_test(2, config.methods)
     chosen = config.default_method
     if earlier.n >= config.min_test_profiles:
-        best_first = sorted(earlier.methods, key=lambda method: -float(earlier.merit(method).mean()))
+        best_first = earlier.best_first(config.gate.margin, config.min_test_profiles)
         # later windows may have less to teach than those that the earlier one learned from
         can = (m for m in best_first if m != RANKED or all(windows.can_rank(number) for number in (1, 0)))
         chosen = next(can, chosen)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ml_jobs.errors import ArtefactError, FeatureTableError
 from ml_jobs.recommendations import job
 from ml_jobs.recommendations.config import RecommendationConfig
-from ml_jobs.recommendations.evaluate import _quality
+from ml_jobs.recommendations.evaluate import Window, _quality
 from ml_jobs.recommendations.features import bought_between, history_at, read_interactions, to_micros
 from ml_jobs.recommendations.model import RecommendationModel, Scorer
 from ml_jobs.recommendations.neighbours import cosine, top_k
@@ -372,6 +372,25 @@ def test_who_offers_fewer_than_ten_is_not_measured_by_a_shorter_list() -> None:
     ten[0, 0] = True
     wanted = np.asarray([8])
     assert _quality(three, wanted) == _quality(ten, wanted)
+
+
+@pytest.mark.parametrize(
+    ("n_new", "expected"),
+    [
+        # "far" is the best for what is new, but beyond the margin for all
+        (50, ["new", "repeats", "mixed", "far"]),
+        # too few bought something new: chance
+        (49, ["repeats", "mixed", "new", "far"]),
+        (0, ["repeats", "mixed", "new", "far"]),
+    ],
+)
+def test_of_methods_that_are_as_good_the_best_for_new_items_comes_first(n_new: int, expected: list[str]) -> None:
+    everyone = {"far": 0.4, "new": 0.495, "mixed": 0.497, "repeats": 0.5, "own_frequency": 0.9, "far@cart": 0.9}
+    new = {"far": 0.9, "new": 0.3, "mixed": 0.1, "repeats": 0.2, "own_frequency": 0.9}
+    values = {name: np.full(100, value) for name, value in everyone.items()}
+    values |= {f"{name}_new": np.full(n_new, value) for name, value in new.items()}
+    window = Window(0, np.arange(100), hits=values, gains=values, n_buyers=100)
+    assert window.best_first(margin=0.01, least=50) == expected
 
 
 def test_own_purchases_lead_and_popularity_breaks_ties(settings: Settings) -> None:
