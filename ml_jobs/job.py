@@ -6,6 +6,7 @@ the rest. Errors of the data (too little, a leak) refuse the training: what reig
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -108,6 +109,7 @@ def train(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None
         FeatureTableError: a relation or columns are missing.
     """
     as_of = registry.begin(settings)
+    lost = _depose_the_lost(job, settings, as_of)
     params = job.config.model_dump(mode="json")
     tell(on_progress, f"{job.name}: reading")
     try:
@@ -122,9 +124,11 @@ def train(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None
         return JobReport(job.name, "skipped", as_of, reason=reason)
     version = registry.content_version(job.name, params, as_of.isoformat(), job.digest(data))
     before = registry.run_of(settings, version)
-    # the same content was decided on: it may reign by now, and is no rival of itself
+    # the same content was decided on: it may reign by now, and is no rival of itself. But what it lost to may be lost
     decision = (
-        Decision(before.is_live, before.decision) if before else _decision(job, settings, as_of, validation.trial)
+        Decision(before.is_live, before.decision)
+        if before and not lost
+        else _decision(job, settings, as_of, validation.trial, lost)
     )
     run = registry.ModelRun(
         model_version=version,
@@ -137,7 +141,7 @@ def train(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None
         n_train=job.size(data),
         n_test=validation.n_test,
         is_live=decision.goes_live,
-        was_tried=before.was_tried if before else validation.trial is not None,
+        was_tried=before.was_tried if before and not lost else validation.trial is not None,
         decision=decision.reason,
     )
     registry.record_run(settings, run, validation.calibration)
@@ -150,25 +154,34 @@ def train(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None
     )  # fmt: skip
 
 
-def _decision(job: Job[Any, Any], settings: Settings, as_of: datetime, trial: Trial | None) -> Decision:
-    """A model whose file is lost reigns no more: it can neither score nor be asked."""
+def _depose_the_lost(job: Job[Any, Any], settings: Settings, as_of: datetime) -> list[str]:
+    """Of what should reign at `as_of`, newest first, until one can be loaded: what was said of the files of others."""
     lost: list[str] = []
-
-    def loaded(at: datetime) -> tuple[registry.ModelRun, Any] | None:
-        found = registry.reigning_run(settings, job.name, at)
-        if found is None:
-            return None
+    while (run := registry.reigning_run(settings, job.name, as_of)) is not None:
         try:
-            return found, registry.load_artefact(settings, found)
+            registry.load_artefact(settings, run)
         except ArtefactError as error:
-            lost.append(f"; {error.what}")
-            return None
+            lost.append(error.what)
+            registry.depose(settings, run, error.what)
+        else:
+            break
+    return lost
 
-    now = loaded(as_of)
-    then = loaded(trial.began_at) if now and trial else None
-    rival = (then[0].model_version, then[1]) if then else None
-    decision = decide(trial, rival, now[0].was_tried if now else None, job.config.gate)
-    return Decision(decision.goes_live, decision.reason + "".join(dict.fromkeys(lost)), decision.differences)
+
+def _decision(
+    job: Job[Any, Any], settings: Settings, as_of: datetime, trial: Trial | None, lost: Sequence[str]
+) -> Decision:
+    """Against what reigned when the window of the `trial` began, if its file is there."""
+    now = registry.reigning_run(settings, job.name, as_of)
+    then = registry.reigning_run(settings, job.name, trial.began_at) if now and trial else None
+    rival: tuple[str, Any] | None = None
+    if then is not None:
+        try:
+            rival = then.model_version, registry.load_artefact(settings, then)
+        except ArtefactError as error:
+            lost = [*lost, error.what]
+    decision = decide(trial, rival, now.was_tried if now else None, job.config.gate)
+    return Decision(decision.goes_live, "; ".join((decision.reason, *lost)), decision.differences)
 
 
 def score(job: Job[Any, Any], settings: Settings, on_progress: OnProgress = None) -> JobReport:

@@ -201,6 +201,15 @@ def reigning_run(settings: Settings, job: str, as_of: datetime) -> ModelRun | No
     )
 
 
+def depose(settings: Settings, run: ModelRun, reason: str) -> None:
+    """What went live with `run` lives no more, since its file can not be loaded: what reigned before it does again."""
+    with connect(settings, purpose=f"depose {run.model_version}") as con:
+        con.execute(
+            f'update "{settings.ml_schema}".model_runs set is_live = false, decision = ? where model_version = ?',
+            [f"{run.decision}; {reason}" if run.decision else reason, run.model_version],
+        )
+
+
 def run_of(settings: Settings, model_version: str) -> ModelRun | None:
     """The run of this version, which is of one content, if there was one."""
     return _first_run(settings, "model_version = ? and artefact_sha256 is not null", [model_version])

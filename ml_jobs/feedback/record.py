@@ -82,7 +82,7 @@ def record(
     config = config or FeedbackConfig()
     with connect(settings, purpose=f"keep predictions of {run.job}") as con, transaction(con):
         _log(con, settings, table, kept, run, stored, as_of, config)
-        first = _first_day(con, settings.ml_schema, run)
+        first = _first_day(con, settings.ml_schema, run, as_of)
         is_first = not first
         found: list[Drift] = []
         n_today = 0
@@ -171,8 +171,14 @@ def _column(con: duckdb.DuckDBPyConnection, sql: str, values: list[Any]) -> np.n
     return np.ma.filled(con.execute(sql, values).fetchnumpy()["value"].astype(float), np.nan)
 
 
-def _first_day(con: duckdb.DuckDBPyConnection, ml: str, run: ModelRun) -> dict[Key, Profile]:
-    """The distributions of the model's first day; none if it has not scored anybody yet."""
+def _first_day(con: duckdb.DuckDBPyConnection, ml: str, run: ModelRun, as_of: datetime) -> dict[Key, Profile]:
+    """The distributions of the model's first day; none if it has not scored anybody before the day of `as_of`."""
+    earlier = con.execute(
+        f'select count(*) from "{ml}".drift where model_version = ? and as_of_on < ?',
+        [run.model_version, day_of(as_of)],
+    ).fetchone()
+    if not earlier or not earlier[0]:
+        return {}
     found: dict[Key, list[tuple[float | None, int]]] = {}
     for kind, name, upper, n in con.execute(
         f'select kind, name, upper, n from "{ml}".feature_profiles where model_version = ? order by kind, name, bin',
@@ -191,6 +197,7 @@ def _write_first_day(con: duckdb.DuckDBPyConnection, ml: str, run: ModelRun, pro
         for (kind, name), profile in profiles.items()
         for number, (upper, n) in enumerate(zip((None, *profile.edges, None), profile.counts, strict=True))
     ]
+    con.execute(f'delete from "{ml}".feature_profiles where model_version = ?', [run.model_version])
     if rows:
         con.executemany(f'insert into "{ml}".feature_profiles values (?, ?, ?, ?, ?, ?)', rows)
 

@@ -42,6 +42,8 @@ class LifetimeValueConfig(BaseModel):
     """Threads of the booster. One gives the same sums on every machine."""
     seed: int = 20240229
     """Seed of the booster."""
+    max_plausible_auc: float = Field(default=0.995, gt=0.5, le=1)
+    """Trees that tell better than this who will buy know what came after their cut-off."""
     gate: GateConfig = GateConfig(margin=0.01)
     """In shares of the deviance that the mean of what people spent would have had."""
 

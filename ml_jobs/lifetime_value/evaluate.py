@@ -140,6 +140,7 @@ def evaluate(rows: Snapshots, config: LifetimeValueConfig) -> Validation:
         day = on_the_day(rows, config)
     except TrainingRefusedError as error:
         return Validation({"note": f"no back-test: {error}"}, 0, trial=None)
+    _refuse_foresight(day, config)
     (known, test), horizon = split(rows), day.test.horizon_days
     chosen, stretch, note = None, 1.0, {}
     try:
@@ -183,6 +184,25 @@ def evaluate(rows: Snapshots, config: LifetimeValueConfig) -> Validation:
         merit_of=merit_of_stored,
     )
     return Validation(metrics, len(test.cutoff), trial, choice=Choice(method, day.stretch(config)))
+
+
+def _refuse_foresight(day: Day, config: LifetimeValueConfig) -> None:
+    """Trees can read a column that knows the future; BG/NBD reads histories alone.
+
+    Raises:
+        TrainingRefusedError: whom the trees expect to spend is who bought, and nobody else.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    bought = day.test.purchases > 0
+    if TREES not in day.by_method or not 0 < bought.mean() < 1:
+        return
+    auc = float(roc_auc_score(bought, day.said(TREES, config).expected_value[:, 0]))
+    if auc > config.max_plausible_auc:
+        raise TrainingRefusedError(
+            f"AUC {auc:.3f} of who buys after the held-out cut-off is too good to be true: "
+            "a feature of churn_training_set knows what happened after its cut-off"
+        )
 
 
 def _measured(said: Predictions, test: Snapshots) -> dict[str, Any]:

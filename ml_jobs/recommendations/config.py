@@ -70,6 +70,9 @@ class RecommendationConfig(BaseModel):
     """Window of recent popularity (distinct buyers); for people without history its length matters most."""
     popularity_lift: float = Field(default=0.8, ge=0)
     """An own purchase counts `1 + popularity_lift × popularity` (0..1): mostly a tie-break of equal frequencies."""
+    popularity_exponent: float = Field(default=0.7, ge=0)
+    """Item-to-item evidence counts by recent popularity to this power: with 1 what is rare came too late among new
+    items."""
     view_half_life_days: float = Field(default=30.0, gt=0)
     """A product view counts half after so many days; own purchases do not decay (measured: decay loses)."""
     cart_weight: float = Field(default=3.0, gt=0)

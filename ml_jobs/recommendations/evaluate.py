@@ -191,7 +191,7 @@ class Windows:
                 continue
             model = RecommendationModel(
                 self.data.product_ids, method, sources, history.popularity, config.popularity_lift,
-                config.view_weight, trees,
+                config.view_weight, trees, popularity_exponent=config.popularity_exponent,
             )  # fmt: skip
             scorers[method] = Scorer(model, known)
         return Window(at, people, *measured(scorers, known, truth, people, placements_of(known)), n_buyers)
@@ -353,7 +353,7 @@ def _placed(
     earlier: Window, test: Window, chosen: str, config: RecommendationConfig
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """(method of each placement that is served, metrics). By the context, or as in the newsletter: what was better on
-    the earlier window. Where the newest says that what is popular would do better, the placement is not served."""
+    the earlier window. Where the newest says that a simple method would do better, the placement is not served."""
     methods: dict[str, str] = {}
     metrics: dict[str, Any] = {}
     for name in (CART, POST_PURCHASE):
@@ -367,10 +367,10 @@ def _placed(
         metrics[f"{name}_n_test"] = n
         if n < config.min_test_profiles:
             continue
-        popular = test.merit(f"{RECENT_POPULARITY}@{name}")
-        if difference_to(RECENT_POPULARITY, test.merit(measured_here), popular, config.gate).is_worse(
-            config.gate.margin
-        ):
+        ours = test.merit(measured_here)
+        simple = {rival: test.merit(f"{rival}@{name}") for rival in (OWN_FREQUENCY, RECENT_POPULARITY, EASE)}
+        against = (difference_to(rival, ours, its, config.gate) for rival, its in simple.items())
+        if any(one.is_worse(config.gate.margin) for one in against):
             metrics[f"{name}_method"] = "none"
             del methods[name]
         metrics[f"{name}_hr_at_3"] = round(float(test.hits[measured_here].mean()), 6)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ml_jobs import job as jobs
 from ml_jobs import registry
-from ml_jobs.errors import TrainingRefusedError
+from ml_jobs.errors import ArtefactError, TrainingRefusedError
+from ml_jobs.gate import NotComparableError
 from ml_jobs.recommendations.config import RecommendationConfig
 from ml_jobs.recommendations.evaluate import Choice, evaluate
 from ml_jobs.recommendations.features import Interactions, in_items_of, read_interactions
@@ -69,7 +70,15 @@ class RecommendationJob:
         import numpy as np
         import pyarrow as pa
 
-        config, model = self.config, RecommendationModel.from_dict(stored)
+        config = self.config
+        try:
+            model = RecommendationModel.from_dict(stored)
+        except NotComparableError as error:
+            raise ArtefactError(
+                f"{run.model_version} can not score: {error}.",
+                where=str(registry.artefact_path(settings, run.artefact_sha256 or "none")),
+                todo="run `mailwright train` to make a new one",
+            ) from None
         data = in_items_of(read_interactions(settings, as_of, config), model.product_ids)
         known = Known(data, data.as_of, model.sources, config)
         scorer = Scorer(model, known, data.is_eligible)

@@ -8,10 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ml_jobs.errors import TrainingRefusedError
+from ml_jobs.gate import NotComparableError
 from ml_jobs.recommendations.config import RecommendationConfig
 from ml_jobs.recommendations.features import Interactions, history_at, values_at
 from ml_jobs.recommendations.neighbours import Neighbours
-from ml_jobs.recommendations.pairs import SOURCES, Known, sources_of
+from ml_jobs.recommendations.pairs import FEATURES, SOURCES, Known, sources_of
 from ml_jobs.recommendations.ranker import Lessons, fit_trees, ranked
 from ml_jobs.recommendations.sparse import (
     best_of_product,
@@ -32,9 +33,7 @@ RANKED = "ranked"
 NEW_ONLY = "new_only"
 EASE = "ease"
 _POPULARITY_FLOOR = 0.1
-_POPULARITY_EXPONENT = 0.7
-"""Item-to-item evidence counts by recent popularity, above a floor for what nobody bought lately, to that power: chosen
-on windows before those of the benchmark, as with 1 what is rare came too late among new items."""
+"""Share of item-to-item evidence that counts for an item that nobody bought lately."""
 
 
 LIKENESS = ("bought", "viewed")
@@ -61,6 +60,8 @@ class RecommendationModel:
     """Of the method `ranked`."""
     placements: dict[str, str] = field(default_factory=dict)
     """Method of each other placement that is served: CONTEXT, or the model's own."""
+    popularity_exponent: float = 1.0
+    """What models had before they said it."""
 
     def to_dict(self) -> dict[str, Any]:
         """What is stored: plain types around scikit-learn's, so that an artefact outlives a refactoring."""
@@ -73,12 +74,17 @@ class RecommendationModel:
             "view_weight": self.view_weight,
             "trees": self.trees,
             "placements": self.placements,
+            "popularity_exponent": self.popularity_exponent,
+            "features": FEATURES,
         }
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> RecommendationModel:
+        """Raises NotComparableError if its trees read other columns than there are today."""
         import numpy as np
 
+        if stored.get("trees") is not None and tuple(stored.get("features", FEATURES)) != FEATURES:
+            raise NotComparableError("its trees read other columns than those of this release")
         if "method" not in stored:  # from before there were others than blends
             blend = stored["blend_weight"]
             sources = {"bought": stored["bought"], "viewed": stored["viewed"]}
@@ -92,6 +98,7 @@ class RecommendationModel:
             view_weight=stored["view_weight"],
             trees=stored.get("trees"),
             placements=stored.get("placements", {}),
+            popularity_exponent=stored.get("popularity_exponent", 1.0),
         )
 
 
@@ -173,7 +180,7 @@ class Scorer:
     def _by_likeness(self) -> sp.csr_matrix:
         """What was bought, what was viewed, how often it was bought, and what is denied × items."""
         popularity, weights = self.model.popularity, self.known.weights
-        damp = diagonal(((_POPULARITY_FLOOR + popularity) / (1 + _POPULARITY_FLOOR)) ** _POPULARITY_EXPONENT)
+        damp = diagonal(((_POPULARITY_FLOOR + popularity) / (1 + _POPULARITY_FLOOR)) ** self.model.popularity_exponent)
         lift = diagonal(1 + self.model.popularity_lift * popularity)
         return self._offered([weights["bought"] @ damp, weights["viewed"] @ damp, lift])
 
@@ -220,4 +227,5 @@ def fit(
         view_weight=config.view_weight,
         trees=trees,
         placements=dict(placements or {}),
+        popularity_exponent=config.popularity_exponent,
     )

@@ -164,6 +164,17 @@ def test_a_new_model_has_a_first_day_of_its_own(store: Settings) -> None:
     assert kept(store, AS_OF + DAY, "m-2")["churn_probability_90d"].value == 0
 
 
+def test_the_first_day_scored_again_is_the_first_day(store: Settings) -> None:
+    """On mended features, say: the next day must not be held against those that were wrong."""
+    predicted(store, people(shift=0.4), AS_OF)
+    kept(store, AS_OF)
+    predicted(store, people(), AS_OF)
+    again = kept(store, AS_OF)
+    predicted(store, people(), AS_OF + DAY)
+    for found in (again, kept(store, AS_OF + DAY)):
+        assert found["churn_probability_90d"].value == 0
+
+
 def test_nobody_to_score_is_no_first_day_and_later_a_loss_of_all(store: Settings) -> None:
     predicted(store, [], AS_OF)
     assert kept(store, AS_OF) == {}

@@ -221,6 +221,56 @@ def test_the_same_content_again_changes_no_decision(settings: Settings) -> None:
     assert churn.run(settings, config=FAST).status == "skipped"
 
 
+def lose(settings: Settings, version: str) -> None:
+    """The file of a model."""
+    sql = f"select artefact_sha256 from {{ml}}.model_runs where model_version = '{version}'"
+    (settings.artefacts_dir / f"{stores.query(settings, sql)[0][0]}.joblib").unlink()
+
+
+def test_where_the_newest_file_is_lost_the_model_before_it_is_rival_and_scores(settings: Settings) -> None:
+    stores.planted_churn(settings, AS_OF)
+    churn_at(settings, AS_OF - timedelta(days=60))
+    first = churn.run(settings, config=FAST)
+    churn_at(settings, AS_OF - timedelta(days=10))
+    second = churn.run(settings, config=FAST)
+    churn_at(settings, AS_OF)
+    assert churn.run(settings, config=FLAT).model_version == second.model_version
+    lose(settings, str(second.model_version))
+    report = churn.run(settings, config=FLAT)
+    assert report.status == "scored"
+    assert report.model_version == first.model_version
+    assert f"worse by Brier score than {first.model_version}" in str(report.reason)
+    gone = f"select is_live, decision from {{ml}}.model_runs where model_version = '{second.model_version}'"
+    [(is_live, decision)] = stores.query(settings, gone)
+    assert not is_live
+    assert decision.endswith("is missing.")
+
+
+def test_what_lost_to_a_model_that_is_lost_is_tried_anew(settings: Settings) -> None:
+    stores.planted_churn(settings, AS_OF)
+    churn_at(settings, AS_OF - timedelta(days=60))
+    first = churn.run(settings, config=FAST)
+    churn_at(settings, AS_OF)
+    assert churn.run(settings, config=FLAT).model_version == first.model_version
+    lose(settings, str(first.model_version))
+    report = churn.run(settings, config=FLAT)
+    assert (report.status, report.reason) == ("scored", None)
+    assert report.model_version != first.model_version
+
+
+def test_a_refused_training_leaves_the_newest_model_that_can_be_loaded(settings: Settings) -> None:
+    stores.planted_churn(settings, AS_OF)
+    churn_at(settings, AS_OF - timedelta(days=10))
+    first = churn.run(settings, config=FAST)
+    churn_at(settings, AS_OF)
+    lose(settings, str(churn.run(settings, config=FAST).model_version))
+    with stores.connect(settings) as con:
+        con.execute(f"delete from {settings.schema}.churn_training_set")
+    report = churn.run(settings, config=FAST)
+    assert (report.status, report.model_version) == ("scored", first.model_version)
+    assert "not trained anew" in str(report.reason)
+
+
 def test_what_another_recipe_makes_of_the_same_rows_is_tried_anew(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

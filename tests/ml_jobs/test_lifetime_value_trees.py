@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ml_jobs import job as jobs
+from ml_jobs.errors import TrainingRefusedError
 from ml_jobs.lifetime_value import model as models
 from ml_jobs.lifetime_value import trees
 from ml_jobs.lifetime_value.config import LifetimeValueConfig
@@ -149,6 +150,14 @@ def test_without_an_earlier_window_there_is_nothing_to_choose_by(past: Snapshots
     assert found.metrics["note"].endswith("before the newest: trees had no earlier cut-off to learn from")
     assert found.choice == Choice(BG_NBD, found.choice.stretch)
     assert found.metrics["trees_deviance"] < found.metrics["bg_nbd_deviance"]
+
+
+def test_a_column_that_knows_the_future_is_refused(past: Snapshots) -> None:
+    """On every row what was spent after its cut-off, as a join on the wrong day would have it."""
+    features = past.features.copy()
+    features[:, (HINT + 1) % len(CONFIG.features)] = past.revenue
+    with pytest.raises(TrainingRefusedError, match="too good to be true: a feature of churn_training_set knows"):
+        evaluate(replace(past, features=features), CONFIG)
 
 
 def test_a_stored_model_says_the_same_and_one_from_before_trees_still_loads(past: Snapshots) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from ml_jobs import registry
 from ml_jobs.errors import ArtefactError, FeatureTableError
+from ml_jobs.gate import NotComparableError
 from ml_jobs.recommendations import job
 from ml_jobs.recommendations.config import RecommendationConfig
 from ml_jobs.recommendations.evaluate import Window, _quality
@@ -325,6 +328,37 @@ def test_a_changed_artefact_is_never_loaded(settings: Settings) -> None:
     with pytest.raises(ArtefactError, match="missing"):
         job.score(settings)
     assert stores.query(settings, CANDIDATES) == rows, "the earlier candidates stay"
+
+
+def test_a_stored_model_scores_as_it_was_trained(settings: Settings) -> None:
+    small_store(settings)
+    job.run(settings, config=RecommendationConfig(methods=("blend_1",), popularity_exponent=3))
+    rows = stores.query(settings, CANDIDATES)
+    job.score(settings)
+    assert stores.query(settings, CANDIDATES) == rows
+    run = registry.reigning_run(settings, "recommendations", AS_OF)
+    assert run is not None
+    stored = registry.load_artefact(settings, run)
+    assert RecommendationModel.from_dict(stored).popularity_exponent == 3
+    # one from before it was said
+    del stored["popularity_exponent"]
+    assert RecommendationModel.from_dict(stored).popularity_exponent == 1
+
+
+def test_trees_of_a_release_with_other_columns_are_one_clear_error(settings: Settings) -> None:
+    small_store(settings)
+    job.run(settings)
+    rows = stores.query(settings, CANDIDATES)
+    run = registry.reigning_run(settings, "recommendations", AS_OF)
+    assert run is not None
+    stored = registry.load_artefact(settings, run) | {"trees": "trees", "features": ("orders", "items")}
+    registry.record_run(settings, replace(run, artefact_sha256=registry.save_artefact(settings, stored)))
+    with pytest.raises(ArtefactError, match="can not score: its trees read other columns"):
+        job.score(settings)
+    assert stores.query(settings, CANDIDATES) == rows
+    with pytest.raises(NotComparableError):
+        RecommendationModel.from_dict(stored)
+    assert job.run(settings).status == "scored"
 
 
 def test_missing_relations_and_columns_are_one_clear_error(settings: Settings) -> None:

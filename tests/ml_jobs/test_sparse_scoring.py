@@ -107,7 +107,7 @@ def scorer_of(method: str, is_offered: np.ndarray | None = None, placements: Map
         trees = fit_trees(Windows(data, few).lessons_before(0), RANKER)
     model = RecommendationModel(
         data.product_ids, method, sources_of(known.history, data, CONFIG), known.history.popularity, 0.8, 0.5, trees,
-        dict(placements or {}),
+        dict(placements or {}), popularity_exponent=0.7,
     )  # fmt: skip
     return Scorer(model, known, is_offered)
 
