@@ -17,5 +17,9 @@ class ArtefactError(DataError):
     """A stored model is missing or its bytes do not hash to what the registry recorded: never loaded; train again."""
 
 
+class UnreadableArtefactError(DataError):
+    """A stored model may be there, and cannot be read now: it is not given up, and nothing is trained instead."""
+
+
 class TrainingRefusedError(Exception):
     """No honest model comes of this data. The job catches it: no new model, and the reason is recorded and reported."""

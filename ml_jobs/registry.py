@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ml_jobs.errors import ArtefactError
+from ml_jobs.errors import ArtefactError, UnreadableArtefactError
 from ml_jobs.io import transaction
 from ml_jobs.metrics import metrics_of
 from warehouse.clock import read_clock, utcnow
@@ -132,6 +132,7 @@ def load_artefact(settings: Settings, run: ModelRun) -> Any:
 
     Raises:
         ArtefactError: the file is missing or was changed.
+        UnreadableArtefactError: it cannot be read now (permissions, a disk).
     """
     import joblib
 
@@ -139,8 +140,14 @@ def load_artefact(settings: Settings, run: ModelRun) -> Any:
     path = artefact_path(settings, run.artefact_sha256 or "none")
     try:
         data = path.read_bytes()
-    except OSError:
+    except FileNotFoundError:
         raise ArtefactError(f"The artefact of {run.model_version} is missing.", where=str(path), todo=todo) from None
+    except OSError as error:
+        raise UnreadableArtefactError(
+            f"The artefact of {run.model_version} cannot be read: {error.strerror}.",
+            where=str(path),
+            todo=f"let this user read {settings.artefacts_dir}, and repeat the command",
+        ) from None
     if hashlib.sha256(data).hexdigest() != run.artefact_sha256:
         raise ArtefactError(
             f"The artefact of {run.model_version} is not the file that was stored: it was not loaded.",

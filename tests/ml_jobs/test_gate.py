@@ -14,6 +14,7 @@ from ml_jobs.churn import job as churn
 from ml_jobs.churn.config import ChurnConfig
 from ml_jobs.churn.evaluate import split
 from ml_jobs.churn.train import fit
+from ml_jobs.errors import UnreadableArtefactError
 from ml_jobs.gate import GateConfig, NotComparableError, Trial, best_of, decide, difference_to
 from ml_jobs.recommendations import job as recommendations
 from ml_jobs.recommendations.config import RankerConfig, RecommendationConfig
@@ -256,6 +257,23 @@ def test_what_lost_to_a_model_that_is_lost_is_tried_anew(settings: Settings) -> 
     report = churn.run(settings, config=FLAT)
     assert (report.status, report.reason) == ("scored", None)
     assert report.model_version != first.model_version
+
+
+def test_what_cannot_be_read_now_is_not_given_up(settings: Settings) -> None:
+    """A disk that is away for an hour must not end the reign of every model that lies on it."""
+    stores.planted_churn(settings, AS_OF, n_people=500)
+    churn_at(settings, AS_OF)
+    trained = churn.run(settings, config=FAST)
+    (artefact,) = settings.artefacts_dir.glob("*.joblib")
+    stored = artefact.read_bytes()
+    artefact.unlink()
+    artefact.mkdir()  # even root cannot read that as a file
+    for command in (churn.train, churn.score):
+        with pytest.raises(UnreadableArtefactError, match="cannot be read: Is a directory"):
+            command(settings, config=FAST)
+    artefact.rmdir()
+    artefact.write_bytes(stored)
+    assert churn.score(settings, config=FAST).model_version == trained.model_version
 
 
 def test_a_refused_training_leaves_the_newest_model_that_can_be_loaded(settings: Settings) -> None:
